@@ -1,0 +1,100 @@
+"""The emulator's commands, mounted as `slipway emulator …`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+import httpx
+from cyclopts import Parameter
+
+from infra.emulator.server import Emulator, Settings
+
+app = cyclopts.App(
+    name="emulator", help="The local Google Cloud: one process that clients take for the real one."
+)
+DATA = Path(".slipway/cloud")
+Data = Annotated[Path, Parameter(help="Folder that holds the emulator's state.")]
+
+
+@app.command
+def run(
+    *,
+    data: Data = DATA,
+    project: Annotated[list[str], Parameter(help="Project to have; repeatable.")] | None = None,
+    profile: Annotated[str, Parameter(help="Latency profile: instant, brisk or real.")] = "brisk",
+    port: Annotated[int, Parameter(help="Port of the proxy; 0 takes a free one.")] = 0,
+    admin_port: Annotated[int, Parameter(help="Port of the admin API; 0 takes a free one.")] = 0,
+) -> None:
+    """Run the local Google Cloud until Ctrl-C."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    settings = Settings(data.absolute(), tuple(project or ("slipway-demo",)), profile, port, admin_port)
+    asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Emulator(settings) as emulator:
+        print(
+            f"Local Google Cloud for {', '.join(settings.projects)}; admin at {emulator.admin_url}",
+            flush=True,
+        )
+        await stop.wait()
+
+
+@app.command
+def env(*, data: Data = DATA, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+    """Print the variables that point gcloud, Terraform and the client libraries at the local Google Cloud."""
+    variables = _word(data)["environment"]
+    if as_json:
+        print(json.dumps(variables, indent=2))
+        return
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command
+def reset(*, data: Data = DATA) -> None:
+    """Forget everything: services, images, builds, buckets, policies."""
+    _admin(data, "POST", "/reset")
+
+
+@app.command
+def faults(file: Path | None = None, *, data: Data = DATA, clear: bool = False) -> None:
+    """Show the faults that are set; with FILE (a JSON list, - for standard input) or --clear, set them."""
+    if clear:
+        _admin(data, "PUT", "/faults", "[]")
+    elif file is not None:
+        _admin(data, "PUT", "/faults", sys.stdin.read() if str(file) == "-" else file.read_text())
+    print(json.dumps(_admin(data, "GET", "/faults"), indent=2))
+
+
+def _word(data: Path) -> dict[str, object]:
+    """What the running emulator left in its folder."""
+    with contextlib.suppress(FileNotFoundError):
+        return json.loads((data / "emulator.json").read_text())  # type: ignore[no-any-return]
+    sys.exit(
+        f"No local Google Cloud is running on {data}. Start one with: slipway emulator run --data {data}"
+    )
+
+
+def _admin(data: Path, verb: str, path: str, body: str | None = None) -> object:
+    response = httpx.request(verb, f"{_word(data)['admin']}{path}", content=body, trust_env=False, timeout=30)
+    if response.is_error:
+        sys.exit(f"The emulator refused: {response.json().get('error')}")
+    return response.json()
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,191 @@
+"""The REST door: JSON transcoding of the same RPCs (google.api.http), and the REST-only routes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
+
+from infra.emulator.behaviour import Dropped
+from infra.emulator.cloud import Call, Cloud, Route
+from infra.emulator.errors import RpcError, invalid, not_found
+from infra.emulator.rpc import Binding, Rpc
+
+# https://cloud.google.com/apis/docs/system-parameters
+SYSTEM_PARAMETERS = {
+    "$alt", "alt", "$prettyPrint", "prettyPrint", "key", "$apiVersion", "fields", "$fields", "quotaUser", "$.xgafv",
+    "callback", "access_token", "oauth_token", "uploadType", "upload_protocol", "$quotaUser", "userProject",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A compiled path template and what serves it."""
+
+    path: re.Pattern[str]
+    variables: tuple[str, ...]
+    literal: int  # characters outside variables: the most literal template wins
+    target: Route | tuple[Rpc, Binding]
+
+    @property
+    def host(self) -> str:
+        return self.target.host if isinstance(self.target, Route) else self.target[1].host
+
+
+def compile_template(template: str) -> tuple[re.Pattern[str], tuple[str, ...], int]:
+    """`/v2/{name=projects/*/locations/*}` as a regular expression, its variables and its literal length."""
+    out, variables, literal, position = "", [], 0, 0
+    for match in re.finditer(r"\{([\w.]+)(?:=([^}]*))?\}", template):
+        text = template[position : match.start()]
+        inner = match[2] or "*"
+        out += re.escape(text) + "(" + re.escape(inner).replace(r"\*\*", ".+").replace(r"\*", "[^/:]+") + ")"
+        variables.append(match[1])
+        literal += len(text) + len(inner.replace("*", ""))
+        position = match.end()
+    out += re.escape(template[position:])
+    return re.compile(f"{out}/?"), tuple(variables), literal + len(template) - position
+
+
+def service_of(host: str) -> str:
+    """The API behind a host: us-central1-run.googleapis.com -> run.googleapis.com; '' for a bare loopback address."""
+    host = host.split(":", 1)[0]
+    if not host.endswith((".googleapis.com", ".pkg.dev")):
+        return "" if re.fullmatch(r"[\d.]+|localhost", host) else host
+    name, _, domain = host.partition(".")
+    if domain == "pkg.dev":
+        return "docker.pkg.dev"
+    return host if "." in domain.removesuffix("googleapis.com") else f"{name.rsplit('-', 1)[-1]}.{domain}"
+
+
+class RestDoor:
+    """`drop` cuts a connection; it is given the aiohttp request."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._patterns: dict[str, list[Pattern]] = defaultdict(list)
+        for rpc in cloud.rpcs.values():
+            for binding in rpc.bindings:
+                self._add(binding.verb, binding.template, (rpc, binding))
+        for route in cloud.routes:
+            self._add(route.verb, route.template, route)
+        for patterns in self._patterns.values():
+            patterns.sort(key=lambda pattern: -pattern.literal)
+
+    def _add(self, verb: str, template: str, target: Route | tuple[Rpc, Binding]) -> None:
+        self._patterns[verb].append(Pattern(*compile_template(template), target))
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except RpcError as error:
+            return _error(error)
+        except json_format.ParseError as error:
+            return _error(invalid(f"Invalid JSON payload received. {error}"))
+        except Dropped:
+            if request.transport is not None:
+                request.transport.abort()  # type: ignore[attr-defined]
+            raise web.HTTPServiceUnavailable from None
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        pattern, values = self._find(request)
+        variables = {name: unquote(value) for name, value in zip(pattern.variables, values, strict=True)}
+        headers = {key.lower(): value for key, value in request.headers.items()}
+        authorization = request.headers.get("Authorization", "")
+        if isinstance(pattern.target, Route):
+            route = pattern.target
+            principal = "" if route.anonymous and not authorization else self._principal(authorization)
+            call = Call(route.method, request.host, principal, headers)
+            return await self._cloud.serve(route, request, call, variables)  # type: ignore[no-any-return]
+        rpc, binding = pattern.target
+        call = Call(rpc.method.lstrip("/"), request.host, self._principal(authorization), headers)
+        message = await self._request_message(request, rpc, binding, variables)
+        response = await self._cloud.call(rpc, message, call)
+        return web.Response(body=to_json(response, request), content_type="application/json")
+
+    def _principal(self, authorization: str) -> str:
+        return self._cloud.identity.principal(authorization)
+
+    def _find(self, request: web.Request) -> tuple[Pattern, tuple[str, ...]]:
+        service, path = service_of(request.host), request.rel_url.raw_path
+        for pattern in self._patterns[request.method]:
+            if service and pattern.host not in ("", "*", service):
+                continue
+            if match := pattern.path.fullmatch(path):
+                return pattern, match.groups()
+        raise not_found(
+            f"The requested URL {path} was not found on this server ({request.method} {request.host})."
+        )
+
+    async def _request_message(
+        self, request: web.Request, rpc: Rpc, binding: Binding, variables: dict[str, str]
+    ) -> Message:
+        message = rpc.request()
+        raw = await request.read()
+        if binding.body == "*":
+            json_format.Parse(raw or b"{}", message)
+        elif binding.body:
+            body = getattr(message, binding.body)
+            body.SetInParent()
+            json_format.Parse(raw or b"{}", body)
+        for name, value in variables.items():
+            set_field(message, name, [value])
+        for name in set(request.query) - SYSTEM_PARAMETERS:
+            set_field(message, name, request.query.getall(name))
+        return message
+
+
+def set_field(message: Message, path: str, texts: list[str]) -> None:
+    """Sets a possibly nested field (snake_case or lowerCamelCase) from its text form(s)."""
+    *parents, last = path.split(".")
+    for part in parents:
+        message = getattr(message, _descriptor(message, part, path).name)
+    field = _descriptor(message, last, path)
+    values = [_value(field, text) for text in texts]
+    json_format.ParseDict({field.json_name: values if field.is_repeated else values[-1]}, message)
+
+
+def _descriptor(message: Message, name: str, path: str) -> FieldDescriptor:
+    for field in message.DESCRIPTOR.fields:
+        if name in (field.name, field.json_name):
+            return field
+    raise invalid(
+        f'Invalid JSON payload received. Unknown name "{path}": Cannot bind query parameter. '
+        f"Field '{path}' could not be found in request message."
+    )
+
+
+def _value(field: FieldDescriptor, text: str) -> Any:
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return text.lower() == "true"
+    if field.type == FieldDescriptor.TYPE_ENUM and text.isdigit():
+        return int(text)
+    return text
+
+
+def to_json(message: Message, request: web.Request) -> bytes:
+    as_numbers = "enum-encoding=int" in (request.query.get("$alt") or request.query.get("alt") or "")
+    return json_format.MessageToJson(message, use_integers_for_enums=as_numbers).encode()
+
+
+def _error(error: RpcError) -> web.Response:
+    """The JSON error form of https://cloud.google.com/apis/design/errors#http_mapping."""
+    details = json_format.MessageToDict(error.status).get("details", [])
+    body: dict[str, Any] = {
+        "code": error.http_status,
+        "message": error.status.message,
+        "status": Code.Name(error.status.code),
+    }
+    if details:
+        body["details"] = details
+    return web.Response(
+        body=json.dumps({"error": body}).encode(), status=error.http_status, content_type="application/json"
+    )

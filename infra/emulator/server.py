@@ -1,0 +1,132 @@
+"""Puts the emulator together: one cloud, four ports (proxy, gRPC, REST, plain) and the admin port."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from infra.emulator.admin import Admin
+from infra.emulator.cloud import Cloud
+from infra.emulator.grpc_door import serve_grpc
+from infra.emulator.proxy import Proxy
+from infra.emulator.rest_door import RestDoor
+from infra.emulator.services import mount_all
+from infra.emulator.tls import certificates
+
+MAX_UPLOAD_BYTES = 4 << 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    data: Path
+    projects: Sequence[str] = ("slipway-demo",)
+    profile: str = "brisk"
+    proxy_port: int = 0  # 0: a free one
+    admin_port: int = 0
+
+
+class Emulator:
+    """`async with Emulator(settings) as emulator:`; `emulator.environment` then points clients at it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.cloud = Cloud(settings.data, settings.profile)
+        self._certificates = certificates(settings.data / "certs")
+        self._runners: list[web.AppRunner] = []
+        self.environment: dict[str, str] = {}
+        self.admin_url = ""
+
+    async def __aenter__(self) -> Emulator:
+        mount_all(self.cloud)
+        self._seed()
+        door = RestDoor(self.cloud)
+        rest = await self._listen(door.handle, tls=True)
+        plain = self.cloud.http_port = await self._listen(door.handle)
+        self._grpc, grpc_port = serve_grpc(
+            self.cloud,
+            self._certificates.certificate,
+            self._certificates.key,
+            lambda peer: self._proxy.drop(peer),
+        )
+        await self._grpc.start()
+        self._proxy = Proxy(grpc_port, rest, plain)
+        proxy_port = await self._proxy.start(self.settings.proxy_port)
+        self.environment = self._variables(proxy_port)
+        admin = Admin(self.cloud, lambda: self.environment, self._seed)
+        self.admin_url = f"http://127.0.0.1:{await self._listen(admin.handle, port=self.settings.admin_port)}"
+        for start in self.cloud.on_start:
+            await start()
+        self.cloud.operations.fail_interrupted()
+        self._announce()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        (self.settings.data / "emulator.json").unlink(missing_ok=True)
+        await self._proxy.stop()
+        await self._grpc.stop(grace=0)
+        for runner in self._runners:
+            await runner.cleanup()
+        for stop in self.cloud.on_stop:
+            await stop()
+        await self.cloud.background.stop()
+        self.cloud.store.close()
+
+    async def _listen(self, handler: web.RequestHandler, *, tls: bool = False, port: int = 0) -> int:  # type: ignore[type-arg]
+        app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
+        app.router.add_route("*", "/{path:.*}", handler)  # type: ignore[arg-type]
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        context = self._certificates.server_context(self.settings.data / "certs") if tls else None
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
+        self._runners.append(runner)
+        return int(runner.addresses[0][1])
+
+    def _seed(self) -> None:
+        """Every project has a deployer who owns it, and the default compute account that revisions run as."""
+        deployer = f"deployer@{self.settings.projects[0]}.iam.gserviceaccount.com"
+        for project_id in self.settings.projects:
+            project = self.cloud.projects.create(project_id)
+            self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
+            self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
+        key = self.settings.data / "deployer.json"
+        key.touch(mode=0o600)
+        key.write_text(json.dumps(self.cloud.identity.create_key(deployer, self.settings.projects[0])))
+        token = self.settings.data / "gcloud-token"
+        token.touch(mode=0o600)
+        token.write_text(self.cloud.identity.access_token("you@example.com"))
+
+    def _variables(self, proxy_port: int) -> dict[str, str]:
+        """What clients need to find the emulator: nothing but places on the network and credentials."""
+        bundle, proxy = str(self._certificates.bundle.absolute()), f"http://127.0.0.1:{proxy_port}"
+        data, project = self.settings.data.absolute(), self.settings.projects[0]
+        return {
+            "https_proxy": proxy,
+            "HTTPS_PROXY": proxy,
+            "no_proxy": "127.0.0.1,localhost",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
+            "REQUESTS_CA_BUNDLE": bundle,
+            "SSL_CERT_FILE": bundle,
+            "GOOGLE_APPLICATION_CREDENTIALS": str(data / "deployer.json"),
+            "GOOGLE_CLOUD_PROJECT": project,
+            "CLOUDSDK_CORE_PROJECT": project,
+            "CLOUDSDK_CORE_ACCOUNT": "you@example.com",
+            "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": bundle,
+            "CLOUDSDK_PROXY_TYPE": "http",
+            "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
+            "CLOUDSDK_PROXY_PORT": str(proxy_port),
+            "CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(data / "gcloud-token"),
+            "CLOUDSDK_CONFIG": str(data / "gcloud"),
+            "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
+            "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+        }
+
+    def _announce(self) -> None:
+        """Leaves word of the running emulator for `slipway emulator env` and friends."""
+        word = {"pid": os.getpid(), "admin": self.admin_url, "environment": self.environment}
+        (self.settings.data / "emulator.json").write_text(json.dumps(word, indent=2))

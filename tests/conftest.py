@@ -1,0 +1,60 @@
+"""The session's local Google Cloud and the environment that leads clients to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+PROJECT = "acme-test"
+OTHER_PROJECT = "acme-other"
+
+
+@dataclass(frozen=True)
+class LocalCloud:
+    """A running emulator: `env` is a full process environment that points at it."""
+
+    env: dict[str, str]
+    admin: str
+    data: Path
+
+    def put(self, path: str, body: object) -> None:
+        httpx.put(f"{self.admin}{path}", json=body, trust_env=False).raise_for_status()
+
+    def calls(self) -> dict[str, int]:
+        """How often each method has been called."""
+        response = httpx.get(f"{self.admin}/calls", trust_env=False).raise_for_status()
+        return dict(response.json()["count"])
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    data = tmp_path_factory.mktemp("cloud")
+    command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(data), "--profile", "instant"]
+    process = subprocess.Popen(
+        [*command, "--project", PROJECT, "--project", OTHER_PROJECT], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()  # says that it listens
+    word = json.loads((data / "emulator.json").read_text())
+    yield LocalCloud({**os.environ, **word["environment"]}, word["admin"], data)
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture
+def cloud_env(cloud: LocalCloud) -> Iterator[dict[str, str]]:
+    """Sets this process's environment so that the official clients find the emulator, and restores it."""
+    before = dict(os.environ)
+    os.environ.update(cloud.env)
+    yield cloud.env
+    os.environ.clear()
+    os.environ.update(before)

@@ -44,6 +44,14 @@ class Cause(StrEnum):
     OTHER = "other"
 
 
+class Transient(StrEnum):
+    """Would the same call, made again a little later, succeed without anybody doing anything?"""
+
+    YES = "yes"
+    NO = "no"
+    MAYBE = "maybe"  # the failure alone does not tell; one more try is fair
+
+
 UNTOUCHED = "Nothing was changed."
 
 
@@ -62,13 +70,15 @@ class SlipwayError(Exception):
         cause: Cause | None = None,
         link: str = "",
         state: str = UNTOUCHED,
+        transient: Transient = Transient.NO,
     ) -> None:
         self.problem = problem
         self.remedy = remedy
         self.cause = cause or self.default_cause
         self.link = link
         self.state = state
-        super().__init__(problem, remedy, self.cause, link, state)
+        self.transient = transient
+        super().__init__(problem, remedy, self.cause, link, state, transient)
 
     def __str__(self) -> str:
         parts = [self.problem, self.remedy and f"To fix: {self.remedy}", self.link and f"See {self.link}", self.state]

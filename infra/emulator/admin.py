@@ -21,9 +21,7 @@ class Latency(BaseModel):
 
 
 class Admin:
-    def __init__(
-        self, cloud: Cloud, environment: Callable[[], dict[str, str]], seed: Callable[[], None]
-    ) -> None:
+    def __init__(self, cloud: Cloud, environment: Callable[[], dict[str, str]], seed: Callable[[], None]) -> None:
         self._cloud, self._environment, self._seed = cloud, environment, seed
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

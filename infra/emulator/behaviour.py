@@ -42,9 +42,7 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    method: str = Field(
-        description="glob over the method's name, e.g. *Services/GetService or storage.objects.*"
-    )
+    method: str = Field(description="glob over the method's name, e.g. *Services/GetService or storage.objects.*")
     code: str = Field("", description="canonical status to answer with, e.g. UNAVAILABLE")
     message: str = ""
     reason: str = Field("", description="ErrorInfo reason to send along")

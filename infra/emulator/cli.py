@@ -18,9 +18,7 @@ from cyclopts import Parameter
 
 from infra.emulator.server import Emulator, Settings
 
-app = cyclopts.App(
-    name="emulator", help="The local Google Cloud: one process that clients take for the real one."
-)
+app = cyclopts.App(name="emulator", help="The local Google Cloud: one process that clients take for the real one.")
 DATA = Path(".slipway/cloud")
 Data = Annotated[Path, Parameter(help="Folder that holds the emulator's state.")]
 
@@ -84,9 +82,7 @@ def _word(data: Path) -> dict[str, object]:
     """What the running emulator left in its folder."""
     with contextlib.suppress(FileNotFoundError):
         return json.loads((data / "emulator.json").read_text())  # type: ignore[no-any-return]
-    sys.exit(
-        f"No local Google Cloud is running on {data}. Start one with: slipway emulator run --data {data}"
-    )
+    sys.exit(f"No local Google Cloud is running on {data}. Start one with: slipway emulator run --data {data}")
 
 
 def _admin(data: Path, verb: str, path: str, body: str | None = None) -> object:

@@ -72,9 +72,7 @@ def rpc(
     return mark
 
 
-def route(
-    verb: str, template: str, *, method: str, host: str = "", anonymous: bool = False
-) -> Callable[[Any], Any]:
+def route(verb: str, template: str, *, method: str, host: str = "", anonymous: bool = False) -> Callable[[Any], Any]:
     """Marks an async method `(self, request: web.Request, call, **variables) -> web.StreamResponse` as a REST door.
 
     Permissions and enabled APIs are the handler's own business: see `Cloud.require`. May be stacked.
@@ -121,9 +119,7 @@ class Cloud:
 
     def _mount_rpc(self, handler: Any, method: str, permission: str, resource: str, rest: Any) -> None:
         known = self.rpcs[f"/{method}"]
-        known.bindings += [
-            rpc_table.Binding(verb, template, body, known.host) for verb, template, body in rest
-        ]
+        known.bindings += [rpc_table.Binding(verb, template, body, known.host) for verb, template, body in rest]
         self.handlers[f"/{method}"] = RpcHandler(handler, permission, resource)
 
     async def call(self, rpc: rpc_table.Rpc, request: Message, call: Call) -> Message:
@@ -219,9 +215,7 @@ class Observed:
                 "start": self._start,
                 "seconds": round(time.monotonic() - self._start, 6),
                 "headers": {
-                    k: v
-                    for k, v in self._call.headers.items()
-                    if k in ("user-agent", "x-goog-request-reason")
+                    k: v for k, v in self._call.headers.items() if k in ("user-agent", "x-goog-request-reason")
                 },
             }
         )

@@ -49,9 +49,7 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
         return serve
 
     def _call(self, rpc: Rpc, context: grpc.aio.ServicerContext) -> Call:
-        metadata = {
-            key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)
-        }
+        metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         principal = self._cloud.identity.principal(metadata.get("authorization", ""))
         return Call(rpc.method.lstrip("/"), rpc.host, principal, metadata)
 

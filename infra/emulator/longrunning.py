@@ -22,9 +22,7 @@ class LongRunning:
     async def list(
         self, request: operations_pb2.ListOperationsRequest, _: Call
     ) -> operations_pb2.ListOperationsResponse:
-        return operations_pb2.ListOperationsResponse(
-            operations=self._operations.list(f"{request.name}/operations/")
-        )
+        return operations_pb2.ListOperationsResponse(operations=self._operations.list(f"{request.name}/operations/"))
 
     @rpc("google.longrunning.Operations/WaitOperation", resource="")
     async def wait(self, request: operations_pb2.WaitOperationRequest, _: Call) -> operations_pb2.Operation:

@@ -85,9 +85,7 @@ class Operations:
         """Replaces the stored operation (for progress in its metadata)."""
         self._table.put(operation.name, operation)
 
-    async def _run(
-        self, name: str, work: Coroutine[Any, Any, Message], current: Callable[[], Message] | None
-    ) -> None:
+    async def _run(self, name: str, work: Coroutine[Any, Any, Message], current: Callable[[], Message] | None) -> None:
         outcome: Message | RpcError
         try:
             outcome = await work

@@ -49,9 +49,7 @@ class Policies:
         for end in range(len(parts), 0, -1):
             policy = self._table.get("/".join(parts[:end]))
             if policy and any(
-                self._gives(binding.role, permission)
-                for binding in policy.bindings
-                if members & set(binding.members)
+                self._gives(binding.role, permission) for binding in policy.bindings if members & set(binding.members)
             ):
                 return True
         return False

@@ -121,9 +121,7 @@ class RestDoor:
                 continue
             if match := pattern.path.fullmatch(path):
                 return pattern, match.groups()
-        raise not_found(
-            f"The requested URL {path} was not found on this server ({request.method} {request.host})."
-        )
+        raise not_found(f"The requested URL {path} was not found on this server ({request.method} {request.host}).")
 
     async def _request_message(
         self, request: web.Request, rpc: Rpc, binding: Binding, variables: dict[str, str]

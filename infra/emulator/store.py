@@ -36,9 +36,7 @@ class Table(Generic[V]):
 
     def load(self) -> None:
         """Reads the table from the file again; called once, and after a reset."""
-        rows = self._database.execute(
-            "SELECT name, value FROM state WHERE kind = ? ORDER BY name", (self.name,)
-        )
+        rows = self._database.execute("SELECT name, value FROM state WHERE kind = ? ORDER BY name", (self.name,))
         self._values = {name: self._decode(value) for name, value in rows}
         self._names = sorted(self._values)
 
@@ -108,9 +106,7 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute(
-            "PRAGMA synchronous = OFF"
-        )  # survives a killed process; a power cut is no concern here
+        self._database.execute("PRAGMA synchronous = OFF")  # survives a killed process; a power cut is no concern here
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS state (kind TEXT, name TEXT, value BLOB, PRIMARY KEY (kind, name))"
         )

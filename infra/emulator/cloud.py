@@ -19,9 +19,12 @@ from infra.emulator import rpc as rpc_table
 from infra.emulator.behaviour import Behaviour, Dropped, Fault
 from infra.emulator.errors import RpcError, permission_denied, unauthenticated, unimplemented
 from infra.emulator.identity import Identity
+from infra.emulator.logs import Logs
 from infra.emulator.operations import Background, Operations
 from infra.emulator.policies import Policies
 from infra.emulator.projects import Projects
+from infra.emulator.secretmanager import Secrets
+from infra.emulator.storage.objects import Objects
 from infra.emulator.store import Store
 
 
@@ -100,6 +103,9 @@ class Cloud:
         self.projects = Projects(self.store, self.behaviour)
         self.identity = Identity(self.store)
         self.policies = Policies(self.store, self.behaviour)
+        self.objects = Objects(self.store, self.projects, data)
+        self.logs = Logs(self.store)
+        self.secrets = Secrets(self.store, self.projects)
         self.rpcs = rpc_table.load()
         self.handlers: dict[str, RpcHandler] = {}
         self.routes: list[Route] = []
@@ -173,6 +179,7 @@ class Cloud:
     def reset(self) -> None:
         """Forgets everything but the certificates; the caller seeds it anew."""
         self.store.reset()
+        self.objects.reset()
         self.behaviour.set_faults([])
         self.calls.clear()
         self.journal.clear()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from google.rpc.code_pb2 import Code
@@ -40,6 +43,14 @@ class RpcError(Exception):
     @property
     def http_status(self) -> int:
         return HTTP_STATUS[self.status.code]
+
+    def rendered(self) -> tuple[str, str]:
+        """The answer's body and media type: the form of https://cloud.google.com/apis/design/errors#http_mapping."""
+        status = json_format.MessageToDict(self.status)
+        body = {"code": self.http_status, "message": self.status.message, "status": Code.Name(self.status.code)}
+        if details := status.get("details"):
+            body["details"] = details
+        return json.dumps({"error": body}), "application/json"
 
 
 def error_info(reason: str, domain: str, **metadata: str) -> error_details_pb2.ErrorInfo:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from google.rpc.code_pb2 import Code
 
 from infra.emulator.behaviour import Dropped
 from infra.emulator.cloud import Call, Cloud, Route
@@ -175,15 +173,5 @@ def to_json(message: Message, request: web.Request) -> bytes:
 
 
 def _error(error: RpcError) -> web.Response:
-    """The JSON error form of https://cloud.google.com/apis/design/errors#http_mapping."""
-    details = json_format.MessageToDict(error.status).get("details", [])
-    body: dict[str, Any] = {
-        "code": error.http_status,
-        "message": error.status.message,
-        "status": Code.Name(error.status.code),
-    }
-    if details:
-        body["details"] = details
-    return web.Response(
-        body=json.dumps({"error": body}).encode(), status=error.http_status, content_type="application/json"
-    )
+    text, media_type = error.rendered()
+    return web.Response(text=text, status=error.http_status, content_type=media_type)

@@ -16,6 +16,7 @@ from aiohttp import web
 from google.protobuf.message import Message
 
 from infra.emulator import rpc as rpc_table
+from infra.emulator.artifacts.images import Images
 from infra.emulator.behaviour import Behaviour, Dropped, Fault
 from infra.emulator.errors import RpcError, permission_denied, unauthenticated, unimplemented
 from infra.emulator.identity import Identity
@@ -103,6 +104,7 @@ class Cloud:
         self.projects = Projects(self.store, self.behaviour)
         self.identity = Identity(self.store)
         self.policies = Policies(self.store, self.behaviour)
+        self.images = Images(self.store, data)
         self.objects = Objects(self.store, self.projects, data)
         self.logs = Logs(self.store)
         self.secrets = Secrets(self.store, self.projects)

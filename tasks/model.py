@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import Cause
+
+if TYPE_CHECKING:
+    from infra.gcp.run import TrafficTarget
+    from tasks.manifest import Environment, Manifest, Service
 
 
 class VersionKind(StrEnum):
@@ -22,6 +30,74 @@ class Version:
     base: str | None  # nearest reachable SemVer tag, None if there is none
     dirty: bool = False  # the work tree differs from the commit
     image_tag: str = ""  # the version as an image tag: letters, digits, '_', '.', '-', at most 128
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one run was asked to ship, and where to; made by `tasks.request`."""
+
+    app: str
+    environment: str
+    services: tuple[str, ...]  # as the manifest names them, dependencies first
+    manifest: Manifest
+    settings: Environment
+    folder: Path  # the checked-out repository
+    ref: str | None  # what was asked for; None: the work tree as it is
+    run_id: str
+
+    @property
+    def project(self) -> str:
+        return self.settings.project
+
+    @property
+    def build_region(self) -> str:
+        """Where images are built and kept: the first region of the environment."""
+        return self.settings.regions[0]
+
+    def service(self, name: str) -> Service:
+        """The service's settings with the environment's overrides applied."""
+        return self.manifest.service_in(self.environment, name)
+
+    def run_service(self, name: str, region: str) -> str:
+        """The full name of the Cloud Run service."""
+        return f"projects/{self.project}/locations/{region}/services/{self.app}-{name}"
+
+
+class Missing(StrEnum):
+    """What may be created when it is not there."""
+
+    API = "api"
+    REPOSITORY = "repository"
+    BUCKET = "bucket"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something that is missing and safe to create."""
+
+    kind: Missing
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason not to start, with the command that removes it."""
+
+    check: str
+    cause: Cause
+    problem: str
+    fix: str
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """All that preflight found; made by `tasks.preflight`."""
+
+    problems: tuple[Problem, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +125,19 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A service's traffic before the first write: what a failed release goes back to; made by `tasks.rollout`."""
+
+    service: str
+    region: str
+    traffic: tuple[TrafficTarget, ...]
+    latest_ready: str  # the revision that a target on LATEST meant
+    serving: str  # the revision with most traffic, '' when only the placeholder serves
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
-    """A ready revision that holds no traffic; made by `tasks.rollout`."""
+    """A ready revision that holds no traffic yet; made by `tasks.rollout`."""
 
     service: str
     region: str
@@ -58,8 +145,8 @@ class Candidate:
     tag: str
     url: str  # the tag's URL, as Cloud Run reports it
     service_url: str
+    before: Snapshot
     created: bool = True  # False when the revision already existed
-    first: bool = False  # no release was live before
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +161,25 @@ class Proof:
     p50_ms: float | None = None
     p95_ms: float | None = None
     evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One service that serves the release; made by `tasks.traffic`."""
+
+    service: str
+    region: str
+    revision: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The outcome of a run."""
+
+    app: str
+    environment: str
+    version: Version
+    images: tuple[Image, ...] = ()
+    proofs: tuple[Proof, ...] = ()
+    live: tuple[Live, ...] = ()

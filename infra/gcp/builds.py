@@ -1,0 +1,100 @@
+"""Cloud Build v1, regional: builds and where their logs are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.cloud.devtools import cloudbuild_v1
+from google.protobuf import json_format
+
+from infra.gcp.clients import READ, call, client, read
+
+FINISHED = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    id: str
+    name: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    id: str
+    name: str  # projects/{project}/locations/{region}/builds/{id}
+    status: str  # QUEUED, WORKING, or one of FINISHED
+    detail: str
+    log_bucket: str
+    log_object: str
+    log_url: str
+    digests: Mapping[str, str]  # image:tag -> sha256:…
+    steps: tuple[Step, ...]
+    failure: str  # failureInfo type, e.g. PUSH_FAILED, with its detail
+    tags: tuple[str, ...]
+
+    @property
+    def finished(self) -> bool:
+        return self.status in FINISHED
+
+
+def parent(project: str, region: str) -> str:
+    return f"projects/{project}/locations/{region}"
+
+
+async def create_build(project: str, region: str, body: Mapping[str, Any]) -> Build:
+    """`body` is the Build resource in JSON form. Answers as soon as the build is accepted."""
+    request = cloudbuild_v1.CreateBuildRequest(
+        parent=parent(project, region),
+        project_id=project,
+        build=cloudbuild_v1.Build.wrap(json_format.ParseDict(dict(body), cloudbuild_v1.Build.pb()())),
+    )
+    operation = await call(
+        "cloudbuild.builds.create", client(cloudbuild_v1.CloudBuildAsyncClient).create_build, request
+    )
+    return _build(operation.metadata.build)
+
+
+async def get_build(name: str) -> Build:
+    """Raises GoogleError NOT_FOUND if there is no such build."""
+    return _build(await call("cloudbuild.builds.get", _client().get_build, _by_name(name), retry=READ))
+
+
+async def find_builds(project: str, region: str, query: str) -> list[Build]:
+    """The newest builds that match `query` (Cloud Build's filter syntax), at most one page."""
+    request = {"parent": parent(project, region), "project_id": project, "filter": query, "page_size": 20}
+    pager = await call("cloudbuild.builds.list", _client().list_builds, request, retry=READ)
+    return [_build(found) for found in pager.builds]
+
+
+async def cancel_build(name: str) -> None:
+    """Already finished or gone is success."""
+    await read("cloudbuild.builds.cancel", _client().cancel_build, _by_name(name))
+
+
+def _client() -> cloudbuild_v1.CloudBuildAsyncClient:
+    return client(cloudbuild_v1.CloudBuildAsyncClient)
+
+
+def _by_name(name: str) -> dict[str, str]:
+    parts = name.split("/")
+    return {"name": name, "project_id": parts[1], "id": parts[-1]}
+
+
+def _build(found: cloudbuild_v1.Build) -> Build:
+    failure = found.failure_info
+    return Build(
+        id=found.id,
+        name=found.name,
+        status=found.status.name,
+        detail=found.status_detail,
+        log_bucket=found.logs_bucket.removeprefix("gs://").split("/", 1)[0],
+        log_object="/".join([*found.logs_bucket.removeprefix("gs://").split("/")[1:], f"log-{found.id}.txt"]),
+        log_url=found.log_url,
+        digests={image.name: image.digest for image in found.results.images},
+        steps=tuple(Step(step.id, step.name, step.status.name) for step in found.steps),
+        failure=f"{failure.type_.name}: {failure.detail}" if failure.type_ else "",
+        tags=tuple(found.tags),
+    )

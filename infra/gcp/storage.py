@@ -1,0 +1,201 @@
+"""Cloud Storage: buckets and objects. The official client is synchronous, so each call runs in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import google.auth
+from google.api_core.client_info import ClientInfo
+from google.cloud import storage
+from google.cloud.exceptions import NotFound, PreconditionFailed
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from infra.gcp.clients import CALL_TIMEOUT_S, current_credentials, current_reason
+from infra.gcp.errors import GoogleError, translated
+
+T = TypeVar("T")
+CLIENT_INFO = ClientInfo(user_agent="slipway")
+UPLOAD_TIMEOUT_S = 300.0
+RANGE_NOT_SATISFIABLE = 416
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    name: str
+    project_number: int
+    location: str
+    labels: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    name: str
+    generation: int
+    size_bytes: int
+    created: datetime
+
+
+async def get_bucket(name: str) -> Bucket | None:
+    """None if nobody has it; a bucket that is somebody else's answers GoogleError PERMISSION_DENIED."""
+
+    def get(client: storage.Client) -> Bucket | None:
+        try:
+            found = client.get_bucket(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+        except NotFound:
+            return None
+        return Bucket(found.name, int(found.project_number), found.location, dict(found.labels))
+
+    return await _run("storage.buckets.get", get)
+
+
+async def create_bucket(name: str, project: str, location: str, labels: dict[str, str]) -> None:
+    """Private, with uniform access and no public objects, ever."""
+
+    def create(client: storage.Client) -> None:
+        bucket = client.bucket(name)
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+        bucket.iam_configuration.public_access_prevention = "enforced"
+        bucket.labels = labels
+        client.create_bucket(bucket, project=project, location=location, timeout=CALL_TIMEOUT_S)
+
+    await _run("storage.buckets.create", create)
+
+
+async def test_permissions(bucket: str, permissions: list[str]) -> set[str]:
+    def test(client: storage.Client) -> set[str]:
+        return set(client.bucket(bucket).test_iam_permissions(permissions, timeout=CALL_TIMEOUT_S, retry=_retry()))
+
+    return await _run("storage.buckets.testIamPermissions", test)
+
+
+async def upload_once(bucket: str, name: str, path: Path) -> tuple[int, bool]:
+    """Uploads a file under a name that tells its content; answers its generation and whether it was sent now."""
+
+    def upload(client: storage.Client) -> tuple[int, bool]:
+        blob = client.bucket(bucket).blob(name)
+        try:
+            blob.upload_from_filename(
+                path, if_generation_match=0, timeout=UPLOAD_TIMEOUT_S, retry=_retry(), checksum="md5"
+            )
+        except PreconditionFailed:
+            blob.reload(timeout=CALL_TIMEOUT_S, retry=_retry())
+            return int(blob.generation), False
+        return int(blob.generation), True
+
+    return await _run("storage.objects.create", upload)
+
+
+async def find_object(bucket: str, name: str) -> StoredObject | None:
+    def find(client: storage.Client) -> StoredObject | None:
+        blob = client.bucket(bucket).get_blob(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+        return None if blob is None else _stored(blob)
+
+    return await _run("storage.objects.get", find)
+
+
+async def read_from(bucket: str, name: str, start: int) -> bytes:
+    """The bytes from offset `start` on; b'' while there are none, or while the object does not exist yet."""
+
+    def download(client: storage.Client) -> bytes:
+        return bytes(
+            client.bucket(bucket)
+            .blob(name)
+            .download_as_bytes(start=start, timeout=CALL_TIMEOUT_S, raw_download=True, checksum=None)
+        )
+
+    try:
+        return await _run("storage.objects.get", download)
+    except GoogleError as error:
+        if error.status == "NOT_FOUND" or error.http_status == RANGE_NOT_SATISFIABLE:
+            return b""
+        raise
+
+
+async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
+    """The value and its generation, None if there is no such object."""
+
+    def download(client: storage.Client) -> tuple[Any, int] | None:
+        blob = client.bucket(bucket).get_blob(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+        if blob is None:
+            return None
+        pinned = client.bucket(bucket).blob(name, generation=blob.generation)
+        return json.loads(pinned.download_as_bytes(timeout=CALL_TIMEOUT_S, retry=_retry())), int(blob.generation)
+
+    return await _run("storage.objects.get", download)
+
+
+async def write_json(bucket: str, name: str, value: Any, generation: int | None) -> int:
+    """Writes if the object still has `generation` (0: if there is none; None: in any case); answers the new one.
+
+    Raises GoogleError FAILED_PRECONDITION (HTTP 412) if somebody else wrote meanwhile.
+    """
+
+    def upload(client: storage.Client) -> int:
+        blob = client.bucket(bucket).blob(name)
+        text = json.dumps(value, indent=2, sort_keys=True)
+        blob.upload_from_string(
+            text, "application/json", if_generation_match=generation, timeout=CALL_TIMEOUT_S, retry=_retry()
+        )
+        return int(blob.generation)
+
+    return await _run("storage.objects.create", upload)
+
+
+async def list_objects(bucket: str, prefix: str) -> list[StoredObject]:
+    def listing(client: storage.Client) -> list[StoredObject]:
+        return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, timeout=CALL_TIMEOUT_S, retry=_retry())]
+
+    return await _run("storage.objects.list", listing)
+
+
+async def delete_object(bucket: str, name: str, generation: int | None) -> bool:
+    """False if it was gone already."""
+
+    def delete(client: storage.Client) -> bool:
+        try:
+            client.bucket(bucket).blob(name).delete(
+                if_generation_match=generation, timeout=CALL_TIMEOUT_S, retry=_retry()
+            )
+        except NotFound:
+            return False
+        return True
+
+    return await _run("storage.objects.delete", delete)
+
+
+def _stored(blob: Any) -> StoredObject:
+    return StoredObject(blob.name, int(blob.generation), int(blob.size), blob.time_created)
+
+
+def _retry() -> Any:
+    return DEFAULT_RETRY.with_timeout(CALL_TIMEOUT_S)
+
+
+_clients: dict[tuple[int, str], storage.Client] = {}
+
+
+def _client(reason: str) -> storage.Client:
+    """One client per credentials and request reason: the reason is a header of all its requests."""
+    credentials = current_credentials()
+    key = (id(credentials), reason)
+    if key not in _clients:
+        project = None
+        if credentials is None:
+            credentials, project = google.auth.default()
+        headers = {"X-Goog-Request-Reason": reason} if reason else {}
+        _clients[key] = storage.Client(
+            project=project or "-", credentials=credentials, client_info=CLIENT_INFO, extra_headers=headers
+        )
+    return _clients[key]
+
+
+async def _run(name: str, work: Callable[[storage.Client], T]) -> T:
+    reason = current_reason()
+    with translated(name):
+        return await asyncio.to_thread(lambda: work(_client(reason)))

@@ -1,0 +1,67 @@
+"""What a run was asked for: the parameters checked again, the repository opened, the manifest read."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from prefect.runtime import flow_run
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.gcp.clients import request_reason
+from tasks.credentials import use_credentials_block
+from tasks.errors import ParameterError
+from tasks.manifest import MANIFEST_NAME, Manifest, load_manifest
+from tasks.model import Request
+from tasks.naming import service_name
+from tasks.source import Source, open_source
+from tasks.steps import step
+
+
+class Options(BaseModel):
+    """What a person may decide for one run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    check_only: bool = Field(False, description="Stop after preflight and version: change nothing.")
+
+
+@asynccontextmanager
+async def workspace() -> AsyncIterator[Path]:
+    """A folder for the run's files, and the run's id on every call to Google within."""
+    await use_credentials_block()
+    with TemporaryDirectory(prefix="slipway-") as folder, request_reason(f"slipway/{flow_run.id}"):
+        yield Path(folder)
+
+
+@step("read the request", attempts=3)
+async def read_request(source: Source, environment: str, services: Sequence[str], folder: Path) -> Request:
+    """Raises ParameterError, SourceError or ManifestError, before anything in the cloud is asked."""
+    checkout = await open_source(source, folder / "checkout")
+    manifest = load_manifest(checkout.path / MANIFEST_NAME)
+    return Request(
+        app=manifest.app,
+        environment=environment,
+        services=choose(manifest, services),
+        manifest=manifest,
+        settings=manifest.environment(environment),
+        folder=checkout.path,
+        ref=source.ref,
+        run_id=str(flow_run.id),
+    )
+
+
+def choose(manifest: Manifest, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The services to ship, dependencies first; all of them when none is named."""
+    unknown = sorted(set(wanted) - set(manifest.services))
+    if unknown:
+        raise ParameterError(
+            f"services: {', '.join(unknown)} not in {MANIFEST_NAME}, which knows {', '.join(manifest.services)}.",
+            "start the run with services of the manifest, or with none to ship all.",
+        )
+    for name in manifest.services:
+        service_name(manifest.app, name)  # raises when the name is too long for Cloud Run
+    chosen = set(wanted) or set(manifest.services)
+    return tuple(name for wave in manifest.order() for name in wave if name in chosen)

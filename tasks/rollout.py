@@ -1,0 +1,236 @@
+"""Deploys dark: a new revision with a tag of its own and no traffic. Repeating it finds what is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from prefect.logging import get_run_logger
+
+from infra.gcp import logs, run, secrets
+from infra.gcp.errors import GoogleError
+from infra.gcp.run import Revision, TrafficTarget
+from infra.gcp.run import Service as RunService
+from tasks import traffic_plan
+from tasks.errors import CandidateFailed, Cause, SlipwayError, TrafficConflict
+from tasks.explain import explain
+from tasks.manifest_values import SecretRef
+from tasks.model import Candidate, Image, Request, Snapshot, Version
+from tasks.naming import url_variable
+from tasks.provision import MANAGED_BY, PLACEHOLDER_IMAGE
+from tasks.service_body import Desired, desired
+from tasks.steps import step
+from tasks.together import all_of
+from tasks.traffic_plan import Live, Target
+
+DEPLOY_TIMEOUT_S = 360.0  # Cloud Run gives a container 4 minutes to start
+TAIL_LINES = 15
+UNTOUCHED_TRAFFIC = "Live traffic was not moved."
+
+
+async def deploy_dark(
+    request: Request, version: Version, images: Sequence[Image], regions: Sequence[str]
+) -> tuple[Candidate, ...]:
+    """Every service in every region at once. A failure is raised when all have ended; none of them has traffic."""
+    by_name = {image.service: image for image in images}
+    return await all_of(
+        [deploy_service(request, version, by_name[name], region) for region in regions for name in request.services]
+    )
+
+
+@step("deploy dark", run_name="deploy {image.service} dark in {region}", timeout_s=600, state=UNTOUCHED_TRAFFIC)
+async def deploy_service(request: Request, version: Version, image: Image, region: str) -> Candidate:
+    """The revision for this image and configuration, ready, tagged and without traffic."""
+    service, revisions = await read_service(request.run_service(image.service, region))
+    urls, numbers = await asyncio.gather(
+        dependency_urls(request, image.service, region), secret_versions(request, image.service)
+    )
+    wanted = unused_name(desired(request, version, image, urls, numbers), revisions)
+    live = live_traffic(service, revisions)
+    _warn_of_pinned_traffic(live, image.service)
+    before = snapshot(image.service, region, service, live, revisions)
+    existed = any(revision.name == wanted.revision for revision in revisions)
+    dark = traffic_plan.dark(live, wanted.revision, wanted.tag, own_tags(revisions))
+    for note in dark.notes:
+        get_run_logger().info("%s %s: %s", image.service, region, note)
+    if existed and same_split(dark.targets, service):
+        get_run_logger().info("%s is deployed in %s already: %s", image.service, region, wanted.revision)
+    else:
+        service = await _write(request, image.service, service, wanted, dark.targets, before)
+    return _candidate(service, wanted, before, created=not existed)
+
+
+async def read_service(name: str) -> tuple[RunService, list[Revision]]:
+    service, revisions = await asyncio.gather(run.get_service(name), run.list_revisions(name))
+    if service is None:
+        raise TrafficConflict(
+            f"The Cloud Run service {name} was deleted while the release was going on.",
+            "start the run again; it creates the service anew.",
+            state=UNTOUCHED_TRAFFIC,
+        )
+    return service, revisions
+
+
+def live_traffic(service: RunService, revisions: Sequence[Revision]) -> Live:
+    return Live(
+        targets=tuple(Target(t.revision, t.percent, t.tag) for t in service.traffic),
+        latest_ready=service.latest_ready or None,
+        ready=frozenset(revision.name for revision in revisions if revision.ready),
+        observed=tuple(Target(t.revision or service.latest_ready, t.percent, t.tag) for t in service.live),
+    )
+
+
+def snapshot(name: str, region: str, service: RunService, live: Live, revisions: Sequence[Revision]) -> Snapshot:
+    """What is live, by revision name, before anything is written."""
+    placeholders = {revision.name for revision in revisions if is_placeholder(revision)}
+    stable = traffic_plan.stable_revision(live) or ""
+    return Snapshot(name, region, service.traffic, service.latest_ready, "" if stable in placeholders else stable)
+
+
+def is_placeholder(revision: Revision) -> bool:
+    return revision.image.partition("@")[0].partition(":")[0] == PLACEHOLDER_IMAGE
+
+
+def own_tags(revisions: Sequence[Revision]) -> set[str]:
+    """The traffic tags that our own revisions say they were given."""
+    ours = (r.labels for r in revisions if r.labels.get("managed-by") == MANAGED_BY)
+    return {labels["slipway-tag"] for labels in ours if "slipway-tag" in labels}
+
+
+def unused_name(wanted: Desired, revisions: Sequence[Revision]) -> Desired:
+    """A revision that failed keeps its name for ever, so the next try of the same thing gets a number."""
+    failed = {revision.name for revision in revisions if not revision.ready}
+    name, attempt = wanted.revision, 1
+    while name in failed:
+        attempt += 1
+        name = f"{wanted.revision[:59]}-r{attempt}"
+    return replace(wanted, revision=name)
+
+
+def same_split(targets: Sequence[Target], service: RunService) -> bool:
+    return set(targets) == {Target(t.revision, t.percent, t.tag) for t in service.traffic}
+
+
+async def dependency_urls(request: Request, name: str, region: str) -> dict[str, str]:
+    """API_URL and the like: where the services that this one depends on are reached in the same region."""
+    needed = request.service(name).depends_on
+    found = await asyncio.gather(*(run.get_service(request.run_service(other, region)) for other in needed))
+    missing = [other for other, service in zip(needed, found, strict=True) if service is None]
+    if missing:
+        raise CandidateFailed(
+            f"{name} depends on {', '.join(missing)}, not deployed in {region} yet.",
+            f"ship them too: start the run with services {', '.join([*missing, name])}, or with none to ship all.",
+            Cause.NOT_FOUND,
+            state=UNTOUCHED_TRAFFIC,
+        )
+    return {url_variable(other): service.uri for other, service in zip(needed, found, strict=True) if service}
+
+
+async def secret_versions(request: Request, name: str) -> dict[SecretRef, int]:
+    """The number of the version behind each secret reference: a revision is pinned to numbers, never to `latest`."""
+    references = sorted(set(request.service(name).secrets.values()), key=str)
+    found = await all_of([secrets.enabled_version(request.project, ref.name, ref.version) for ref in references])
+    numbers = {ref: number for ref, number in zip(references, found, strict=True) if number is not None}
+    missing = [ref for ref in references if ref not in numbers]
+    if missing:
+        raise CandidateFailed(
+            f"{name} needs the secret {', '.join(map(str, missing))}, not enabled in project {request.project}.",
+            f"gcloud secrets versions add {missing[0].name} --project={request.project} --data-file=FILE",
+            Cause.NOT_FOUND,
+            state=UNTOUCHED_TRAFFIC,
+        )
+    return numbers
+
+
+def _warn_of_pinned_traffic(live: Live, service: str) -> None:
+    reason = traffic_plan.pinned(live)
+    if reason:
+        get_run_logger().info(
+            "%s: %s Slipway moves traffic by revision name, so this release is not affected.", service, reason
+        )
+
+
+async def _write(
+    request: Request, name: str, service: RunService, wanted: Desired, targets: Sequence[Target], before: Snapshot
+) -> RunService:
+    body = {
+        "name": service.name,
+        "etag": service.etag,
+        "labels": {**service.labels, **wanted.labels},
+        "template": {**wanted.template, "revision": wanted.revision},
+        "traffic": [run.traffic_body(TrafficTarget(t.revision, t.percent, t.tag)) for t in targets],
+    }
+    try:
+        return await run.update_service(body, ["labels", "template", "traffic"], DEPLOY_TIMEOUT_S)
+    except GoogleError as error:
+        if error.status == "ABORTED":
+            raise changed_meanwhile(service.name) from error
+        raise await _failed(request, name, service.name, wanted, before, error) from error
+
+
+def changed_meanwhile(service: str) -> TrafficConflict:
+    return TrafficConflict(
+        f"Somebody else changed {service} while this run was working on it.",
+        "look at who changed it (gcloud run services describe shows the last modifier), then start the run again.",
+        state="Their change was not overwritten.",
+    )
+
+
+async def _failed(
+    request: Request, name: str, service: str, wanted: Desired, before: Snapshot, error: GoogleError
+) -> SlipwayError:
+    """Says which container failed, why, and its last lines; takes our tag off it so that it blocks nothing later."""
+    await untag(service, wanted.revision)
+    lines = await _last_lines(request, service, wanted.revision)
+    explanation = explain(error)
+    said = "\n".join(f"  {line}" for line in lines)
+    return CandidateFailed(
+        f"{name} did not start in {before.region} (revision {wanted.revision}): {explanation.problem}"
+        + (f"\nIts last lines:\n{said}" if said else "\nIts container wrote nothing."),
+        explanation.remedy,
+        explanation.cause,
+        explanation.link,
+        UNTOUCHED_TRAFFIC,
+    )
+
+
+async def _last_lines(request: Request, service: str, revision: str) -> list[str]:
+    try:
+        return await logs.last_lines(request.project, service.rsplit("/", 1)[1], revision, TAIL_LINES)
+    except GoogleError as error:
+        return [f"(its log cannot be read: {explain(error).problem})"]
+
+
+async def untag(service: str, revision: str) -> None:
+    """Removes every traffic entry of a revision that could not start; what others serve stays."""
+    found = await run.get_service(service)
+    if found is None:
+        return
+    kept = [target for target in found.traffic if target.revision != revision]
+    if len(kept) == len(found.traffic):
+        return
+    try:
+        await run.set_traffic(service, kept, found.etag, DEPLOY_TIMEOUT_S)
+    except GoogleError as error:
+        get_run_logger().warning("the tag of %s stays: %s", revision, error)
+
+
+def _candidate(service: RunService, wanted: Desired, before: Snapshot, *, created: bool) -> Candidate:
+    url = next((t.uri for t in service.live if t.tag == wanted.tag), "")
+    if not url:
+        raise CandidateFailed(
+            f"Cloud Run reports no URL for tag {wanted.tag} of {service.name}.",
+            "start the run again.",
+            Cause.SERVICE_UNAVAILABLE,
+            state=UNTOUCHED_TRAFFIC,
+        )
+    return Candidate(before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, created)
+
+
+async def write_own_tags(service: RunService, revisions: Sequence[Revision], keep: Collection[str]) -> None:
+    """Takes our tags off all revisions but `keep`; tags that others set stay, and so does all traffic."""
+    ours = own_tags(revisions)
+    targets = [t for t in service.traffic if not t.tag or t.tag not in ours or t.revision in keep]
+    if len(targets) < len(service.traffic):
+        await run.set_traffic(service.name, targets, service.etag, DEPLOY_TIMEOUT_S)

@@ -105,7 +105,7 @@ class Cloud:
         self.identity = Identity(self.store)
         self.policies = Policies(self.store, self.behaviour)
         self.images = Images(self.store, data)
-        self.objects = Objects(self.store, self.projects, data)
+        self.objects = Objects(self.store, self.projects, self.policies, data)
         self.logs = Logs(self.store)
         self.secrets = Secrets(self.store, self.projects)
         self.rpcs = rpc_table.load()

@@ -1,0 +1,205 @@
+"""The small types that slipway.yaml is written in: durations, names, paths, secrets.
+
+Each says in words what it accepts, and shows the same to editors through the JSON Schema.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
+_DURATION_SCHEMA = {"type": ["string", "number"], "pattern": f"^{_DURATION.pattern}$", "minimum": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Restricts a text to what `pattern` matches wholly; `meaning` completes the sentence "must be …"."""
+
+    pattern: str
+    meaning: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"pattern": f"^(?:{self.pattern})$"}
+
+    def _check(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text, re.ASCII):
+            raise ValueError(f"must be {self.meaning}")
+        return text
+
+
+class EditorSchema(GenerateJsonSchema):
+    """A JSON Schema as editors need it: no titles that repeat keys, no unknown keys, durations as they are written."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        return False
+
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        made = super().dict_schema(schema)
+        return made | {"additionalProperties": False} if "patternProperties" in made else made
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        made = super().default_schema(schema)
+        if made.get("pattern") == _DURATION_SCHEMA["pattern"] and "default" in made:
+            made["default"] = format_duration(made["default"])
+        return made
+
+
+def parse_duration(value: object) -> float:
+    """Seconds of "30s", "2m", "24h", "90d" or of a number of seconds; ValueError for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        return float(value)
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError("must be a duration like 30s, 2m, 24h or 90d")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest way to write a duration: 120 s is "2m"."""
+    unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
+    return f"{seconds / _SECONDS[unit]:g}{unit}"
+
+
+def between(least: str, most: str) -> AfterValidator:
+    """Bounds for a duration, both included."""
+
+    def check(seconds: float) -> float:
+        if not parse_duration(least) <= seconds <= parse_duration(most):
+            raise ValueError(f"must be from {least} to {most}")
+        return seconds
+
+    return AfterValidator(check)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """A secret of Secret Manager, and the version of it; None means the newest enabled one when it is deployed."""
+
+    name: str
+    version: int | None = None
+
+    def __str__(self) -> str:
+        return self.name if self.version is None else f"{self.name}:{self.version}"
+
+
+def _secret(value: object) -> SecretRef:
+    found = re.fullmatch(r"([A-Za-z0-9_-]{1,255})(?::([1-9][0-9]*))?", value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError(
+            "must be the name of a secret, or name:7 for a version of it by number; "
+            "without a number the newest enabled version is looked up and pinned when it is deployed"
+        )
+    return SecretRef(found[1], int(found[2]) if found[2] else None)
+
+
+def _inside(path: str) -> str:
+    clean = posixpath.normpath(path)
+    if not path or clean.startswith(("/", "../")) or clean == ".." or "\\" in path or not path.isprintable():
+        raise ValueError("must be a path inside the repository, relative and without '..'")
+    return clean
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _unreserved(name: str) -> str:
+    if name == "PORT" or name.startswith(("K_", "X_GOOGLE_")):
+        raise ValueError("is set by Cloud Run itself and cannot be given")
+    return name
+
+
+def _cron(expression: str) -> str:
+    try:
+        if len(expression.split()) != 5:
+            raise CronSimError("five fields are needed")
+        CronSim(expression, datetime.now(UTC))
+    except CronSimError as error:
+        raise ValueError(f"must be a cron expression like '0 18 * * FRI' ({error})") from None
+    return expression
+
+
+def choice(key: str) -> Callable[[object], str]:
+    """Tells two forms of a value apart: "<key>" for the one that has the key, "<other>" for the other."""
+    return lambda value: f"<{key}>" if (isinstance(value, dict) and key in value) or hasattr(value, key) else "<other>"
+
+
+def _increasing(steps: tuple[int, ...]) -> tuple[int, ...]:
+    if list(steps) != sorted(set(steps)):
+        raise ValueError("must increase from step to step; the last step, 100, goes without saying")
+    return steps
+
+
+def _known_timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("must be a time zone like Europe/Zurich or UTC") from None
+    return name
+
+
+_NAME = "lower-case letters, digits and hyphens, with a letter first and no hyphen last"
+
+Name = Annotated[str, Matching(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", _NAME)]
+Project = Annotated[str, Matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "the id of a Google Cloud project, like acme-prod")]
+Region = Annotated[str, Matching(r"[a-z]+-[a-z]+[0-9]+", "a region, like europe-west1")]
+Bucket = Annotated[str, Matching(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "the name of a bucket, without gs://")]
+Account = Annotated[
+    str,
+    Matching(
+        r"[a-z][a-z0-9-]{4,28}[a-z0-9](@[a-z0-9.-]+)?",
+        "a service account: its e-mail address, or what comes before the @ for one of the environment's project",
+    ),
+]
+Memory = Annotated[str, Matching(r"[1-9][0-9]*(\.[0-9]+)?(Mi|Gi|M|G)", "an amount of memory, like 512Mi or 2Gi")]
+Cpu = Annotated[
+    str,
+    BeforeValidator(_number_as_text, json_schema_input_type=str | float),
+    Matching(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "a number of CPUs, like 1, 0.5 or 500m"),
+]
+Variable = Annotated[
+    str, Matching("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and underscores"), AfterValidator(_unreserved)
+]
+Url = Annotated[str, Matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")]
+UrlPath = Annotated[str, Matching(r"/[!-~]*", "a path that starts with /")]
+MachineType = Annotated[str, Matching("[A-Z0-9]+(_[A-Z0-9]+)+", "a Cloud Build machine type, like E2_HIGHCPU_8")]
+RelativePath = Annotated[str, AfterValidator(_inside)]
+Cron = Annotated[str, AfterValidator(_cron)]
+TimeZone = Annotated[str, AfterValidator(_known_timezone)]
+Status = Annotated[int, Field(ge=100, le=599)]
+Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], Field(min_length=1), AfterValidator(_increasing)]
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(_DURATION_SCHEMA),
+]
+Secret = Annotated[
+    SecretRef,
+    BeforeValidator(_secret),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}(:[1-9][0-9]*)?$"}),
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from prefect import flow
-from tasks.source import Source
 
 from tasks.build import build
 from tasks.cleanup import clean_up
@@ -14,6 +13,7 @@ from tasks.provision import create_missing
 from tasks.report import report, start_progress
 from tasks.request import Options, read_request, workspace
 from tasks.rollout import deploy_dark
+from tasks.source import Source
 from tasks.traffic import promote, taken_back_on_failure
 from tasks.versioning import name_version
 

@@ -1,0 +1,35 @@
+# `make demo` ships a real app to a local Google Cloud; `make test` passes the tests. Both need Python >= 3.11, git, make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test test-faults lint format clean
+
+demo: $(READY)
+	$(BIN)/slipway up --demo $(if $(ONCE),--once)
+
+test: $(READY)
+	$(BIN)/pytest
+
+test-faults: $(READY)
+	$(BIN)/pytest -m faults
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_architecture.py
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Slipway needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .slipway .mypy_cache .ruff_cache .pytest_cache .hypothesis

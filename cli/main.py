@@ -1,0 +1,125 @@
+"""The `slipway` command: thin over the flows."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from tasks.errors import SlipwayError
+
+app = App(name="slipway", help="Ships containers to Google Cloud Run: proven before they take traffic.")
+app.command("infra.emulator.cli:app", name="emulator")
+app.command("cli.explain:explain_command", name="explain")
+
+Json = Annotated[bool, Parameter(name="--json", help="Print the result as JSON on standard output.")]
+Environment = Annotated[str, Parameter(name=["--environment", "-e"], help="Environment of slipway.yaml.")]
+Repository = Annotated[str, Parameter(name=["--repository", "--repo"], help="Path or URL of the repository.")]
+Ref = Annotated[str | None, Parameter(help="Branch, tag or commit; by default the work tree as it is.")]
+Services = Annotated[list[str] | None, Parameter(name="--service", help="Only this service; repeatable.")]
+
+
+@app.command
+def up(
+    *,
+    demo: Annotated[bool, Parameter(help="Ship examples/storefront to the local cloud.")] = False,
+    once: Annotated[bool, Parameter(help="Stop when the demo has ended; the exit code tells how.")] = False,
+    project: Annotated[list[str] | None, Parameter(help="Project to have in the local cloud; repeatable.")] = None,
+    data: Annotated[Path, Parameter(help="Folder for all state.")] = Path(".slipway"),
+) -> int:
+    """Run a local Google Cloud, a Prefect server and a worker until Ctrl-C."""
+    from cli.up import up as run
+
+    console = Console()
+    return asyncio.run(run(data.absolute(), project or ["slipway-demo"], demo=demo, once=once, console=console))
+
+
+@app.command
+def deploy(
+    *,
+    environment: Environment,
+    repository: Repository = ".",
+    ref: Ref = None,
+    service: Services = None,
+    check_only: Annotated[bool, Parameter(help="Stop after preflight and version: change nothing.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Ship an app through its Prefect deployment, and follow the run. Ctrl-C cancels it."""
+    options = {"check_only": True} if check_only else None
+    parameters = _parameters(environment, repository, ref, service) | {"options": options}
+    return _run(f"deploy/{environment}", parameters, as_json)
+
+
+@app.command
+def doctor(
+    *,
+    environment: Environment,
+    repository: Repository = ".",
+    ref: Ref = None,
+    service: Services = None,
+    as_json: Json = False,
+) -> int:
+    """Tell whether a project is ready for an app, and what to do if not. Changes nothing."""
+    return _run("doctor/doctor", _parameters(environment, repository, ref, service), as_json)
+
+
+@app.command
+def version(
+    *,
+    repo: Annotated[Path, Parameter(help="Path of the git repository.")] = Path(),
+    ref: Ref = None,
+    as_json: Json = False,
+) -> int:
+    """Print the version that git gives a commit."""
+    from tasks.version import read_version
+
+    found = asyncio.run(read_version(repo, ref))
+    print(json.dumps(dataclasses.asdict(found)) if as_json else found.version)
+    return 0
+
+
+@app.command
+def schema() -> int:
+    """Print the JSON Schema of slipway.yaml, for editors."""
+    from tasks.manifest import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+    return 0
+
+
+def _parameters(environment: str, repository: str, ref: str | None, services: list[str] | None) -> dict[str, Any]:
+    is_path = "://" not in repository and Path(repository).exists()
+    where = str(Path(repository).absolute()) if is_path else repository
+    return {"source": {"repository": where, "ref": ref}, "environment": environment, "services": services}
+
+
+def _run(deployment: str, parameters: dict[str, Any], as_json: bool) -> int:
+    from cli.runs import api_url, run_deployment
+    from cli.up import show
+
+    console, began = Console(stderr=as_json), time.monotonic()
+    outcome = asyncio.run(run_deployment(deployment, parameters, console, api_url()))
+    if as_json:
+        print(json.dumps(dataclasses.asdict(outcome), default=str))
+    else:
+        show(outcome, time.monotonic() - began, console)
+    return 0 if outcome.ok else 1
+
+
+def main() -> None:
+    """Exit codes: 0 done, 1 the run failed, 2 it could not be started as asked, 130 interrupted."""
+    try:
+        code = app()
+    except SlipwayError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,120 @@
+"""`slipway up`: everything on this machine; with --demo, a real app is shipped to it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from cli.runs import Outcome, run_deployment
+from cli.stack import ROOT, Stack, local_stack
+from tasks.errors import SlipwayError
+
+DEMO_APP = ROOT / "examples" / "storefront"
+DEMO_ENVIRONMENT = "production"
+DEMO_PROJECTS = ("storefront-production", "storefront-staging")
+DEMO_TAGS = ("v0.9.0", "v1.0.0")
+
+
+async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, console: Console) -> int:
+    """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    started = time.monotonic()
+    console.print("Starting the local Google Cloud and Prefect …")
+    work = asyncio.create_task(_run(folder, projects, demo, once, stop, started, console))
+    interrupted = asyncio.create_task(stop.wait())
+    await asyncio.wait({work, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+    if not work.done() and not once:
+        await asyncio.wait({work}, timeout=0.1)  # a stack that only waits for Ctrl-C ends by itself
+    if not work.done():
+        work.cancel()
+    interrupted.cancel()
+    try:
+        return await work
+    except asyncio.CancelledError:
+        return 130
+
+
+async def _run(
+    folder: Path, projects: list[str], demo: bool, once: bool, stop: asyncio.Event, started: float, console: Console
+) -> int:
+    async with local_stack(folder, [*projects, *(DEMO_PROJECTS if demo else ())]) as stack:
+        console.print(f"Ready after {time.monotonic() - started:.1f} s.  Prefect UI: {stack.ui_url}")
+        code = await _demo(stack, folder, console) if demo else 0
+        if once:
+            return code
+        console.print(_hints(stack, folder), markup=False, highlight=False)
+        await stop.wait()
+        console.print("Stopping …")
+        return code
+
+
+async def _demo(stack: Stack, folder: Path, console: Console) -> int:
+    repository = make_repository(folder / "storefront")
+    console.print(f"Shipping {repository} to {DEMO_ENVIRONMENT} …")
+    began = time.monotonic()
+    outcome = await run_deployment(
+        f"deploy/{DEMO_ENVIRONMENT}", {"source": {"repository": str(repository)}}, console, stack.api_url
+    )
+    show(outcome, time.monotonic() - began, console)
+    return 0 if outcome.ok else 1
+
+
+def make_repository(folder: Path) -> Path:
+    """The storefront in a git repository of its own, with a little history and release tags."""
+    if not (folder / ".git").is_dir():
+        shutil.copytree(DEMO_APP, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        _git(folder, "init", "--quiet", "--initial-branch=main")
+        for tag in DEMO_TAGS:
+            (folder / "CHANGELOG.md").open("a").write(f"{tag}\n")
+            _git(folder, "add", "--all")
+            _git(folder, "commit", "--quiet", f"--message=Release {tag}")
+            _git(folder, "tag", tag)
+    return folder.absolute()
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Storefront", "-c", "user.email=storefront@example.com", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SlipwayError(
+            f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}", "install git 2.28 or newer."
+        )
+
+
+def show(outcome: Outcome, seconds: float, console: Console) -> None:
+    """The result of a run: what serves where, how long each stage took, or why it failed."""
+    if not outcome.ok:
+        console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold red", highlight=False)
+        console.print(outcome.message, markup=False, highlight=False)
+        console.print(f"Run: {outcome.url}", highlight=False)
+        return
+    for title, rows in (("services", outcome.tables.get("services", [])), ("stages", outcome.tables.get("stages", []))):
+        table = Table(title=title, title_justify="left")
+        for column in rows[0] if rows else ():
+            if column != "image":
+                table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(str(value) for name, value in row.items() if name != "image"))
+        if rows:
+            console.print(table)
+    console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold green", highlight=False)
+    console.print(f"Run: {outcome.url}", highlight=False)
+
+
+def _hints(stack: Stack, folder: Path) -> str:
+    return (
+        f"\nPrefect UI   {stack.ui_url}\n"
+        f"gcloud       eval $(slipway emulator env --data {folder / 'cloud'})\n"
+        "Ship again   slipway deploy --environment production --repository REPOSITORY\n"
+        "Ctrl-C ends everything."
+    )

@@ -1,0 +1,25 @@
+"""Tells whether a project is ready for an app, and which version would be shipped. Changes nothing."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.preflight import preflight
+from tasks.request import read_request, workspace
+from tasks.source import Source
+from tasks.versioning import name_version
+
+
+@flow(name="doctor", flow_run_name="doctor of {environment}", timeout_seconds=600)
+async def doctor(source: Source, environment: str, services: list[str] | None = None) -> None:
+    """Checks everything a release needs, at once, and reports each problem with the command that fixes it.
+
+    Args:
+        source: The repository that holds slipway.yaml, and what of it to check.
+        environment: An environment of slipway.yaml, such as staging or production.
+        services: Only these services; none for all.
+    """
+    async with workspace() as folder:
+        request = await read_request(source, environment, services or [], folder)
+        await preflight(request)
+        await name_version(request)

@@ -1,0 +1,114 @@
+"""The house rules that a machine can check."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAX_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+# What each layer may import of this project, and which foreign packages it must not.
+LAYERS = {
+    "cli": ({"cli", "flows", "tasks"}, {"google"}),
+    "flows": ({"tasks"}, {"google", "subprocess", "httpx"}),
+    "tasks": ({"tasks", "infra.gcp"}, {"google", "subprocess"}),
+    "infra/gcp": ({"infra.gcp"}, {"prefect"}),
+    "infra/emulator": ({"infra.emulator"}, {"prefect"}),
+    "deployments": ({"flows", "tasks", "deployments"}, {"google"}),
+}
+OURS = ("cli", "flows", "tasks", "infra", "deployments", "examples", "tests")
+
+
+def files(layer: str) -> list[Path]:
+    return sorted((ROOT / layer).rglob("*.py"))
+
+
+def production() -> list[Path]:
+    return [path for layer in LAYERS for path in files(layer)]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def inside(name: str, packages: set[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_only_the_layers_below_it(layer: str) -> None:
+    allowed, _ = LAYERS[layer]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(layer)
+        for name in imports(path)
+        if name.split(".")[0] in OURS and name not in OURS and not inside(name, allowed)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_keeps_away_from_what_belongs_elsewhere(layer: str) -> None:
+    _, forbidden = LAYERS[layer]
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in files(layer)
+        for name in imports(path)
+        if inside(name, forbidden)
+    ]
+    assert not wrong
+
+
+def test_production_code_never_mentions_the_emulator() -> None:
+    wrong = [
+        str(path.relative_to(ROOT))
+        for layer in ("flows", "tasks", "infra/gcp")
+        for path in files(layer)
+        if "emulator" in path.read_text().lower()
+    ]
+    assert not wrong
+
+
+def test_flows_define_no_classes() -> None:
+    for path in files("flows"):
+        assert not [n.name for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ClassDef)], path
+
+
+def test_no_file_is_about_too_much() -> None:
+    long = {str(p.relative_to(ROOT)): n for p in production() if (n := len(p.read_text().splitlines())) > MAX_LINES}
+    assert not long
+
+
+def test_no_function_is_too_long() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in production()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    assert not long
+
+
+def test_tests_patch_nothing() -> None:
+    words = ("Magic" + "Mock", "mock." + "patch", "monkeypatch." + "setattr", "unittest." + "mock")
+    wrong = [str(path.relative_to(ROOT)) for path in files("tests") if any(word in path.read_text() for word in words)]
+    assert not wrong
+
+
+def test_the_lock_names_no_index_and_every_package_has_hashes() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    assert not [line for line in lines if "://" in line or line.startswith("-")]
+    packages = [index for index, line in enumerate(lines) if "==" in line]
+    assert packages
+    assert all("--hash=sha256:" in lines[index + 1] for index in packages)

@@ -22,6 +22,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "run.traffic": 0.3,  # a traffic change until it routes
         "build.queue": 0.2,
         "artifacts.repository": 0.3,
+        "artifacts.delete": 0.1,  # of a version or package
         "serviceusage.enable": 0.5,
     },
     "real": {
@@ -30,6 +31,7 @@ PROFILES: dict[str, dict[str, float]] = {
         "run.traffic": 3.0,
         "build.queue": 4.0,
         "artifacts.repository": 3.0,
+        "artifacts.delete": 1.0,
         "serviceusage.enable": 8.0,
         "serviceusage.propagation": 10.0,  # calls still answer SERVICE_DISABLED for so long after an enable
         "iam.propagation": 7.0,

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from infra.emulator.artifacts.contents import Contents
+from infra.emulator.artifacts.repositories import Repositories
 from infra.emulator.cloud import Cloud
+from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
+from infra.emulator.run.revisions_api import Revisions
+from infra.emulator.run.services_api import Services
 
 
 def mount_all(cloud: Cloud) -> None:
-    for service in (LongRunning,):
+    for service in (
+        LongRunning,
+        Services,
+        Revisions,
+        Locations,
+        Repositories,
+        Contents,
+    ):
         cloud.mount(service(cloud))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -74,7 +74,7 @@ class Table(Generic[V]):
 
     def page(
         self, prefix: str, size: int, token: str, keep: Callable[[str], bool] = lambda _name: True
-    ) -> tuple[list[V], str]:
+    ) -> tuple[Sequence[V], str]:
         """Up to `size` values whose name starts with `prefix`, and the token of the next page ('' at the end).
 
         The token is the last name returned, so a page stays right when values come and go in between.

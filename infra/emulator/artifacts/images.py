@@ -1,4 +1,4 @@
-"""The images of all repositories: blobs, manifests and tags, shared by the registry, builds and Cloud Run."""
+"""The images of all repositories, by reference: shared by the registry, builds and Cloud Run."""
 
 from __future__ import annotations
 
@@ -8,24 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.cloud import artifactregistry_v1
-from google.protobuf import json_format, timestamp_pb2
-
-from infra.emulator.artifacts import builtin
-from infra.emulator.artifacts.blobs import Blobs, digest_of
-from infra.emulator.artifacts.manifests import Manifest, parse_manifest
-from infra.emulator.artifacts.references import Reference, parse_package, parse_reference
+from infra.emulator.artifacts.catalogue import Catalogue
+from infra.emulator.artifacts.manifests import Manifest
+from infra.emulator.artifacts.references import parse_reference
 from infra.emulator.artifacts.unpack import unpack
-from infra.emulator.errors import RpcError, already_exists, failed_precondition, invalid, not_found
+from infra.emulator.errors import invalid
 from infra.emulator.store import Store
-
-Repository = artifactregistry_v1.Repository.pb()
-Package = artifactregistry_v1.Package.pb()
-DockerImage = artifactregistry_v1.DockerImage.pb()
-Tag = artifactregistry_v1.Tag.pb()
-# The texts of real registries' answers; clients look for the first word.
-DANGLING_TAG = "GOOGLE_MANIFEST_DANGLING_TAG: Manifest is still referenced by one or more tags"
-DANGLING_PARENT = "GOOGLE_MANIFEST_DANGLING_PARENT_IMAGE: Manifest is still referenced by one or more parent images: {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +24,16 @@ class ResolvedImage:
 
 
 class Images:
-    """`data` is the emulator's folder. Not for use from threads, except for `blobs`."""
+    """`data` is the emulator's folder. Not for use from threads, except for `add_blob`."""
 
     def __init__(self, store: Store, data: Path) -> None:
-        self.blobs = Blobs(data / "blobs")
-        self.repositories = store.messages("artifacts.repositories", Repository)
-        self.packages = store.messages("artifacts.packages", Package)
-        self.manifests = store.messages("artifacts.manifests", DockerImage)  # by their dockerImages name
-        self.tags = store.messages("artifacts.tags", Tag)
-        self._parents = store.values("artifacts.parents")  # "<child's version name>/<digest of its index>"
-        self._referrers = store.values("artifacts.referrers")  # "<subject's version name>/<digest>" -> descriptor
-
-    # --- by reference, as builds and Cloud Run know images
+        self.catalogue = Catalogue(store, data)
+        self.blobs = self.catalogue.blobs
 
     def resolve(self, reference: str) -> ResolvedImage:
         """The image that `reference` stands for now. Raises RpcError: NOT_FOUND, INVALID_ARGUMENT."""
-        found = self.find(parse_reference(reference))
-        return ResolvedImage(found.uri, found.digest, self.manifests.get(found.docker_image).media_type)  # type: ignore[union-attr]
+        found = self.catalogue.find(parse_reference(reference))
+        return ResolvedImage(found.uri, found.digest, self.catalogue.image(found).media_type)
 
     def config(self, reference: str) -> dict[str, Any]:
         """The OCI configuration of the linux/amd64 image, found through an index if need be."""
@@ -78,250 +59,15 @@ class Images:
         Raises RpcError: NOT_FOUND without the repository, FAILED_PRECONDITION for an immutable tag,
         INVALID_ARGUMENT for a bad manifest.
         """
-        return self.put(parse_reference(reference), manifest, media_type)
-
-    # --- by name, as the registry and the API know them
-
-    def repository(self, name: str) -> Any:
-        """Raises NOT_FOUND. The builtin repository comes into being when it is asked for."""
-        if name == builtin.REPOSITORY and name not in self.repositories:
-            self._make_builtin()
-        repository = self.repositories.get(name)
-        if repository is None:
-            raise not_found()
-        return repository
-
-    def find(self, reference: Reference) -> Reference:
-        """The reference with the digest of a manifest that exists."""
-        self.repository(reference.repository)
-        if not reference.digest:
-            tag = self.tags.get(reference.tag_name)
-            if tag is None:
-                raise not_found(f"Tag {reference.tag} of {reference.image} was not found.")
-            reference = reference.at(tag.version.rpartition("/")[2])
-        if reference.docker_image not in self.manifests:
-            raise not_found(f"Manifest {reference.digest} of {reference.image} was not found.")
-        return reference
-
-    def image(self, reference: Reference) -> Any:
-        """The DockerImage of a reference that has a digest. Raises NOT_FOUND."""
-        image = self.manifests.get(reference.docker_image)
-        if image is None:
-            raise not_found()
-        return image
-
-    def put(self, reference: Reference, data: bytes, media_type: str = "") -> str:
-        """`push` for a parsed reference; one with a digest and no tag stores an untagged manifest."""
-        repository = self.repository(reference.repository)
-        digest = digest_of(data)
-        if reference.digest and reference.digest != digest:
-            raise invalid(f"Manifest has digest {digest}, but was pushed as {reference.digest}.")
-        reference = reference.at(digest)
-        manifest = parse_manifest(data, media_type)
-        self._check_complete(reference, manifest)
-        if reference.tag:
-            self._check_tag_is_free(repository, reference)
-        self.blobs.add(data)
-        if reference.docker_image not in self.manifests:
-            self._record(repository, reference, manifest, len(data))
-        if reference.tag:
-            self._point(reference)
-        return digest
-
-    def tag(self, reference: Reference, *, create: bool) -> Any:
-        """Points the reference's tag at its digest; `create` refuses a tag that exists."""
-        repository = self.repository(reference.repository)
-        self.image(reference)
-        if create and reference.tag_name in self.tags:
-            raise already_exists("the tag already exists")
-        self._check_tag_is_free(repository, reference)
-        self._point(reference)
-        return self.tags.get(reference.tag_name)
-
-    def delete_tag(self, reference: Reference) -> None:
-        repository = self.repository(reference.repository)
-        tag = self.tags.get(reference.tag_name)
-        if tag is None:
-            raise not_found()
-        if repository.docker_config.immutable_tags:
-            raise _immutable(reference)
-        self._untag(reference.at(tag.version.rpartition("/")[2]))
-
-    def delete(self, reference: Reference, *, force: bool = False) -> None:
-        """Deletes a manifest. `force` takes its tags along, though not immutable ones.
-
-        https://cloud.google.com/artifact-registry/docs/repositories/update-repo-settings: with immutable tags,
-        deleting a tagged image is not permitted.
-        """
-        repository = self.repository(reference.repository)
-        image = self.image(reference)
-        if image.tags and repository.docker_config.immutable_tags:
-            raise _immutable(Reference(reference.repository, reference.image, image.tags[0]))
-        if image.tags and not force:
-            raise failed_precondition(DANGLING_TAG)
-        if parents := self._parents.names(f"{reference.version}/"):
-            raise failed_precondition(DANGLING_PARENT.format(parents[0].rpartition("/")[2]))
-        self._forget(reference, image)
-
-    def delete_package(self, name: str) -> None:
-        """Deletes a package with all versions and tags."""
-        package = parse_package(name)
-        repository = self.repository(package.repository)
-        if name not in self.packages:
-            raise not_found()
-        if repository.docker_config.immutable_tags and (tags := self.tags.names(f"{name}/tags/")):
-            raise _immutable(parse_package(tags[0]))
-        for digest in self.digests(package):
-            version = package.at(digest)
-            self._forget(version, self.image(version))
-        self.packages.delete(name)
-
-    def delete_repository(self, name: str) -> None:
-        self.repository(name)
-        for table in (self.packages, self.manifests, self.tags, self._parents, self._referrers):
-            for key in table.names(f"{name}/"):
-                table.delete(key)
-        self.repositories.delete(name)
-
-    def digests(self, package: Reference) -> list[str]:
-        return [key.rpartition("@")[2] for key in self.manifests.names(package.at("").docker_image)]
-
-    def referrers(self, subject: Reference) -> list[dict[str, Any]]:
-        """Descriptors of the manifests that name `subject` as theirs."""
-        return list(self._referrers.list(f"{subject.version}/"))
-
-    def manifest(self, reference: Reference) -> Manifest:
-        return parse_manifest(self.blobs.read(reference.digest), self.image(reference).media_type)
-
-    # --- inside
+        return self.catalogue.put(parse_reference(reference), manifest, media_type)
 
     def _platform_manifest(self, reference: str) -> Manifest:
-        found = self.find(parse_reference(reference))
-        manifest = self.manifest(found)
+        found = self.catalogue.find(parse_reference(reference))
+        manifest = self.catalogue.manifest(found)
         if not manifest.is_index:
             return manifest
         wanted = {"os": "linux", "architecture": "amd64"}
         for child in manifest.children:
             if wanted.items() <= (child.get("platform") or {}).items():
-                return self.manifest(found.at(child["digest"]))
+                return self.catalogue.manifest(found.at(child["digest"]))
         raise invalid(f"Container manifest type '{manifest.media_type}' must support amd64/linux.")
-
-    def _check_complete(self, reference: Reference, manifest: Manifest) -> None:
-        for digest in manifest.blobs:
-            if digest not in self.blobs:
-                raise invalid(f"Manifest references a blob that was not uploaded: {digest}.")
-            self.blobs.touch(digest)
-        for child in manifest.children:
-            if reference.at(child["digest"]).docker_image not in self.manifests:
-                raise invalid(f"Manifest references a manifest that was not uploaded: {child['digest']}.")
-
-    def _check_tag_is_free(self, repository: Any, reference: Reference) -> None:
-        tag = self.tags.get(reference.tag_name)
-        if tag and tag.version != reference.version and repository.docker_config.immutable_tags:
-            raise _immutable(reference)
-
-    def _record(self, repository: Any, reference: Reference, manifest: Manifest, manifest_bytes: int) -> None:
-        now = _now()
-        image = DockerImage(
-            name=reference.docker_image,
-            uri=reference.uri,
-            media_type=manifest.media_type,
-            artifact_type=manifest.artifact_type,
-            upload_time=now,
-            update_time=now,
-            image_size_bytes=sum(self.blobs.size(digest) for digest in manifest.blobs) or manifest_bytes,
-            build_time=self._build_time(manifest),
-        )
-        for child in manifest.children:
-            image.image_manifests.append(_image_manifest(child))
-            self._parents.put(f"{reference.at(child['digest']).version}/{reference.digest}", {})
-        if manifest.subject:
-            self._refer(reference, manifest, manifest_bytes)
-        self.manifests.put(image.name, image)
-        self._touch_package(reference, now)
-        repository.size_bytes += image.image_size_bytes
-        repository.update_time.CopyFrom(now)
-        self.repositories.put(repository.name, repository)
-
-    def _build_time(self, manifest: Manifest) -> timestamp_pb2.Timestamp | None:
-        if not manifest.config or manifest.artifact_type:
-            return None
-        try:
-            created = json.loads(self.blobs.read(manifest.config["digest"])).get("created")
-            return json_format.Parse(json.dumps(created), timestamp_pb2.Timestamp()) if created else None
-        except (ValueError, AttributeError, json_format.ParseError):
-            return None  # what the configuration says is its author's business
-
-    def _refer(self, reference: Reference, manifest: Manifest, size: int) -> None:
-        descriptor: dict[str, Any] = {"mediaType": manifest.media_type, "digest": reference.digest, "size": size}
-        if manifest.artifact_type:
-            descriptor["artifactType"] = manifest.artifact_type
-        if manifest.annotations:
-            descriptor["annotations"] = manifest.annotations
-        self._referrers.put(f"{reference.at(manifest.subject).version}/{reference.digest}", descriptor)
-
-    def _touch_package(self, reference: Reference, now: timestamp_pb2.Timestamp) -> None:
-        package = self.packages.get(reference.package) or Package(name=reference.package, create_time=now)
-        package.update_time.CopyFrom(now)
-        self.packages.put(package.name, package)
-
-    def _point(self, reference: Reference) -> None:
-        """Moves the tag; both images' lists of tags follow, so that listing images needs no look at tags."""
-        before = self.tags.get(reference.tag_name)
-        if before and before.version == reference.version:
-            return
-        if before:
-            self._untag(reference.at(before.version.rpartition("/")[2]))
-        image = self.image(reference)
-        image.tags[:] = sorted({*image.tags, reference.tag})
-        image.update_time.CopyFrom(_now())
-        self.manifests.put(image.name, image)
-        self.tags.put(reference.tag_name, Tag(name=reference.tag_name, version=reference.version))
-
-    def _untag(self, reference: Reference) -> None:
-        image = self.image(reference)
-        image.tags.remove(reference.tag)
-        image.update_time.CopyFrom(_now())
-        self.manifests.put(image.name, image)
-        self.tags.delete(reference.tag_name)
-
-    def _forget(self, reference: Reference, image: Any) -> None:
-        for tag in image.tags:
-            self.tags.delete(Reference(reference.repository, reference.image, tag).tag_name)
-        for child in image.image_manifests:
-            self._parents.delete(f"{reference.at(child.digest).version}/{reference.digest}")
-        if subject := self.manifest(reference).subject:
-            self._referrers.delete(f"{reference.at(subject).version}/{reference.digest}")
-        self.manifests.delete(image.name)
-        repository = self.repository(reference.repository)
-        repository.size_bytes = max(0, repository.size_bytes - image.image_size_bytes)
-        self.repositories.put(repository.name, repository)
-
-    def _make_builtin(self) -> None:
-        self.repositories.put(builtin.REPOSITORY, Repository(name=builtin.REPOSITORY, format_=1, create_time=_now()))
-        manifest = builtin.compose_hello(self.blobs)
-        for image in builtin.IMAGES:
-            self.put(Reference(builtin.REPOSITORY, image, "latest"), manifest)
-
-
-def _image_manifest(child: dict[str, Any]) -> Any:
-    platform = child.get("platform") or {}
-    return artifactregistry_v1.ImageManifest.pb()(
-        digest=child["digest"],
-        media_type=child.get("mediaType", ""),
-        architecture=platform.get("architecture", ""),
-        os=platform.get("os", ""),
-        os_version=platform.get("os.version", ""),
-        os_features=platform.get("os.features", ()),
-        variant=platform.get("variant", ""),
-    )
-
-
-def _immutable(reference: Reference) -> RpcError:
-    return failed_precondition(f"cannot update tag {reference.tag}. The repository has enabled tag immutability")
-
-
-def _now() -> timestamp_pb2.Timestamp:
-    now = timestamp_pb2.Timestamp()
-    now.GetCurrentTime()
-    return now

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -90,22 +92,22 @@ class RestDoor:
             return _error(invalid(f"Invalid JSON payload received. {error}"))
         except Dropped:
             if request.transport is not None:
-                request.transport.abort()  # type: ignore[attr-defined]
+                request.transport.abort()
             raise web.HTTPServiceUnavailable from None
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         pattern, values = self._find(request)
-        variables = {name: unquote(value) for name, value in zip(pattern.variables, values, strict=True)}
+        named = dict(zip(pattern.variables, values, strict=True))
         headers = {key.lower(): value for key, value in request.headers.items()}
         authorization = request.headers.get("Authorization", "")
         if isinstance(pattern.target, Route):
             route = pattern.target
             principal = "" if route.anonymous and not authorization else self._principal(authorization)
             call = Call(route.method, request.host, principal, headers)
-            return await self._cloud.serve(route, request, call, variables)  # type: ignore[no-any-return]
+            return await self._cloud.serve(route, request, call, {k: unquote(v) for k, v in named.items()})  # type: ignore[no-any-return]
         rpc, binding = pattern.target
         call = Call(rpc.method.lstrip("/"), request.host, self._principal(authorization), headers)
-        message = await self._request_message(request, rpc, binding, variables)
+        message = await self._request_message(request, rpc, binding, {k: decoded(v) for k, v in named.items()})
         response = await self._cloud.call(rpc, message, call)
         return web.Response(body=to_json(response, request), content_type="application/json")
 
@@ -139,6 +141,14 @@ class RestDoor:
         return message
 
 
+def decoded(value: str) -> str:
+    """A variable's value without its percent-encoding, but for slashes if it spans segments.
+
+    https://github.com/googleapis/googleapis/blob/master/google/api/http.proto, "Path template syntax"
+    """
+    return unquote(re.sub("%2f", "%252F", value, flags=re.IGNORECASE) if "/" in value else value)
+
+
 def set_field(message: Message, path: str, texts: list[str]) -> None:
     """Sets a possibly nested field (snake_case or lowerCamelCase) from its text form(s)."""
     *parents, last = path.split(".")
@@ -150,9 +160,10 @@ def set_field(message: Message, path: str, texts: list[str]) -> None:
 
 
 def _descriptor(message: Message, name: str, path: str) -> FieldDescriptor:
-    for field in message.DESCRIPTOR.fields:
+    fields: Iterable[Any] = message.DESCRIPTOR.fields
+    for field in fields:
         if name in (field.name, field.json_name):
-            return field
+            return field  # type: ignore[no-any-return]
     raise invalid(
         f'Invalid JSON payload received. Unknown name "{path}": Cannot bind query parameter. '
         f"Field '{path}' could not be found in request message."
@@ -169,7 +180,7 @@ def _value(field: FieldDescriptor, text: str) -> Any:
 
 def to_json(message: Message, request: web.Request) -> bytes:
     as_numbers = "enum-encoding=int" in (request.query.get("$alt") or request.query.get("alt") or "")
-    return json_format.MessageToJson(message, use_integers_for_enums=as_numbers).encode()
+    return json.dumps(json_format.MessageToDict(message, use_integers_for_enums=as_numbers)).encode()
 
 
 def _error(error: RpcError) -> web.Response:

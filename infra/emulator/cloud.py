@@ -24,6 +24,7 @@ from infra.emulator.logs import Logs
 from infra.emulator.operations import Background, Operations
 from infra.emulator.policies import Policies
 from infra.emulator.projects import Projects
+from infra.emulator.run.system import CloudRun
 from infra.emulator.secretmanager import Secrets
 from infra.emulator.storage.objects import Objects
 from infra.emulator.store import Store
@@ -116,6 +117,8 @@ class Cloud:
         self.calls: Counter[str] = Counter()
         self.journal: deque[dict[str, Any]] = deque(maxlen=10_000)
         self.http_port = 0  # the plain door on loopback, known once the server listens
+        self.environment: dict[str, str] = {}  # what leads clients here, known once the server listens
+        self.run = CloudRun(self)
 
     def mount(self, service: object) -> None:
         """Takes up every handler that `service` marks with `rpc` or `route`."""

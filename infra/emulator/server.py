@@ -56,7 +56,7 @@ class Emulator:
         await self._grpc.start()
         self._proxy = Proxy(grpc_port, rest, plain)
         proxy_port = await self._proxy.start(self.settings.proxy_port)
-        self.environment = self._variables(proxy_port)
+        self.environment = self.cloud.environment = self._variables(proxy_port)
         admin = Admin(self.cloud, lambda: self.environment, self._seed)
         self.admin_url = f"http://127.0.0.1:{await self._listen(admin.handle, port=self.settings.admin_port)}"
         for start in self.cloud.on_start:

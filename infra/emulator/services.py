@@ -9,6 +9,8 @@ from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
 from infra.emulator.run.revisions_api import Revisions
 from infra.emulator.run.services_api import Services
+from infra.emulator.run.revisions_api import Revisions
+from infra.emulator.run.services_api import Services
 
 
 def mount_all(cloud: Cloud) -> None:

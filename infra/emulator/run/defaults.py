@@ -1,0 +1,100 @@
+"""What Cloud Run fills in where a service says nothing (read off recorded answers of real services)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.api.launch_stage_pb2 import LaunchStage
+from google.cloud import run_v2
+
+MEMORY, CPU = "512Mi", "1000m"
+PORT = 8080
+MAX_INSTANCES = 100
+CONCURRENCY = 80
+REQUEST_TIMEOUT_S = 300
+START_LIMIT_S = 240  # a container must listen within four minutes
+LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
+BY_REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+
+
+def default_account(project_number: int) -> str:
+    """The account a revision runs as when its template names none."""
+    return f"{project_number}-compute@developer.gserviceaccount.com"
+
+
+def fill_in(service: Any, project_number: int) -> None:
+    """Completes a service in place; what is set stays."""
+    service.launch_stage = service.launch_stage or LaunchStage.GA
+    service.ingress = service.ingress or run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL
+    template = service.template
+    template.service_account = template.service_account or default_account(project_number)
+    if not template.HasField("timeout"):
+        template.timeout.FromSeconds(REQUEST_TIMEOUT_S)
+    template.scaling.max_instance_count = template.scaling.max_instance_count or MAX_INSTANCES
+    ingress = ingress_container(template.containers)
+    if ingress is not None:
+        _complete(ingress)
+        slow = _cpu(ingress.resources.limits["cpu"]) < 1
+        concurrency = template.max_instance_request_concurrency or (1 if slow else CONCURRENCY)
+        template.max_instance_request_concurrency = concurrency
+    if not service.traffic:
+        service.traffic.add(type_=LATEST, percent=100)
+    for target in service.traffic:
+        if not target.type_:
+            target.type_ = BY_REVISION if target.revision else LATEST
+
+
+def ingress_container(containers: Any) -> Any:
+    """The container that gets the requests: the one with a port, or the only one; None if that is not clear."""
+    with_port = [container for container in containers if container.ports]
+    if len(with_port) == 1:
+        return with_port[0]
+    return containers[0] if len(containers) == 1 else None
+
+
+def port_of(container: Any) -> int:
+    return int(container.ports[0].container_port) if container.ports else PORT
+
+
+def _complete(container: Any) -> None:
+    if not container.HasField("resources"):
+        container.resources.cpu_idle = True
+    limits = container.resources.limits
+    limits["memory"] = limits["memory"] or MEMORY
+    limits["cpu"] = limits["cpu"] or CPU
+    if not container.ports:
+        container.ports.add(container_port=PORT)
+    container.ports[0].name = container.ports[0].name or "http1"
+    container.ports[0].container_port = container.ports[0].container_port or PORT
+    if not container.HasField("startup_probe"):
+        probe = container.startup_probe
+        probe.timeout_seconds, probe.period_seconds, probe.failure_threshold = START_LIMIT_S, START_LIMIT_S, 1
+        probe.tcp_socket.port = port_of(container)
+    else:
+        _complete_probe(container.startup_probe, port_of(container))
+    if container.HasField("liveness_probe"):
+        _complete_probe(container.liveness_probe, port_of(container))
+
+
+def _complete_probe(probe: Any, port: int) -> None:
+    probe.timeout_seconds = probe.timeout_seconds or 1
+    probe.period_seconds = probe.period_seconds or 10
+    probe.failure_threshold = probe.failure_threshold or 3
+    kind = probe.WhichOneof("probe_type") or "tcp_socket"
+    action = getattr(probe, kind)
+    action.port = action.port or port
+    if kind == "http_get":
+        action.path = action.path or "/"
+
+
+def is_default_probe(probe: Any) -> bool:
+    """Whether the startup probe is the one that Run adds itself."""
+    return bool(probe.HasField("tcp_socket") and probe.period_seconds == START_LIMIT_S and probe.failure_threshold == 1)
+
+
+def _cpu(quantity: str) -> float:
+    """CPUs of a Kubernetes quantity: 1000m, 2, 0.5."""
+    try:
+        return float(quantity[:-1]) / 1000 if quantity.endswith("m") else float(quantity)
+    except ValueError:
+        return 1.0

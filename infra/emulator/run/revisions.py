@@ -1,0 +1,119 @@
+"""Revisions: how one is stamped out of a service's template, and when a template asks for a new one."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from google.api.launch_stage_pb2 import LaunchStage
+from google.cloud import run_v2
+
+from infra.emulator.errors import already_exists
+from infra.emulator.run.conditions import Failure, State, condition, log_uri
+from infra.emulator.run.names import ServiceName, etag, generated_revision, short
+from infra.emulator.run.state import RevisionPb
+from infra.emulator.run.state import State as RunState
+
+_TEMPLATE = run_v2.RevisionTemplate.pb().DESCRIPTOR
+# What a template and a revision both have is the revision's configuration.
+CONFIGURATION = sorted(set(_TEMPLATE.fields_by_name) & set(RevisionPb.DESCRIPTOR.fields_by_name))
+HEALTH = ("Ready", "ContainerReady", "ContainerHealthy", "ResourcesAvailable")
+
+
+def configuration(message: Any) -> Any:
+    """The configuration of a template or a revision, as a revision that holds nothing else."""
+    bare = RevisionPb()
+    for name in CONFIGURATION:
+        field = message.DESCRIPTOR.fields_by_name[name]
+        value = getattr(message, name)
+        if field.is_repeated:
+            getattr(bare, name).MergeFrom(value)
+        elif field.message_type is None:
+            setattr(bare, name, value)
+        elif message.HasField(name):
+            getattr(bare, name).CopyFrom(value)
+    return bare
+
+
+def revision_for(state: RunState, service: Any, principal: str) -> Any:
+    """The revision that the service's template stands for: one that exists, or a new one that is not stored yet.
+
+    Raises ALREADY_EXISTS when the template names a revision that has another configuration.
+    """
+    wanted = state.revisions.get(state.wanted(service.name))
+    template, name = service.template, ServiceName.parse(service.name)
+    config = configuration(template)
+    if wanted is not None and template.revision in ("", short(wanted.name)) and configuration(wanted) == config:
+        return wanted
+    if not template.revision:
+        revision = generated_revision(name.id, state.made(service.name) + 1)
+        return stamp(service, config, name.revision(revision), principal)
+    existing = state.revisions.get(name.revision(template.revision))
+    if existing is None:
+        return stamp(service, config, name.revision(template.revision), principal)
+    if configuration(existing) != config:
+        raise already_exists(f"Revision named '{template.revision}' with different configuration already exists.")
+    return existing
+
+
+def stamp(service: Any, config: Any, name: str, principal: str) -> Any:
+    """A new revision, not ready yet."""
+    revision = RevisionPb(
+        name=name,
+        uid=str(uuid.uuid4()),
+        generation=1,
+        service=short(service.name),
+        launch_stage=LaunchStage.GA,
+        reconciling=True,
+        creator=principal,
+        log_uri=log_uri(ServiceName.parse(name), short(name)),
+    )
+    revision.MergeFrom(config)
+    revision.create_time.CopyFrom(service.update_time)
+    revision.update_time.CopyFrom(service.update_time)
+    revision.conditions.extend(condition(kind, State.CONDITION_PENDING) for kind in HEALTH)
+    revision.scaling_status.desired_min_instance_count = revision.scaling.min_instance_count
+    revision.etag = etag(revision)
+    return revision
+
+
+def is_ready(revision: Any) -> bool:
+    return any(c.type_ == "Ready" and c.state == State.CONDITION_SUCCEEDED for c in revision.conditions)
+
+
+def failure_of(revision: Any) -> Failure | None:
+    """Why the revision is not ready; None if it is, or may still become so."""
+    for ready in revision.conditions:
+        if ready.type_ == "Ready" and ready.state == State.CONDITION_FAILED:
+            return Failure(ready.message, ready.reason, ready.revision_reason)
+    return None
+
+
+def finish(revision: Any, failure: Failure | None) -> None:
+    """Writes into the revision how its start ended."""
+    state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
+    del revision.conditions[:]
+    for kind in HEALTH:
+        decided = kind != "ResourcesAvailable"
+        revision.conditions.append(
+            condition(kind, state, failure) if decided else condition(kind, State.CONDITION_SUCCEEDED)
+        )
+    revision.observed_generation = revision.generation
+    revision.ClearField("reconciling")
+
+
+def set_active(revision: Any, active: bool) -> bool:
+    """Writes into the revision whether requests may reach it; False if that was known."""
+    state = State.CONDITION_SUCCEEDED if active else State.CONDITION_FAILED
+    known = next((c for c in revision.conditions if c.type_ == "Active"), None)
+    if known is not None and known.state == state:
+        return False
+    if known is not None:
+        revision.conditions.remove(known)
+    added = condition("Active", state)
+    added.severity = run_v2.Condition.Severity.INFO
+    if not active:
+        added.revision_reason = run_v2.Condition.RevisionReason.RETIRED
+        added.message = "Revision retired."
+    revision.conditions.append(added)
+    return True

@@ -1,0 +1,31 @@
+"""google.cloud.run.v2.Revisions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.cloud import run_v2
+
+from infra.emulator.cloud import Call, Cloud, rpc
+from infra.emulator.run.paging import page_of
+
+REVISIONS = "google.cloud.run.v2.Revisions"
+ListRevisionsResponse: Any = run_v2.ListRevisionsResponse.pb()
+
+
+class Revisions:
+    def __init__(self, cloud: Cloud) -> None:
+        self._state, self._lifecycle = cloud.run.state, cloud.run.lifecycle
+
+    @rpc(f"{REVISIONS}/GetRevision", permission="run.revisions.get")
+    async def get(self, request: Any, _: Call) -> Any:
+        return self._state.revision(request.name)
+
+    @rpc(f"{REVISIONS}/ListRevisions", permission="run.revisions.list", resource="parent")
+    async def list(self, request: Any, _: Call) -> Any:
+        revisions, token = page_of(self._state.revisions, request, "revisions")
+        return ListRevisionsResponse(revisions=revisions, next_page_token=token)
+
+    @rpc(f"{REVISIONS}/DeleteRevision", permission="run.revisions.delete")
+    async def delete(self, request: Any, _: Call) -> Any:
+        return self._lifecycle.delete_revision(request.name, request.etag, validate_only=request.validate_only)

@@ -1,0 +1,84 @@
+"""google.cloud.run.v2.Services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
+
+from infra.emulator.cloud import Call, Cloud, rpc
+from infra.emulator.run.fields import merged
+from infra.emulator.run.lifecycle import check_etag, shown
+from infra.emulator.run.names import ServiceName
+from infra.emulator.run.paging import page_of
+
+SERVICES = "google.cloud.run.v2.Services"
+ListServicesResponse: Any = run_v2.ListServicesResponse.pb()
+HOST = "run.googleapis.com"
+V1 = "/v1/{resource=projects/*/locations/*/services/*}"
+
+
+class Services:
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud, self._state, self._lifecycle = cloud, cloud.run.state, cloud.run.lifecycle
+
+    @rpc(f"{SERVICES}/CreateService", permission="run.services.create", resource="parent")
+    async def create(self, request: Any, call: Call) -> Any:
+        name = f"{request.parent}/services/{request.service_id}"
+        return self._lifecycle.create(name, request.service, call.principal, validate_only=request.validate_only)
+
+    @rpc(f"{SERVICES}/GetService", permission="run.services.get")
+    async def get(self, request: Any, _: Call) -> Any:
+        return shown(self._state.service(request.name))
+
+    @rpc(f"{SERVICES}/ListServices", permission="run.services.list", resource="parent")
+    async def list(self, request: Any, _: Call) -> Any:
+        services, token = page_of(self._state.services, request, "services")
+        return ListServicesResponse(services=map(shown, services), next_page_token=token)
+
+    @rpc(f"{SERVICES}/UpdateService", permission="run.services.update", resource="service.name")
+    async def update(self, request: Any, call: Call) -> Any:
+        name = request.service.name
+        if request.allow_missing and name not in self._state.services:
+            self._cloud.require(call.principal, "run.services.create", ServiceName.parse(name).parent, HOST)
+            return self._lifecycle.create(name, request.service, call.principal, validate_only=request.validate_only)
+        current = self._state.service(name)
+        check_etag(current, request.service.etag)
+        wanted = merged(current, request.service, request.update_mask.paths)
+        return self._lifecycle.update(name, wanted, call.principal, validate_only=request.validate_only)
+
+    @rpc(f"{SERVICES}/DeleteService", permission="run.services.delete")
+    async def delete(self, request: Any, _: Call) -> Any:
+        return self._lifecycle.delete(request.name, request.etag, validate_only=request.validate_only)
+
+    @rpc(
+        f"{SERVICES}/GetIamPolicy",
+        permission="run.services.getIamPolicy",
+        resource="resource",
+        rest=(("GET", f"{V1}:getIamPolicy", ""),),
+    )
+    async def get_policy(self, request: iam_policy_pb2.GetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
+        return self._cloud.policies.get(self._state.service(request.resource).name)
+
+    @rpc(
+        f"{SERVICES}/SetIamPolicy",
+        permission="run.services.setIamPolicy",
+        resource="resource",
+        rest=(("POST", f"{V1}:setIamPolicy", "*"),),
+    )
+    async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
+        return self._cloud.policies.set(self._state.service(request.resource).name, request.policy)
+
+    @rpc(
+        f"{SERVICES}/TestIamPermissions",
+        resource="resource",
+        rest=(("POST", f"{V1}:testIamPermissions", "*"),),
+    )
+    async def test_permissions(
+        self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
+    ) -> iam_policy_pb2.TestIamPermissionsResponse:
+        allowed = self._cloud.policies.allowed
+        return iam_policy_pb2.TestIamPermissionsResponse(
+            permissions=[p for p in request.permissions if allowed(call.principal, p, request.resource)]
+        )

@@ -1,0 +1,58 @@
+"""Cloud Run as one object: its parts, and how they start and stop with the emulator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.emulator.run.doors import Doors
+from infra.emulator.run.front import Front
+from infra.emulator.run.instances import Instances
+from infra.emulator.run.invoker import Invoker
+from infra.emulator.run.journal import Journal
+from infra.emulator.run.lifecycle import Lifecycle
+from infra.emulator.run.metrics import Metrics
+from infra.emulator.run.reconcile import Reconciler
+from infra.emulator.run.runtimes import Runtimes
+from infra.emulator.run.state import State
+from infra.emulator.run.workload import Resolver
+
+if TYPE_CHECKING:
+    from infra.emulator.cloud import Cloud
+
+
+class CloudRun:
+    def __init__(self, cloud: Cloud) -> None:
+        self.state = State(cloud.store)
+        self.metrics = Metrics()
+        self._cloud = cloud
+        self._doors = Doors(self.state)
+        self._instances = Instances(
+            self.state,
+            cloud.behaviour,
+            Resolver(cloud, self.state, lambda: cloud.environment),
+            Runtimes(cloud.images),
+            Journal(cloud.logs),
+            cloud.data / "instances",
+        )
+        self._reconciler = Reconciler(self.state, cloud.behaviour, self._instances, self._doors)
+        self._front = Front(
+            self.state, self._doors, self._instances, Invoker(cloud.policies, cloud.identity), self.metrics
+        )
+        self.lifecycle = Lifecycle(cloud, self.state, self._reconciler)
+        cloud.on_start.append(self._start)
+        cloud.on_stop.append(self._stop)
+
+    async def _start(self) -> None:
+        await self._front.start()
+        await self._doors.start(self._front.handle)
+        for name in self.state.services.names():
+            await self._reconciler.restore(name)
+        self.lifecycle.resume()
+        self._sweep = self._cloud.background.spawn(self._instances.sweep())
+
+    async def _stop(self) -> None:
+        self._sweep.cancel()
+        await self._doors.stop()
+        await self._instances.stop_all()
+        await self._front.stop()
+        self.metrics.clear()

@@ -1,0 +1,183 @@
+"""What Cloud Run refuses outright, in its own words where those are known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from infra.emulator.errors import invalid
+from infra.emulator.run.defaults import BY_REVISION, LATEST, START_LIMIT_S, ingress_container
+from infra.emulator.run.names import short
+
+SERVICE_ID = re.compile(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?")
+REVISION_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+TAG = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+LABEL_KEY = re.compile(r"(?:[a-z0-9]([a-z0-9.-]*[a-z0-9])?/)?[a-z][a-z0-9_.-]{0,62}")
+LABEL_VALUE = re.compile(r"[a-z0-9_-]{0,63}")
+ENV_NAME = re.compile(r"[^=\0]+")
+IMAGE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|([a-z0-9-]+-)?docker\.pkg\.dev|docker\.io")
+# Namespaces that only Run itself may use in labels and annotations of API v2.
+RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
+RESERVED_ENV = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+MAX_LABELS = 64
+
+
+def check_service_id(service_id: str) -> None:
+    if not SERVICE_ID.fullmatch(service_id):
+        rule = (
+            "only lowercase, digits, and hyphens; must begin with letter, and cannot end with hyphen; "
+            "must be less than 50 characters."
+        )
+        field = "Violation in CreateServiceRequest.service_id"
+        raise invalid(f"{field}: {rule}", field)
+
+
+def check_service(service: Any, service_id: str) -> None:
+    """Checks what a caller wrote, after defaults were filled in."""
+    check_labels(service.labels, "service.labels")
+    check_annotations(service.annotations, "service.annotations")
+    check_template(service.template, service_id)
+    check_traffic(service.traffic)
+
+
+def check_labels(labels: Mapping[str, str], field: str) -> None:
+    if len(labels) > MAX_LABELS:
+        raise invalid(f"{field}: No more than {MAX_LABELS} labels are allowed.", field)
+    for key, value in labels.items():
+        if is_reserved(key):
+            raise invalid(f"{field}: Label key '{key}' is in a namespace reserved for the system.", field)
+        if not LABEL_KEY.fullmatch(key):
+            raise invalid(
+                f"{field}: Label key '{key}' is invalid. Keys must start with a lowercase letter and contain only "
+                "lowercase letters, digits, '_' and '-', at most 63 characters.",
+                field,
+            )
+        if not LABEL_VALUE.fullmatch(value):
+            raise invalid(
+                f"{field}: Label value '{value}' of key '{key}' is invalid. Values may contain only lowercase "
+                "letters, digits, '_' and '-', at most 63 characters.",
+                field,
+            )
+
+
+def check_annotations(annotations: Mapping[str, str], field: str) -> None:
+    for key in annotations:
+        if is_reserved(key):
+            raise invalid(
+                f"{field}: Annotation '{key}' is not supported: namespace reserved for the system. Use the "
+                "corresponding field of the API instead.",
+                field,
+            )
+
+
+def is_reserved(key: str) -> bool:
+    """Whether a label or annotation key lies in one of the system's namespaces."""
+    namespace = key.partition("/")[0] if "/" in key else ""
+    return any(namespace == name or namespace.endswith(f".{name}") for name in RESERVED)
+
+
+def check_template(template: Any, service_id: str) -> None:
+    field = "service.template"
+    if template.revision:
+        _check_revision_name(template.revision, service_id, f"{field}.revision")
+    check_labels(template.labels, f"{field}.labels")
+    check_annotations(template.annotations, f"{field}.annotations")
+    if not template.containers:
+        raise invalid(f"{field}.containers: Revision template must contain at least one container.", field)
+    if ingress_container(template.containers) is None:
+        raise invalid(
+            f"{field}.containers: Revision template should contain exactly one container with an exposed port.", field
+        )
+    for index, container in enumerate(template.containers):
+        _check_container(container, f"{field}.containers[{index}]")
+    if not 0 < template.timeout.ToTimedelta().total_seconds() <= 3600:
+        raise invalid(f"{field}.timeout: must be between 1s and 3600s.", f"{field}.timeout")
+    scaling = template.scaling
+    if scaling.min_instance_count > scaling.max_instance_count:
+        raise invalid(
+            f"{field}.scaling.min_instance_count: must be less than or equal to max_instance_count.", f"{field}.scaling"
+        )
+
+
+def _check_revision_name(revision: str, service_id: str, field: str) -> None:
+    if not revision.startswith(f"{service_id}-") or not REVISION_ID.fullmatch(revision):
+        raise invalid(
+            f"{field}: Revision name '{revision}' must be prefixed by the name of the enclosing service with a "
+            "trailing -, use only lowercase letters, numbers and '-', and have at most 63 characters.",
+            field,
+        )
+
+
+def _check_container(container: Any, field: str) -> None:
+    _check_image(container.image, f"{field}.image")
+    names = [variable.name for variable in container.env]
+    if reserved := [name for name in names if name in RESERVED_ENV]:
+        raise invalid(
+            f"{field}.env: The following reserved env names were provided: {', '.join(reserved)}. These values are "
+            "automatically set by the system.",
+            f"{field}.env",
+        )
+    if len(set(names)) != len(names) or not all(ENV_NAME.fullmatch(name) for name in names):
+        raise invalid(f"{field}.env: names must be non-empty, without '=', and unique.", f"{field}.env")
+    for port in container.ports:
+        if not 1 <= port.container_port <= 65535:
+            raise invalid(f"{field}.ports: container port must be between 1 and 65535.", f"{field}.ports")
+    if container.HasField("startup_probe"):
+        _check_probe(container.startup_probe, f"{field}.startup_probe")
+
+
+def _check_image(image: str, field: str) -> None:
+    if not image:
+        raise invalid(f"{field}: must not be empty.", field)
+    first = image.split("/", 1)[0]
+    has_host = "/" in image and ("." in first or ":" in first)
+    if has_host and not IMAGE_HOST.fullmatch(first):
+        raise invalid(
+            f"{field}: Expected an image path like [host/]repo-path[:tag and/or @digest], where host is one of "
+            f"[region.]gcr.io, [region-]docker.pkg.dev or docker.io but obtained {image}",
+            field,
+        )
+
+
+def _check_probe(probe: Any, field: str) -> None:
+    if probe.initial_delay_seconds > START_LIMIT_S or probe.period_seconds > START_LIMIT_S:
+        raise invalid(f"{field}: initial delay and period must be at most {START_LIMIT_S} seconds.", field)
+    if probe.timeout_seconds > probe.period_seconds:
+        raise invalid(f"{field}.timeout_seconds: must not be greater than period_seconds.", field)
+    if probe.failure_threshold * probe.period_seconds > START_LIMIT_S:
+        raise invalid(f"{field}: failure_threshold * period_seconds must be at most {START_LIMIT_S} seconds.", field)
+
+
+def check_traffic(traffic: Any) -> None:
+    field = "service.traffic"
+    for target in traffic:
+        if not 0 <= target.percent <= 100:
+            raise invalid(f"{field}: Traffic percent must be between 0 and 100, got {target.percent}.", field)
+        if target.type_ == BY_REVISION and not target.revision:
+            raise invalid(f"{field}: A target of type REVISION must name a revision.", field)
+        if target.type_ == LATEST and target.revision:
+            raise invalid(f"{field}: A target of type LATEST must not name a revision.", field)
+        if target.tag and not TAG.fullmatch(target.tag):
+            raise invalid(
+                f"{field}: Traffic tag '{target.tag}' must use only lowercase letters, numbers and '-', begin with a "
+                "letter and not end with '-'.",
+                field,
+            )
+    if sum(target.percent for target in traffic) != 100:
+        total = sum(target.percent for target in traffic)
+        raise invalid(f"{field}: Traffic percents must sum to 100, but sum to {total}.", field)
+    tags = [target.tag for target in traffic if target.tag]
+    if len(set(tags)) != len(tags):
+        raise invalid(f"{field}: Traffic tags must be unique.", field)
+    shares = [(target.type_, short(target.revision)) for target in traffic if target.percent]
+    if len(set(shares)) != len(shares):
+        raise invalid(f"{field}: A revision, or LATEST, may be given a percent once only.", field)
+
+
+def check_first_traffic(traffic: Any) -> None:
+    """On creation there is no revision yet that traffic could name."""
+    for index, target in enumerate(traffic):
+        if target.type_ == BY_REVISION or target.revision:
+            kind = "type.googleapis.com/google.cloud.run.v2.TrafficTarget"
+            raise invalid(f"Invalid value at 'service.traffic' ({kind}), {index}", "service.traffic")

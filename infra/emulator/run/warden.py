@@ -1,0 +1,54 @@
+"""Runs one command for the emulator and ends it, children and all, when its own standard input closes.
+
+The pipe closes when the emulator lets the command go, and also when the emulator is killed: nothing is left behind.
+Started with `python -I -S`; the first line of standard input is the order (JSON): `command`, `env`, `cwd`, `grace_s`
+(between SIGTERM and SIGKILL) and `cleanup` (a command to run at the very end, or an empty list). Exits as the command
+did.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any
+
+
+def main() -> None:
+    order: dict[str, Any] = json.loads(sys.stdin.readline())
+    try:
+        process = subprocess.Popen(
+            order["command"], env=order["env"], cwd=order["cwd"], stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    except OSError as error:
+        print(f"{order['command'][0]}: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
+        os._exit(127)
+    threading.Thread(target=_end_with_owner, args=(process, float(order["grace_s"])), daemon=True).start()
+    code = process.wait()
+    _signal(process, signal.SIGKILL)  # what the command itself started and left
+    if order["cleanup"]:
+        subprocess.run(order["cleanup"], env=order["env"], capture_output=True, timeout=60, check=False)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _end_with_owner(process: subprocess.Popen[bytes], grace_s: float) -> None:
+    while sys.stdin.read(1):
+        pass
+    _signal(process, signal.SIGTERM)
+    try:
+        process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""What an instance runs: one container of a revision with everything resolved, as a value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from google.rpc.code_pb2 import Code
+
+from infra.emulator.errors import RpcError
+from infra.emulator.run.conditions import image_missing, secret_denied, secret_missing
+from infra.emulator.run.defaults import ingress_container, port_of
+from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.state import State
+
+if TYPE_CHECKING:
+    from infra.emulator.cloud import Cloud
+
+# What leads Google's client libraries to this emulator; nothing else of its own environment reaches an instance.
+PASSED_ON = (
+    "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+)  # fmt: skip
+UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "k": 10**3, "M": 10**6, "G": 10**9}
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    revision: str  # full name
+    image: str  # by digest
+    config: Mapping[str, Any]  # the image's OCI configuration, its `config` part
+    command: tuple[str, ...]  # the whole command line, as the image or the revision has it
+    env: Mapping[str, str]
+    working_dir: str
+    port: int  # what the container should listen on, as the API shows it
+    memory_bytes: int
+
+
+class Resolver:
+    """Turns a stored revision into its workload."""
+
+    def __init__(self, cloud: Cloud, state: State, environment: Callable[[], Mapping[str, str]]) -> None:
+        self._cloud, self._state, self._environment = cloud, state, environment
+
+    def resolve(self, revision: Any) -> Workload:
+        """Raises Unready when the image or a secret is not there."""
+        container = ingress_container(revision.containers)
+        image = self._image(revision.name, container.image)
+        config = self._cloud.images.config(image).get("config") or {}
+        return Workload(
+            revision=revision.name,
+            image=image,
+            config=config,
+            command=command_of(container, config),
+            env={**_image_env(config), **self._leading_env(), **self._own_env(revision, container)},
+            working_dir=container.working_dir or str(config.get("WorkingDir") or "/"),
+            port=port_of(container),
+            memory_bytes=quantity(container.resources.limits["memory"]),
+        )
+
+    def _image(self, revision: str, image: str) -> str:
+        """The image's digest is found once, when the revision first starts, and stays: tags may move."""
+        pinned = self._state.image(revision)
+        try:
+            found = self._cloud.images.resolve(pinned or image).uri
+        except RpcError as error:
+            raise image_missing(revision, image) from error
+        if not pinned:
+            self._state.pin_image(revision, found)
+        return found
+
+    def _leading_env(self) -> dict[str, str]:
+        ours = self._environment()
+        return {name: ours[name] for name in PASSED_ON if name in ours}
+
+    def _own_env(self, revision: Any, container: Any) -> dict[str, str]:
+        name = ServiceName.parse(revision.name)
+        env = {"K_SERVICE": name.id, "K_CONFIGURATION": name.id, "K_REVISION": short(revision.name)}
+        for variable in container.env:
+            if variable.HasField("value_source"):
+                env[variable.name] = self._secret(revision, variable.value_source.secret_key_ref)
+            else:
+                env[variable.name] = variable.value
+        return env
+
+    def _secret(self, revision: Any, reference: Any) -> str:
+        path, version = reference.secret, reference.version or "latest"
+        project = path.split("/")[1] if path.startswith("projects/") else ServiceName.parse(revision.name).project
+        home = self._cloud.projects.find(project)
+        name, account = short(path), revision.service_account
+        resource = f"projects/{home.id}/secrets/{name}"
+        if not self._cloud.policies.allowed(account, "secretmanager.versions.access", resource):
+            raise secret_denied(revision.name, home.number, name, version, account)
+        try:
+            return self._cloud.secrets.access(home.id, name, version).decode()
+        except RpcError as error:
+            if error.status.code not in (Code.NOT_FOUND, Code.FAILED_PRECONDITION):
+                raise
+            raise secret_missing(revision.name, home.number, name, version) from error
+
+
+def command_of(container: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The command line: as in Kubernetes, a command of one's own drops the image's arguments too."""
+    entrypoint = list(container.command) or list(config.get("Entrypoint") or [])
+    arguments = list(container.args) or ([] if container.command else list(config.get("Cmd") or []))
+    return (*entrypoint, *arguments)
+
+
+def quantity(text: str) -> int:
+    """Bytes of a Kubernetes quantity such as 512Mi."""
+    for unit, factor in UNITS.items():
+        if text.endswith(unit):
+            return int(float(text.removesuffix(unit)) * factor)
+    return int(float(text))
+
+
+def _image_env(config: Mapping[str, Any]) -> dict[str, str]:
+    return dict(entry.split("=", 1) for entry in config.get("Env") or [] if "=" in entry)

@@ -22,6 +22,7 @@ from infra.emulator.errors import RpcError, permission_denied, unauthenticated, 
 from infra.emulator.identity import Identity
 from infra.emulator.logs import Logs
 from infra.emulator.operations import Background, Operations
+from infra.emulator.orgpolicy import OrgPolicies
 from infra.emulator.policies import Policies
 from infra.emulator.projects import Projects
 from infra.emulator.run.system import CloudRun
@@ -106,6 +107,7 @@ class Cloud:
         self.identity = Identity(self.store)
         self.policies = Policies(self.store, self.behaviour)
         self.images = Images(self.store, data)
+        self.org = OrgPolicies(self.store, self.policies)
         self.objects = Objects(self.store, self.projects, self.policies, data)
         self.logs = Logs(self.store)
         self.secrets = Secrets(self.store, self.projects)

@@ -29,16 +29,17 @@ class Token:
 
 class Identity:
     def __init__(self, store: Store) -> None:
-        self._keys = store.values("keys")  # key id -> {email, public}
+        self._keys = store.values("keys")  # key id -> {email, public, created; private if Google's own}
         self._tokens = store.values("tokens")  # access token -> {email, expires}
         self._own = store.values("own-key")
+        self._disabled = store.values("disabled-accounts")  # by e-mail
         self._verified: dict[str, Token] = {}
 
     def create_key(self, email: str, project_id: str) -> dict[str, str]:
         """A new key of a service account, in the form of a service-account JSON file."""
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         key_id = secrets.token_hex(20)
-        self._keys.put(key_id, {"email": email, "public": _public_pem(private)})
+        self._keys.put(key_id, {"email": email, "public": _public_pem(private), "created": time.time()})
         return {
             "type": "service_account",
             "project_id": project_id,
@@ -55,6 +56,45 @@ class Identity:
         self._keys.delete(key_id)
         self._verified.clear()
 
+    def keys(self, email: str) -> dict[str, dict[str, Any]]:
+        """An account's keys by id; Google's own ones have a `private` part."""
+        rows = ((key_id, self._keys.get(key_id)) for key_id in self._keys.names())
+        return {key_id: row for key_id, row in rows if row and row["email"] == email}
+
+    def sign(self, email: str, data: bytes) -> tuple[str, bytes]:
+        """Key id and RSA-SHA256 signature by the account's system-managed key, made on first use."""
+        own = {key_id: row for key_id, row in self.keys(email).items() if "private" in row}
+        if not own:
+            private, key_id = rsa.generate_private_key(public_exponent=65537, key_size=2048), secrets.token_hex(20)
+            row = {"email": email, "public": _public_pem(private), "created": time.time()}
+            self._keys.put(key_id, row | {"private": _private_pem(private)})
+            return self.sign(email, data)
+        key_id, row = next(iter(own.items()))
+        return key_id, bytes(crypt.RSASigner.from_string(row["private"], key_id).sign(data))
+
+    def signed_by(self, email: str, data: bytes, signature: bytes) -> bool:
+        """Whether any key of the account made this RSA-SHA256 signature."""
+        if email in self._disabled:
+            return False
+        return any(crypt.verify_signature(data, signature, row["public"]) for row in self.keys(email).values())
+
+    def set_enabled(self, email: str, enabled: bool) -> None:
+        """A disabled account's keys and tokens are refused."""
+        if enabled:
+            self._disabled.delete(email)
+        else:
+            self._disabled.put(email, {})
+
+    def forget(self, email: str) -> None:
+        """Removes an account's keys and tokens."""
+        for key_id in self.keys(email):
+            self._keys.delete(key_id)
+        for token in self._tokens.names():
+            if (self._tokens.get(token) or {}).get("email") == email:
+                self._tokens.delete(token)
+        self.set_enabled(email, True)
+        self._verified.clear()
+
     def access_token(self, email: str) -> str:
         token = f"ya29.{secrets.token_urlsafe(48)}"
         self._tokens.put(token, {"email": email, "expires": time.time() + LIFETIME_S})
@@ -64,7 +104,7 @@ class Identity:
         """Signed by the emulator, which stands for accounts.google.com."""
         now = int(time.time())
         claims = {"iss": ISSUER, "aud": audience, "sub": email, "email": email, "email_verified": True}
-        return jwt.encode(self._signer(), claims | {"iat": now, "exp": now + LIFETIME_S}).decode()
+        return str(jwt.encode(self._signer(), claims | {"iat": now, "exp": now + LIFETIME_S}).decode())
 
     def exchange(self, assertion: str) -> dict[str, Any]:
         """The token end point: a signed assertion for an access token, or an ID token if it asks for an audience."""
@@ -89,6 +129,8 @@ class Identity:
         known = self._verified.get(credential)
         if known is None or known.expires < time.time():
             known = self._verified[credential] = self._check(credential)
+        if known.email in self._disabled:
+            raise unauthenticated()
         return known
 
     def _check(self, credential: str) -> Token:
@@ -109,9 +151,9 @@ class Identity:
 
     def _self_signed(self, token: str) -> dict[str, Any]:
         try:
-            key = self._keys.get(str(jwt.decode_header(token).get("kid")))
+            key = self._keys.get(str(jwt.decode_header(token).get("kid"))) or {}
             claims = jwt.decode(token, certs=key["public"], clock_skew_in_seconds=10)
-        except Exception as error:  # google.auth raises a family of errors, and a missing key is None here
+        except Exception as error:  # google.auth raises a family of errors, and an unknown key is empty here
             raise unauthenticated() from error
         if claims["iss"] != key["email"]:
             raise unauthenticated()
@@ -127,7 +169,8 @@ class Identity:
         return key
 
     def _signer(self) -> crypt.RSASigner:
-        return crypt.RSASigner.from_string(_private_pem(self._own_private()), "emulator")
+        signer: crypt.RSASigner = crypt.RSASigner.from_string(_private_pem(self._own_private()), "emulator")
+        return signer
 
 
 def _basic_password(credential: str) -> str:

@@ -9,8 +9,7 @@ from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
 from infra.emulator.run.revisions_api import Revisions
 from infra.emulator.run.services_api import Services
-from infra.emulator.run.revisions_api import Revisions
-from infra.emulator.run.services_api import Services
+from infra.emulator.storage.services import STORAGE
 
 
 def mount_all(cloud: Cloud) -> None:
@@ -21,5 +20,6 @@ def mount_all(cloud: Cloud) -> None:
         Locations,
         Repositories,
         Contents,
+        *STORAGE,
     ):
         cloud.mount(service(cloud))

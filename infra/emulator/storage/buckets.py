@@ -5,7 +5,7 @@ from __future__ import annotations
 from infra.emulator.policies import Policies
 from infra.emulator.projects import Projects
 from infra.emulator.storage.errors import bucket_exists, no_bucket
-from infra.emulator.storage.resources import Resource, new_bucket, touched
+from infra.emulator.storage.resources import Resource, merged, new_bucket, settled, touched
 from infra.emulator.store import Store
 
 
@@ -14,12 +14,13 @@ class Buckets:
         self._table = store.values("buckets")  # name -> {project, resource}
         self._projects, self._policies = projects, policies
 
-    def create(self, name: str, project_id: str, location: str, properties: Resource) -> Resource:
+    def create(self, name: str, project_id: str, location: str, settings: Resource) -> Resource:
         """Raises 409, with the text for an own or for somebody else's bucket."""
         row = self._table.get(name)
         if row is not None:
             raise bucket_exists(own=row["project"] == project_id)
-        resource = new_bucket(name, self._projects.find(project_id).number, location or "US") | properties
+        number = self._projects.find(project_id).number
+        resource = settled(merged(new_bucket(name, number, location), settings))
         self._table.put(name, {"project": project_id, "resource": resource})
         for role, members in default_bindings(project_id).items():
             for member in members:
@@ -49,7 +50,7 @@ class Buckets:
 
     def put(self, resource: Resource) -> Resource:
         """Replaces a bucket's metadata and counts its metageneration up."""
-        resource = touched(resource)
+        resource = settled(touched(resource))
         self._table.put(resource["name"], {**self._row(resource["name"]), "resource": resource})
         return resource
 

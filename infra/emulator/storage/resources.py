@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import copy
 import datetime
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +46,6 @@ NONE = Preconditions()
 def new_bucket(name: str, project_number: int, location: str) -> Resource:
     """A bucket as it is right after its creation with nothing but a name and a location."""
     now = timestamp()
-    multi = location.upper() in MULTI_REGIONS
     return {
         "kind": "storage#bucket",
         "id": name,
@@ -53,7 +54,7 @@ def new_bucket(name: str, project_number: int, location: str) -> Resource:
         "generation": str(time.time_ns() // 1000),
         "metageneration": "1",
         "location": location.upper(),
-        "locationType": "multi-region" if multi else "region",
+        "locationType": location_type(location),
         "storageClass": "STANDARD",
         "etag": etag(1),
         "timeCreated": now,
@@ -64,7 +65,47 @@ def new_bucket(name: str, project_number: int, location: str) -> Resource:
             "uniformBucketLevelAccess": {"enabled": False},
             "publicAccessPrevention": "inherited",
         },
-    } | ({"rpo": "DEFAULT"} if multi else {})
+    } | ({} if location_type(location) == "region" else {"rpo": "DEFAULT"})
+
+
+def location_type(location: str) -> str:
+    """https://cloud.google.com/storage/docs/locations; raises 400 for what cannot be one."""
+    if location.upper() in MULTI_REGIONS:
+        return "multi-region"
+    if re.fullmatch(r"(NAM|EUR|ASIA)\d+", location.upper()):
+        return "dual-region"
+    if re.fullmatch(r"[A-Z]+-[A-Z]+\d+", location.upper()):
+        return "region"
+    raise bad_request("The specified location constraint is not valid.")
+
+
+def settled(bucket: Resource) -> Resource:
+    """With what the server itself writes into the settings that a caller has changed."""
+    bucket = copy.deepcopy(bucket)
+    access = bucket["iamConfiguration"]
+    uniform = access.setdefault("uniformBucketLevelAccess", {"enabled": False})
+    if uniform.get("enabled"):
+        uniform.setdefault("lockedTime", timestamp())
+    else:
+        uniform.pop("lockedTime", None)
+    access["bucketPolicyOnly"] = dict(uniform)
+    access.setdefault("publicAccessPrevention", "inherited")
+    if "softDeletePolicy" in bucket:
+        bucket["softDeletePolicy"].setdefault("effectiveTime", timestamp())
+    return bucket
+
+
+def merged(old: Resource, patch: Resource) -> Resource:
+    """JSON merge patch (RFC 7396), which is how the JSON API patches."""
+    new = dict(old)
+    for key, value in patch.items():
+        if value is None:
+            new.pop(key, None)
+        elif isinstance(value, dict):
+            new[key] = merged(new.get(key) or {}, value)
+        else:
+            new[key] = value
+    return new
 
 
 def new_object(bucket: str, name: str, generation: int, properties: Resource) -> Resource:

@@ -228,6 +228,11 @@ class TestNextSplit:
         with pytest.raises(TrafficConflict, match="api-v1 cannot take its traffic back"):
             next_split(live(Target(V3, 75), Target(V2, 25), ready=f"{V2} {V3}"), V1, V2, CANARY, Verdict.UNHEALTHY)
 
+    def test_a_dark_candidate_that_fails_moves_nothing_even_where_stable_is_gone(self) -> None:
+        before = live(Target(V3, 100), Target(V2, 0, "v2"), ready=f"{V2} {V3}")
+        step = next_split(before, V1, V2, CANARY, Verdict.UNHEALTHY)
+        assert (step.move, step.targets) == (Move.BACK, before.targets)
+
     def test_the_share_of_a_candidate_that_broke_down_goes_to_stable_not_to_a_larger_third(self) -> None:
         before = live(Target(V1, 15), Target(V2, 25), Target(V3, 60), ready=f"{V1} {V3}")
         assert shares(next_split(before, V1, V2, CANARY, Verdict.UNHEALTHY).targets) == {V1: 40, V3: 60}

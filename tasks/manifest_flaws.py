@@ -42,12 +42,26 @@ def validated(model: type[M], data: object) -> tuple[M | None, list[Flaw]]:
         try:
             return model.model_validate(data), flaws
         except ValidationError as error:
-            details = [detail for detail in error.errors() if detail["type"] != "default_factory_not_called"]
+            details = _told(error.errors())
         flaws = flaws or [Flaw(_path(detail), _text(detail, model)) for detail in details]
         repairs = dict(_repair(_path(detail), detail["type"]) for detail in details)
         for path in sorted(repairs, key=len, reverse=True):
             _replace(data, path, repairs[path])
     return None, flaws
+
+
+def _told(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without what only follows from another one: a default not made, a list that lacks its refused items."""
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "default_factory_not_called"
+        and not (
+            detail["type"] == "too_short"
+            and any(detail["loc"] == place[: len(detail["loc"])] != place for place in places)
+        )
+    ]
 
 
 def _path(detail: ErrorDetails) -> Path:

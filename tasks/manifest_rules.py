@@ -65,8 +65,6 @@ def _service(app: str, path: Path, service: Service) -> Iterator[Flaw]:
         yield Flaw(path, f"{error.problem.rstrip('.')}: {error.remedy.rstrip('.')}")
     if service.health.backoff_min_s > service.health.backoff_max_s:
         yield Flaw((*path, "health", "backoff_min"), "must not be longer than backoff_max")
-    if service.build.step_timeout_s > service.build.timeout_s:
-        yield Flaw((*path, "build", "step_timeout"), "must not be longer than the build's timeout")
 
 
 def _environment(manifest: Manifest, path: Path, environment: Environment) -> Iterator[Flaw]:

@@ -81,7 +81,7 @@ def parse_duration(value: object) -> float:
 def format_duration(seconds: float) -> str:
     """The shortest way to write a duration: 120 s is "2m"."""
     unit = next((unit for unit in "dhm" if seconds and seconds % _SECONDS[unit] == 0), "s")
-    return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds / _SECONDS[unit]:.15g}{unit}"
 
 
 def between(least: str, most: str) -> AfterValidator:

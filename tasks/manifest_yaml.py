@@ -7,7 +7,7 @@ and 2026-01-31 are text, not a number of seconds and a date.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import yaml
@@ -47,6 +47,14 @@ class Document:
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012 - replaces PyYAML's YAML 1.1 ones, filled below
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        """Every key is text, 1 and true too."""
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
 
 for _kind, _pattern, _first in (
     ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
@@ -60,8 +68,8 @@ for _kind, _pattern, _first in (
 
 def read_yaml(text: str, name: str) -> Document | None:
     """The one document in `text`, None when there is nothing in it; ManifestError when it is not YAML."""
-    loader = _Loader(text)
     try:
+        loader = _Loader(text)
         root = loader.get_single_node()
         if root is None:
             return None
@@ -69,8 +77,6 @@ def read_yaml(text: str, name: str) -> Document | None:
         return Document(loader.construct_document(root), root, repeated)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _not_yaml(error, name) from error
-    finally:
-        loader.dispose()
 
 
 def _not_yaml(error: Exception, name: str) -> ManifestError:
@@ -85,7 +91,7 @@ def _not_yaml(error: Exception, name: str) -> ManifestError:
 
 def _child(node: yaml.Node, step: str | int) -> tuple[yaml.Node, int] | None:
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
+        for key, value in reversed(node.value):  # of a repeated key the last one counts
             if key.value == str(step):
                 return value, key.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):

@@ -1,0 +1,108 @@
+"""The error catalogue: every kind of failure that real messages were seen to tell, most telling words first.
+
+The innermost cause is said in the most specific words, its wrappers ("Build failed", "Error 403", "Revision is
+not ready") in general ones. So the order below is the precedence: what names a cause beyond doubt comes first,
+bare status names and codes last. Within a group the order counts too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
+from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
+from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
+from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR
+from tasks.catalogue.resources import (
+    ALREADY_EXISTS,
+    CONFLICT,
+    IMAGE_MISSING,
+    NOT_FOUND,
+    PROJECT_GONE,
+    STATE_LOCK,
+    STATE_LOCK_IN_GENERAL,
+)
+from tasks.catalogue.rule import Rule
+from tasks.catalogue.statuses import STATUSES
+from tasks.catalogue.workload import (
+    BUILD_STEP,
+    BUILD_WRAPPER,
+    CONTAINER_CRASH,
+    CONTAINER_PORT,
+    CRASH_BEHIND_PORT,
+    PROGRAM,
+)
+
+__all__ = ["RULES", "WRAPPERS", "Match", "Rule", "match"]
+
+WRAPPERS: tuple[Rule, ...] = (*BUILD_WRAPPER, *STATUSES)  # they say that something failed, not what
+RULES: tuple[Rule, ...] = (
+    *NOT_AN_ERROR,
+    *STATE_LOCK,
+    *BILLING,
+    *API_DISABLED,
+    *NO_CAPACITY,
+    *ORG_POLICY,
+    *CONTAINER_CRASH,
+    *REQUEST_TIMEOUT,
+    *QUOTA_FOR_SURE,
+    *RATE_LIMIT,
+    *QUOTA,
+    *PROJECT_GONE,
+    *CRASH_BEHIND_PORT,
+    *CONTAINER_PORT,
+    *NETWORK,
+    *IMAGE_MISSING,
+    *PERMISSION,
+    *TIMEOUT,
+    *SERVICE_UNAVAILABLE,
+    *BUILD_STEP,
+    *PROGRAM,
+    *CONFLICT,
+    *ALREADY_EXISTS,
+    *NOT_FOUND,
+    *INVALID_CONFIG,
+    *TRY_AGAIN,
+    *STATE_LOCK_IN_GENERAL,
+    *WRAPPERS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The rule that a message fits, and the line of the message that made it fit."""
+
+    rule: Rule
+    line: str
+
+
+def match(message: str) -> Match | None:
+    """The first rule, in order of precedence, that fits the message."""
+    text = _legible(message)
+    lowered = text.encode().lower().decode()  # ASCII only: keeps every position where it was
+    for rule in RULES:
+        for pattern in rule.patterns:
+            if found := pattern.search(lowered):
+                return Match(rule, _line_at(text, found.start()))
+    return None
+
+
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_FRAMES = str.maketrans("│╷╵┃|", "     ")  # Terraform draws boxes round its errors
+_TERRAFORM_PLACE = re.compile(  # where in the configuration; names there say nothing about the cause
+    r"^[ \t]*(?:with [\w.\[\]\"-]+,|on \S+ line \d+(?:, in .*)?:?|\d+: .*)$", re.MULTILINE
+)
+
+
+def _legible(message: str) -> str:
+    """Without colours and frames, and with the escaped line ends of a quoted message as real ones."""
+    text = _TERMINAL_CODES.sub("", message).translate(_FRAMES)
+    text = text.replace("\\r\\n", "\n").replace("\\n", "\n").replace("\\t", "\t")
+    return _TERRAFORM_PLACE.sub("", text)
+
+
+def _line_at(text: str, position: int) -> str:
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    return text[start : end if end >= 0 else len(text)].strip()

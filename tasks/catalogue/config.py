@@ -1,0 +1,132 @@
+"""Requests, files and options that are wrong in themselves."""
+
+from __future__ import annotations
+
+from tasks.catalogue.rule import MAYBE, NO, rule
+from tasks.errors import Cause
+
+NOT_AN_ERROR = (
+    rule(
+        Cause.OTHER,
+        NO,
+        "The build runs, but its log cannot be shown: the default log bucket is outside the VPC-SC perimeter.",
+        "Build with your own log bucket inside the perimeter: `gcloud builds submit --gcs-log-dir=gs://BUCKET`.",
+        "https://cloud.google.com/build/docs/securing-builds/store-manage-build-logs",
+        r"default logs bucket is always outside any vpc-sc(?![\s\S]*viewer/owner)",
+    ),
+    rule(
+        Cause.OTHER,
+        NO,
+        "The work was cancelled.",
+        "Start it again if that was not wanted; who cancelled it is in the audit log: "
+        "`gcloud logging read 'logName:activity' --project {project}`.",
+        "https://cloud.google.com/logging/docs/audit",
+        r"completed with status \"?cancell?ed",
+        r"(?:aborted|cancell?ed|interrupted) by (?:the )?(?:user|operator|caller)",
+        r"command killed by keyboard interrupt|keyboardinterrupt|operation was cancell?ed",
+        r"context cancell?ed|\bcancelled: ",
+    ),
+    rule(
+        Cause.OTHER,
+        MAYBE,
+        "A Terraform provider, or the API behind it, contradicted itself.",
+        "Run `terraform apply` again; if it stays, update the provider with `terraform init -upgrade` and import "
+        "what was made with `terraform import ADDRESS ID`.",
+        "https://github.com/hashicorp/terraform-provider-google/issues",
+        r"provider produced (?:inconsistent|invalid|unexpected)",
+        r"this is a bug in the provider",
+        r"plugin (?:crashed|did not respond)|request cancelled",
+    ),
+)
+
+INVALID_CONFIG = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The command line is wrong: {argument}.",
+        "Correct that option; `gcloud run deploy --help` lists what it may be (an empty shell variable is the usual culprit).",
+        "https://cloud.google.com/sdk/gcloud/reference",
+        r"argument -?-?\w[\w-]*:",
+        r"argument [\[(]?--",
+        r"expected (?:one|at least one) argument",
+        r"unrecognized arguments?|invalid choice|unknown flag|unknown option|no such option",
+        r"must be specified|must specify|required (?:argument|flag|option|property)|required arguments? (?:is|are) missing",
+        r"the following arguments are required",
+        r"invalid value for \[",
+        r"\(gcloud\.[\w.-]+\) (?:invalid|unable to read file|cannot|dockerfile required|missing|no |the required|bad|"
+        r"unrecognized|expected|must|failed to (?:parse|read)|could not (?:parse|read)|the value|error parsing|could not find source)",
+        r"the required property \[",
+        r"unable to read file|error parsing|failed to parse|could not parse|cannot parse|parse error|parsing error",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The image's name or kind is not one that Cloud Run takes.",
+        "Push the image to Artifact Registry (`docker push {region}-docker.pkg.dev/{project}/REPOSITORY/NAME`) "
+        "and deploy that name.",
+        "https://cloud.google.com/run/docs/deploying",
+        r"expected an image path",
+        r"invalid reference format|invalid image (?:name|reference|path)|could not parse reference",
+        r"repository name must be lowercase|invalid (?:tag|repository name)",
+        r"unsupported (?:image|manifest|media type)|manifest type|container manifest|container import failed",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The build configuration is wrong.",
+        "Correct cloudbuild.yaml as the message says; its fields are described at the link.",
+        "https://cloud.google.com/build/docs/build-config-file-schema",
+        r"invalid build",
+        r"not a valid built-in substitution|substitution",
+        r"build\.service_account|logs_bucket|service_account' is specified",
+        r"cloudbuild\.ya?ml",
+        r"invalid bucket",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The Terraform configuration is wrong.",
+        "Correct it at the place that the message names, and check with `terraform validate`.",
+        "https://developer.hashicorp.com/terraform/language",
+        r"(?:unsupported|missing required|invalid|extraneous|duplicate|undeclared|incorrect)(?: \S+){0,2} (?:argument|block|attribute|"
+        r"function|reference|provider|resource|variable|module|configuration|value|character|expression|count|for_each|type|label)",
+        r"reference to undeclared",
+        r"no value for required variable|value for undeclared variable",
+        r"(?:backend|module|provider)[^\n]{0,60} (?:initiali[sz]ation required|not installed|changed)",
+        r"terraform init|inconsistent dependency lock|required plugins|no available releases",
+        r"deletion_protection|prevent_destroy|cannot destroy|instance cannot be destroyed",
+        r"cycle: |unsupported terraform core version|failed to (?:install|query|load) (?:provider|plugin)",
+        r"expected [\w.\"]+ to (?:be|match|contain)|conflicts with|only one of|one of `|all of `",
+        r"could not load plugin",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The request is wrong: {field}.",
+        "Correct the value in slipway.yaml (or the command) as the message says.",
+        "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services",
+        r"vpc (?:access )?connector",
+        r"invalid[_ ]?argument|badrequest|bad request|bad_request|field ?violation|violation in",
+        r"invalid (?:value|name|field|json|yaml|format|path|resource|location|region|parameter|request|input|id|port|cpu|memory|type|"
+        r"domain|url|state|operation|service|config\w*|ip|cidr|range|policy|member|principal|label|tag|key|syntax|character)",
+        r"is (?:not (?:a )?valid|invalid|not supported|unsupported|malformed|not allowed)",
+        r"(?:not|un)supported",
+        r"must (?:be|contain|begin|start|end|match|only|use|not|consist|have)",
+        r"should (?:be|match|only|not)",
+        r"can(?:not| not|'t) (?:be )?(?:both|contain|set|specified|used|combined|convert|unmarshal|update|change|begin|end)",
+        r"may not (?:be|contain|exceed)",
+        r"only (?:lower|contain|letters|allowed|supported)",
+        r"reserved (?:env|name|environment|prefix)|is reserved|are automatically set",
+        r"(?:too|is) (?:long|short|large|small)\b",
+        r"out of range|outofrange|out_of_range",
+        r"expected [\w\"' ]{1,60} (?:but|got|found|obtained|received)",
+        r"unknown (?:field|name|property|key|parameter|region|location)|unexpected (?:field|key|property)",
+        r"malformed|unmarshal|mal-formed",
+        r"failed[_ ]?precondition|failedprecondition",
+        r"unimplemented|method not allowed|not implemented",
+        r"\berror:? 400\b|\b400 (?:bad|post|get|put|patch|client)|http(?:error)? 400|status(?: code)?:? 400|\"code\" ?: ?400",
+        r"required field|is required|are required|missing (?:a )?(?:required|field|value|parameter|property)",
+        r"misconfigured|misconfiguration|incorrect",
+        r"no such file or directory",
+    ),
+)

@@ -1,0 +1,93 @@
+"""Masks what must never be shown: tokens, keys, passwords, signed URLs, and the values of secret variables.
+
+Ordinary text goes through unchanged, so that every message may be masked without a second thought: names of
+secrets (`projects/p/secrets/NAME`), e-mail addresses, digests, commit ids and revision names stay.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+
+_MIN_SECRET_LENGTH = 8  # shorter values of variables ("true", "8080", "main") are everywhere in ordinary text
+
+_PRIVATE_KEY = re.compile(  # also with line ends escaped as in JSON, also when the end was cut off
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.*?-----END [A-Z ]*PRIVATE KEY-----|[\w+/=\s\\]*)", re.DOTALL
+)
+_TOKEN = re.compile(  # recognised by shape, wherever it stands
+    r"""ya29\.[\w.-]+                              # Google OAuth access token
+      | \b1//[\w-]{20,}                            # Google OAuth refresh token
+      | \bGOCSPX-[\w-]{20,}                        # Google OAuth client secret
+      | \bAIza[\w-]{30,}                           # Google API key
+      | \beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?     # JSON Web Token
+      | \bgh[oprsu]_\w{20,} | \bgithub_pat_\w{20,}
+      | \bglpat-[\w-]{16,}
+      | \bnpm_\w{30,}
+      | \bpypi-AgEI[\w-]{20,}
+      | \bdckr_pat_[\w-]{20,}
+      | \bxox[abeoprs]-[\w-]{10,}                  # Slack
+      | \bsk[-_](?:live|test|ant|proj)[-_][\w-]{16,}
+      | \bAKIA[0-9A-Z]{16}\b                       # AWS access key id
+    """,
+    re.VERBOSE,
+)
+
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|\\".*?\\"|[^\s"'\\&,;)}\]>]+)"""
+_WORD = (
+    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|credentials?"
+    r"|(?:api|private|access|signing|encryption)[_-]?key|secret[_-]key)"
+)
+_COMPOUND = (  # the words that prose does not put before a colon; a bare `token: x` or `secret: x` it does
+    r"(?:passw(?:or)?d|passphrase|client[_-]?secret|(?:access|refresh|id|auth|api)[_-]?token"
+    r"|(?:api|private|access|signing|encryption)[_-]?key)"
+)
+_SIGNATURE = (
+    r"(?:x-goog-(?:signature|credential|security-token)|x-amz-(?:signature|credential|security-token)"
+    r"|signature|googleaccessid|sig|upload_id)"
+)
+# Each keeps its first group and masks the rest.
+_AFTER = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"({_WORD}(?:[ \t]*=[ \t]*|%3d))(?!projects/){_VALUE}",
+        rf"(--(?:[\w-]+-)?{_WORD}[ \t]+)(?!-){_VALUE}",
+        rf"({_WORD}\\?[\"']\s*:\s*(?!\\?[\"']projects/))(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|\\\".*?\\\")",
+        rf"({_COMPOUND}:[ \t]*){_VALUE}",
+        r"((?:token|secret):[ \t]*)(?=[^\s/]*\d)[^\s/\"',]{16,}",
+        rf"([?&]{_SIGNATURE}=|(?:%3f|%26){_SIGNATURE}%3d)[^\s&\"'<>)]+",
+        r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',]+",
+        r"(authorization[\"']?\s*[:=]\s*[\"']?)[^\s\"',]{16,}",
+        r"(\bbearer\s+)[\w.~+/-]{20,}=*",
+        r"([a-z][a-z0-9+.-]*://)(?:[^\s/@:]*:[^\s/]+|[\w.-]{20,})(?=@)",
+    )
+)
+
+_SECRET_VARIABLE = re.compile(
+    r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|CREDENTIALS?)(?:_|$)",
+    re.IGNORECASE,
+)
+_NAMES_A_PLACE = re.compile(r"_(?:FILE|PATH|DIR|NAME|ID)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
+
+
+def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The text with every secret replaced by `***`; masking twice changes nothing more."""
+    text = _PRIVATE_KEY.sub(MASK, text)
+    for value in sorted(_secret_values(environment), key=len, reverse=True):
+        text = text.replace(value, MASK)
+    text = _TOKEN.sub(MASK, text)
+    for pattern in _AFTER:
+        text = pattern.sub(rf"\1{MASK}", text)
+    return text
+
+
+def _secret_values(environment: Mapping[str, str]) -> Iterator[str]:
+    """The values of variables with secret-looking names, in each spelling in which they may turn up."""
+    for name, value in environment.items():
+        if len(value) < _MIN_SECRET_LENGTH or not _SECRET_VARIABLE.search(name) or _NAMES_A_PLACE.search(name):
+            continue
+        yield from {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}

@@ -1,0 +1,248 @@
+"""The values of clean-up: what there is, what is used, what may go, and what was done about it.
+
+The engine (`tasks.retention`) knows no kind of resource by name. A new kind is one line in `KINDS` and one adapter that
+lists it as `Item`s, with a `Listing` that says how well that worked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from pydantic import AwareDatetime
+
+DAY_S = 86400.0
+
+
+class Kind(StrEnum):
+    REVISION = "revision"
+    IMAGE = "image"  # one version in a registry: an image, an index of images, or what is attached to one
+    SOURCE = "build source"
+    LOG = "build log"
+    SERVICE = "service"
+    BUCKET = "bucket"
+    SERVICE_ACCOUNT = "service account"
+
+
+class Action(StrEnum):
+    DELETE = "delete"
+    DISABLE = "disable"  # a service account: enabling it undoes this, and what breaks shows who used it
+    SOFT_DELETE = "turn on soft delete"  # a bucket: what is deleted later can be restored for a while
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What the engine has to know of a kind."""
+
+    standing: bool = False  # slipway.yaml defines it, runs do not make it anew: when unused it is an orphan, at any age
+    first: Action = Action.DELETE  # the reversible step that comes before the delete, if there is one
+    settle_s: float = 0.0  # how long that step has to have held
+
+
+# "wait at least 24 hours": https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/delete
+KINDS: Mapping[Kind, Traits] = {
+    Kind.REVISION: Traits(),
+    Kind.IMAGE: Traits(),
+    Kind.SOURCE: Traits(),
+    Kind.LOG: Traits(),
+    Kind.SERVICE: Traits(standing=True),
+    Kind.BUCKET: Traits(standing=True, first=Action.SOFT_DELETE),
+    Kind.SERVICE_ACCOUNT: Traits(standing=True, first=Action.DISABLE, settle_s=DAY_S),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One resource, as an API has just described it."""
+
+    kind: Kind
+    name: str  # full resource name, unique in the world
+    group: str  # keep-N counts within it: service and environment, "api/production"
+    owner: str | None  # the app whose labels it carries; None when it carries no app's
+    uploaded: AwareDatetime | None = None  # when the server got it; where no API tells, when clean-up first saw it
+    created: AwareDatetime | None = None  # what it says of itself: reproducible builds date from 1980
+    digest: str = ""  # of an image: what needs it names it by this
+    needs: tuple[str, ...] = ()  # keys it cannot do without: a revision its image, an index its children
+    subject: str = ""  # key of what it describes (signature, SBOM, attestation): it stays and goes with that
+    tags: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    etag: str = ""  # or generation
+    size_bytes: int = 0
+    locked: str = ""  # why Google would refuse the delete: immutable tags, a retention policy
+    prepared: AwareDatetime | None = None  # since when the kind's reversible first step has held
+
+    @property
+    def key(self) -> str:
+        """What others refer to it by.
+
+        For an image the digest alone: gcr.io and virtual repositories serve one image under several names, so what is
+        used under one of them is used under all.
+        """
+        return self.digest or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Somebody who needs something: a service's traffic or tags, a release one can go back to, a job, slipway.yaml.
+
+    `needs` are keys that the listings have to contain; images of registries that are not listed are left out.
+    """
+
+    by: str  # reads after "in use by": "api in europe-west1: 100 % of the traffic"
+    needs: tuple[str, ...]
+    live: bool = True  # used at this moment, not only by a rollback
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """How an API answered when it was asked for one sort of thing in one place."""
+
+    source: str  # "Cloud Run revisions in acme-prod, europe-west1"
+    read: AwareDatetime
+    count: int
+    complete: bool = True  # every page was read
+    error: str = ""
+    floor: int = 0  # fewer than this cannot be true: the history, or the run before, knows better
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that a plan rests on."""
+
+    items: tuple[Item, ...]
+    uses: tuple[Use, ...]
+    listings: tuple[Listing, ...]
+    required: tuple[str, ...] = ()  # sources that must have been asked: every API in every region and environment
+    gone: frozenset[str] = frozenset()  # keys that a read of their own, apart from any listing, answered with not found
+
+
+class Foreign(StrEnum):
+    """What to do with what the app does not define."""
+
+    REPORT = "report"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How long one kind is kept. All of it has to allow a delete."""
+
+    keep: int = 10  # the newest of each group stay whatever their age
+    max_age_s: float | None = 90 * DAY_S  # what is younger stays; None: age alone keeps nothing
+    min_age_s: float = DAY_S  # what is younger stays, standing and foreign things as well
+    foreign: Foreign = Foreign.REPORT
+    max_percent: float = 20.0  # of the kind's items that are ours to judge; more in one run is refused
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the app's owner wants. A kind without a rule is never deleted."""
+
+    app: str
+    now: AwareDatetime
+    rules: Mapping[Kind, Rule]
+    protect: tuple[str, ...] = ()  # globs over name, digest, tags and labels ("key=value")
+    max_items: int = 50  # of all kinds together; more in one run is refused
+    max_listing_age_s: float = 3600.0
+    min_live: int = 1  # fewer live uses than this in the whole world are not believed
+
+
+class Why(StrEnum):
+    """Why something stays; the first that holds, in this order."""
+
+    ANOTHER_APP = "belongs to another app"
+    IN_USE = "in use"
+    PROTECTED = "protected"
+    NO_RULE = "no rule for its kind"
+    FOREIGN = "only reported"
+    AGE_UNKNOWN = "age unknown"
+    TOO_YOUNG = "too young"
+    NEWEST = "among the newest"
+    SUBJECT_UNKNOWN = "its subject is not listed"
+    LOCKED = "cannot be deleted"
+    SETTLING = "first step not old enough"
+    NEEDED = "needed by what stays"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    kind: Kind
+    name: str
+    why: Why
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do; `item` is what it was when that was decided."""
+
+    action: Action
+    item: Item
+    why: str
+
+
+class Finding(StrEnum):
+    FOREIGN = "foreign"  # carries no app's labels
+    ORPHAN = "orphan"  # ours by its labels, but slipway.yaml does not know it
+    MISSING = "missing"  # something needs it and it is gone: a rollback to it will fail
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    finding: Finding
+    name: str
+    detail: str
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in this order. Refused as a whole or not at all: with `refusals` there are no `steps`."""
+
+    app: str
+    made: AwareDatetime
+    steps: tuple[Step, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    reports: tuple[Report, ...] = ()
+    refusals: tuple[str, ...] = ()
+    withheld: tuple[Step, ...] = ()  # what would have been the steps, had a cap not stopped them
+
+    @property
+    def freed_bytes(self) -> int:
+        """At most: images share layers."""
+        return sum(step.item.size_bytes for step in self.steps if step.action is Action.DELETE)
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    ALREADY_GONE = "already gone"
+    FAILED = "failed"  # it is still there, and the next run tries again
+    SKIPPED = "skipped"  # it no longer qualified when its turn came
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal."""
+
+    kind: Kind
+    name: str
+    action: Action
+    outcome: Outcome
+    why: str
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True)
+class Go:
+    """Nothing speaks against it: act now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    outcome: Outcome
+    reason: str
+
+
+Recheck: TypeAlias = Go | Skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from infra.emulator.artifacts.contents import Contents
 from infra.emulator.artifacts.repositories import Repositories
+from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
 from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
@@ -20,6 +21,7 @@ def mount_all(cloud: Cloud) -> None:
         Locations,
         Repositories,
         Contents,
+        CloudBuild,
         *STORAGE,
     ):
         cloud.mount(service(cloud))

@@ -48,13 +48,10 @@ def deploy(
     repository: Repository = ".",
     ref: Ref = None,
     service: Services = None,
-    check_only: Annotated[bool, Parameter(help="Stop after preflight and version: change nothing.")] = False,
     as_json: Json = False,
 ) -> int:
     """Ship an app through its Prefect deployment, and follow the run. Ctrl-C cancels it."""
-    options = {"check_only": True} if check_only else None
-    parameters = _parameters(environment, repository, ref, service) | {"options": options}
-    return _run(f"deploy/{environment}", parameters, as_json)
+    return _run(f"deploy/{environment}", _parameters(environment, repository, ref, service), as_json)
 
 
 @app.command

@@ -14,6 +14,7 @@ from tasks.build_request import Recipe, adoptable, build_body
 from tasks.buildlog import diagnose
 from tasks.errors import BuildFailed, Cause, TagTaken
 from tasks.model import Image, Request, Version
+from tasks.progress import stage
 from tasks.source import pack
 from tasks.steps import step
 from tasks.together import all_of
@@ -24,6 +25,7 @@ GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
 TAIL_LINES = 20
 
 
+@stage("build")
 async def build(request: Request, version: Version) -> tuple[Image, ...]:
     """All services in parallel under one version; no build starts before every tag is known to be free or ours."""
     recipes = await all_of([prepare_source(request, version, name) for name in request.services])

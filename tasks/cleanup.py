@@ -10,7 +10,9 @@ from prefect.logging import get_run_logger
 from infra.gcp import run
 from infra.gcp.run import Revision
 from infra.gcp.run import Service as RunService
-from tasks.model import Candidate, Request
+from tasks.errors import SlipwayError
+from tasks.model import Candidate, Release, Request
+from tasks.progress import stage
 from tasks.provision import MANAGED_BY
 from tasks.rollout import read_service, write_own_tags
 from tasks.steps import step
@@ -19,9 +21,13 @@ from tasks.together import all_of
 DELETE_TIMEOUT_S = 60.0
 
 
-async def clean_up(request: Request, candidates: Sequence[Candidate]) -> None:
-    """Every service at once. What cannot be cleaned up is said in the log and tried again after the next release."""
-    await all_of([clean_up_service(request, candidate) for candidate in candidates])
+@stage("clean up")
+async def clean_up(request: Request, release: Release) -> None:
+    """Every service at once. What cannot be cleaned up is tried again after the next release; this one stands."""
+    try:
+        await all_of([clean_up_service(request, candidate) for candidate in release.candidates])
+    except SlipwayError as error:
+        get_run_logger().warning("released, but not cleaned up: %s", error)
 
 
 @step("clean up", run_name="clean up {candidate.service} in {candidate.region}", timeout_s=300)

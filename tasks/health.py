@@ -15,6 +15,7 @@ from infra.gcp import iam, run
 from tasks.errors import Cause, ProofFailed
 from tasks.manifest_types import Health
 from tasks.model import Candidate, Proof, Request, Verdict
+from tasks.progress import stage
 from tasks.steps import step
 from tasks.together import all_of
 
@@ -31,6 +32,7 @@ class Probe:
     said: str  # what was wrong, '' when ok
 
 
+@stage("prove")
 async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proof, ...]:
     """Every candidate at once. Raises ProofFailed unless each is HEALTHY."""
     proofs = await all_of([prove_service(request, candidate) for candidate in candidates])

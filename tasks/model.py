@@ -181,5 +181,6 @@ class Release:
     environment: str
     version: Version
     images: tuple[Image, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
     proofs: tuple[Proof, ...] = ()
     live: tuple[Live, ...] = ()

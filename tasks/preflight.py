@@ -13,12 +13,14 @@ from tasks.checks import CHECKS, Check, merge, refuse
 from tasks.errors import Cause, PreflightFailed
 from tasks.explain import explain
 from tasks.model import Problem, Readiness, Request
+from tasks.progress import stage
 from tasks.report import table
 from tasks.steps import step
 
 CHECK_TIMEOUT_S = 45.0
 
 
+@stage("preflight")
 @step("preflight", timeout_s=120)
 async def preflight(request: Request) -> Readiness:
     """All checks at once. Raises PreflightFailed with every problem found; answers what may be created."""

@@ -9,6 +9,7 @@ from infra.gcp import project, registry, run, storage
 from infra.gcp.errors import GoogleError
 from tasks.model import Gap, Missing, Readiness, Request
 from tasks.naming import label_value
+from tasks.progress import stage
 from tasks.steps import step
 
 CREATE_TIMEOUT_S = 180.0
@@ -19,6 +20,7 @@ MANAGED_BY = "slipway"
 PLACEHOLDER_IMAGE = "us-docker.pkg.dev/cloudrun/container/hello"
 
 
+@stage("create")
 async def create_missing(request: Request, readiness: Readiness) -> None:
     """APIs first, as everything else needs them; then the rest at once."""
     apis = [gap for gap in readiness.gaps if gap.kind == Missing.API]

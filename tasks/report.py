@@ -2,71 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from prefect import get_client
 from prefect.artifacts import (
     acreate_link_artifact,
     acreate_markdown_artifact,
-    acreate_progress_artifact,
     acreate_table_artifact,
-    aupdate_progress_artifact,
 )
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.model import Release, Request, Version
-
-STAGES = ("preflight", "version", "create", "build", "deploy", "prove", "promote", "clean up")
-
-
-def key(*parts: str) -> str:
-    """An artifact key: lower-case letters, digits and hyphens only."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+from tasks.progress import Progress, key
 
 
 async def table(request: Request, name: str, rows: Sequence[Mapping[str, object]], title: str) -> None:
     await acreate_table_artifact(
         [dict(row) for row in rows], key=key(request.app, request.environment, name), description=title
     )
-
-
-@dataclass
-class Progress:
-    """The run's progress artifact and how long each stage took; one per run."""
-
-    artifact: UUID
-    title: str
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def stage(self, name: str) -> AsyncIterator[None]:
-        """Shows that the run is at this stage, and notes how long it takes."""
-        await self._show(len(self.seconds) * 100 / len(STAGES), name)
-        started = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.monotonic() - started
-
-    async def done(self) -> None:
-        await self._show(100.0, "done")
-
-    async def _show(self, percent: float, what: str) -> None:
-        await aupdate_progress_artifact(self.artifact, progress=percent, description=f"{self.title}: {what}")
-
-
-async def start_progress(request: Request) -> Progress:
-    title = f"{request.app} -> {request.environment}"
-    artifact = await acreate_progress_artifact(
-        progress=0.0, key=key(request.app, request.environment, "progress"), description=title
-    )
-    return Progress(artifact, title)
 
 
 async def name_run(request: Request, version: Version) -> None:
@@ -102,7 +57,7 @@ def summary(release: Release, seconds: Mapping[str, float]) -> str:
 
 
 async def report(request: Request, release: Release, progress: Progress) -> None:
-    """Summary, service links and a finished progress bar."""
+    """Summary, links to the services, and the tables that other programs read."""
     prefix = (request.app, request.environment)
     await acreate_markdown_artifact(
         summary(release, progress.seconds), key=key(*prefix, "release"), description=progress.title
@@ -113,7 +68,6 @@ async def report(request: Request, release: Release, progress: Progress) -> None
         )
     await table(request, "services", rows(release), f"{progress.title}: what serves now")
     await table(request, "stages", [{"stage": k, "seconds": round(v, 2)} for k, v in progress.seconds.items()], "Time")
-    await progress.done()
 
 
 def rows(release: Release) -> list[dict[str, str]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from prefect.runtime import flow_run
-from pydantic import BaseModel, ConfigDict, Field
 
 from infra.gcp.clients import request_reason
 from tasks.credentials import use_credentials_block
@@ -18,14 +17,6 @@ from tasks.model import Request
 from tasks.naming import service_name
 from tasks.source import Source, open_source
 from tasks.steps import step
-
-
-class Options(BaseModel):
-    """What a person may decide for one run."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    check_only: bool = Field(False, description="Stop after preflight and version: change nothing.")
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from tasks.explain import explain
 from tasks.manifest_values import SecretRef
 from tasks.model import Candidate, Image, Request, Snapshot, Version
 from tasks.naming import url_variable
+from tasks.progress import stage
 from tasks.provision import MANAGED_BY, PLACEHOLDER_IMAGE
 from tasks.service_body import Desired, desired
 from tasks.steps import step
@@ -29,6 +30,7 @@ TAIL_LINES = 15
 UNTOUCHED_TRAFFIC = "Live traffic was not moved."
 
 
+@stage("deploy")
 async def deploy_dark(
     request: Request, version: Version, images: Sequence[Image], regions: Sequence[str]
 ) -> tuple[Candidate, ...]:

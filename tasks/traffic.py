@@ -17,6 +17,7 @@ from tasks import traffic_plan
 from tasks.errors import Cause, CloudError
 from tasks.explain import explain
 from tasks.model import Candidate, Live, Request, Snapshot
+from tasks.progress import stage
 from tasks.rollout import changed_meanwhile, live_traffic, read_service
 from tasks.steps import step
 from tasks.together import all_of
@@ -37,6 +38,7 @@ async def taken_back_on_failure(request: Request, candidates: Sequence[Candidate
         raise
 
 
+@stage("shift")
 async def promote(request: Request, candidates: Sequence[Candidate]) -> tuple[Live, ...]:
     """Dependencies before the services that call them; within one level all at once."""
     live: list[Live] = []

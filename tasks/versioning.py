@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tasks.errors import VersionError
 from tasks.model import Request, Version
+from tasks.progress import stage
 from tasks.report import name_run
 from tasks.steps import step
 from tasks.version import read_version
 
 
+@stage("version")
 @step("name the version", attempts=2)
 async def name_version(request: Request) -> Version:
     version = await read_version(request.folder)

@@ -204,7 +204,7 @@ def _revision(found: run_v2.Revision) -> Revision:
         ready=ready.state == run_v2.Condition.State.CONDITION_SUCCEEDED,
         message=ready.message,
         reason=_reason(ready),
-        created=cast(datetime, found.create_time),  # proto-plus answers a datetime
+        created=cast("datetime", found.create_time),  # proto-plus answers a datetime
         labels=dict(found.labels),
         full_name=found.name,
         etag=found.etag,

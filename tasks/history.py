@@ -1,0 +1,195 @@
+"""The release history: one JSON record per release in the app's bucket, written before the first change and after each.
+
+A record is the only thing that says what a release meant to do and how far it came; Prefect's database is a view.
+Every write names the generation it replaces, so two writers can never both believe they won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from prefect import get_client
+from pydantic import BaseModel, ConfigDict
+
+from infra.gcp import storage
+from tasks.errors import SlipwayError
+from tasks.model import Candidate, Image, Live, Proof, Request, Verdict, Version
+from tasks.redact import redact
+from tasks.together import all_of
+
+READ_AT_ONCE = 16
+
+
+class State(StrEnum):
+    STARTED = "started"  # under way, or its process is gone: see reconcile
+    RELEASED = "released"  # serves, and was seen healthy
+    FAILED = "failed"  # never took traffic, or gave it all back
+    CANCELLED = "cancelled"  # a person stopped it; traffic is as it was
+
+
+class _Frozen(BaseModel):
+    """Everything of the record is frozen; a change makes a new one."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TargetRecord(_Frozen):
+    """One service in one region."""
+
+    service: str
+    region: str
+    revision: str = ""
+    digest: str = ""
+    before: tuple[tuple[str, int], ...] = ()  # revision, percent: what it goes back to
+    serving: str = ""  # the revision that served most before, '' if none of ours did
+    verdict: Verdict | None = None
+    reason: str = ""
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    outcome: str = "planned"  # planned, dark, live, taken back
+
+
+class ReleaseRecord(_Frozen):
+    """One release; times are UTC."""
+
+    app: str
+    environment: str
+    version: str
+    kind: str
+    commit: str
+    run_id: str
+    trigger: str = ""
+    started: datetime
+    finished: datetime | None = None
+    state: State = State.STARTED
+    reason: str = ""
+    action: str = "deploy"  # deploy, rollback or promote
+    irreversible: bool = False  # declares a migration that earlier versions cannot live with
+    images: dict[str, str] = {}  # service -> image reference by digest
+    targets: tuple[TargetRecord, ...] = ()
+    seconds: dict[str, float] = {}
+
+
+class Ledger:
+    """The open record of the release that is going on."""
+
+    def __init__(self, bucket: str, name: str, release: ReleaseRecord, generation: int) -> None:
+        self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
+
+    async def note(self, **changes: Any) -> None:
+        """Replaces these fields and writes the record. Raises GoogleError if somebody else wrote it meanwhile."""
+        self.release = self.release.model_copy(update=changes)
+        self._generation = await storage.write_json(
+            self._bucket, self._name, self.release.model_dump(mode="json"), self._generation
+        )
+
+    async def built(self, images: Sequence[Image]) -> None:
+        await self.note(images={image.service: image.reference for image in images})
+
+    async def deployed(self, candidates: Sequence[Candidate]) -> None:
+        await self.note(targets=tuple(target_of(candidate, self.release.images) for candidate in candidates))
+
+    async def proven(self, proofs: Sequence[Proof]) -> None:
+        verdicts = {(proof.service, proof.region): proof for proof in proofs}
+        await self.note(targets=tuple(judged(t, verdicts.get((t.service, t.region))) for t in self.release.targets))
+
+    async def live(self, live: Sequence[Live]) -> None:
+        served = {(each.service, each.region) for each in live}
+        await self.note(
+            targets=tuple(
+                t.model_copy(update={"outcome": "live"}) if (t.service, t.region) in served else t
+                for t in self.release.targets
+            )
+        )
+
+
+def target_of(candidate: Candidate, images: dict[str, str]) -> TargetRecord:
+    return TargetRecord(
+        service=candidate.service,
+        region=candidate.region,
+        revision=candidate.revision,
+        digest=images.get(candidate.service, "").rpartition("@")[2],
+        before=tuple(
+            (t.revision or candidate.before.latest_ready, t.percent) for t in candidate.before.traffic if t.percent
+        ),
+        serving=candidate.before.serving,
+        outcome="dark",
+    )
+
+
+def judged(target: TargetRecord, proof: Proof | None) -> TargetRecord:
+    if proof is None:
+        return target
+    changes = {"verdict": proof.verdict, "reason": proof.reason, "p50_ms": proof.p50_ms, "p95_ms": proof.p95_ms}
+    return target.model_copy(update=changes)
+
+
+@asynccontextmanager
+async def recorded(request: Request, version: Version, action: str = "deploy") -> AsyncIterator[Ledger]:
+    """Writes the intent, and when the block ends, how it ended; a failure keeps its own error."""
+    release = ReleaseRecord(
+        app=request.app,
+        environment=request.environment,
+        version=version.version,
+        kind=version.kind,
+        commit=version.commit,
+        run_id=request.run_id,
+        trigger=await who_started(request.run_id),
+        started=datetime.now(UTC),
+        action=action,
+        targets=tuple(TargetRecord(service=s, region=r) for r in request.settings.regions for s in request.services),
+    )
+    name = record_name(release)
+    generation = await storage.write_json(request.settings.bucket, name, release.model_dump(mode="json"), 0)
+    ledger = Ledger(request.settings.bucket, name, release, generation)
+    try:
+        yield ledger
+    except BaseException as error:
+        state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
+        reason = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
+        await ledger.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC))
+        raise
+    await ledger.note(state=State.RELEASED, finished=datetime.now(UTC))
+
+
+def prefix(app: str, environment: str) -> str:
+    return f"releases/{app}/{environment}/"
+
+
+def record_name(release: ReleaseRecord) -> str:
+    """Names sort by time, so the newest releases are the last ones of a listing."""
+    stamp = release.started.strftime("%Y%m%dT%H%M%S.%fZ")
+    return f"{prefix(release.app, release.environment)}{stamp}-{release.run_id}.json"
+
+
+async def who_started(run_id: str) -> str:
+    """Who or what created the run, as far as Prefect knows: a person, a schedule, an automation."""
+    async with get_client() as client:
+        run = await client.read_flow_run(run_id)  # type: ignore[arg-type]
+    creator = run.created_by
+    if creator is not None:
+        return f"{(creator.type or 'unknown').lower()} {creator.display_value or ''}".strip()
+    return "schedule" if run.auto_scheduled else "api"
+
+
+async def read_history(bucket: str, app: str, environment: str, limit: int = 100) -> list[ReleaseRecord]:
+    """The newest releases first. A record that cannot be read is an error, not a gap: it may hold the last good one."""
+    names = sorted((o.name for o in await storage.list_objects(bucket, prefix(app, environment))), reverse=True)[:limit]
+    found: list[ReleaseRecord] = []
+    for start in range(0, len(names), READ_AT_ONCE):
+        batch = await all_of([storage.read_json(bucket, name) for name in names[start : start + READ_AT_ONCE]])
+        found += [ReleaseRecord.model_validate(value[0]) for value in batch if value is not None]
+    return found
+
+
+def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
+    """Releases that served and were seen healthy, newest first, each version once."""
+    seen: dict[str, ReleaseRecord] = {}
+    for release in history:
+        if release.state is State.RELEASED:
+            seen.setdefault(release.version, release)
+    return list(seen.values())

@@ -1,0 +1,43 @@
+"""One release at a time per app and environment."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect import get_client
+from prefect.concurrency.asyncio import AcquireConcurrencySlotTimeoutError, concurrency
+from prefect.logging import get_run_logger
+
+from tasks.errors import ReleaseBusy
+from tasks.model import Request
+
+LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
+REFUSE_AFTER_S = 2.0
+
+
+@asynccontextmanager
+async def one_at_a_time(request: Request) -> AsyncIterator[None]:
+    """Holds the app's slot in this environment; waits for it or raises ReleaseBusy, as the manifest says.
+
+    The lease is no fence: a run that lost it may still be writing, so every write is guarded by etag besides.
+    """
+    name = f"slipway:{request.app}:{request.environment}"
+    async with get_client() as client:
+        await client.upsert_global_concurrency_limit_by_name(name, 1)
+        busy = (await client.read_global_concurrency_limit_by_name(name)).active_slots
+    settings = request.settings
+    patience_s = settings.busy_timeout_s if settings.when_busy == "wait" else REFUSE_AFTER_S
+    if busy:
+        get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
+    try:
+        async with concurrency(
+            name, strict=True, timeout_seconds=patience_s, lease_duration=LEASE_S, raise_on_lease_renewal_failure=True
+        ):
+            yield
+    except AcquireConcurrencySlotTimeoutError as error:
+        raise ReleaseBusy(
+            f"Another run is shipping {request.app} to {request.environment} (waited {patience_s:.0f} s).",
+            f"wait for it to end or cancel it, then start again; environments.{request.environment}.when_busy and "
+            "busy_timeout in slipway.yaml decide how long a run waits.",
+        ) from error

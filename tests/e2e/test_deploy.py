@@ -1,0 +1,50 @@
+"""The deploy flow, end to end."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from google.cloud import run_v2
+
+from flows.deploy import deploy
+from tasks.model import Release
+from tasks.source import Source
+from tests.conftest import PROJECT
+from tests.e2e.conftest import REGION, App, program
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+
+
+async def ship(app: App, **parameters: object) -> Release:
+    return await deploy(Source(repository=str(app.folder)), "production", **parameters)
+
+
+async def service(app: App, name: str = "web") -> run_v2.Service:
+    full = f"projects/{PROJECT}/locations/{REGION}/services/{app.name}-{name}"
+    return await run_v2.ServicesAsyncClient().get_service(name=full)
+
+
+async def test_a_first_release_serves_its_version_to_everyone(shop: App) -> None:
+    release = await ship(shop)
+    assert release.version.version == "v1.0.0"
+    assert httpx.get(release.live[0].url, trust_env=False).text == "ok"
+    found = await service(shop)
+    assert {(t.revision, t.percent) for t in found.traffic if t.percent} == {(release.live[0].revision, 100)}
+
+
+async def test_shipping_the_same_commit_again_builds_nothing_and_makes_no_revision(shop: App) -> None:
+    first = await ship(shop)
+    generation = (await service(shop)).generation
+    second = await ship(shop)
+    assert not any(image.built for image in second.images)
+    assert second.live == first.live
+    assert (await service(shop)).generation == generation
+
+
+async def test_a_version_that_names_other_content_is_refused_before_any_build(shop: App) -> None:
+    await ship(shop)
+    shop.write("web", program(body="ok, but other"))
+    shop.commit()
+    shop.git("tag", "-f", "v1.0.0")
+    with pytest.raises(Exception, match="already exists with digest"):
+        await ship(shop)

@@ -117,15 +117,16 @@ def _matches(build: BuildPb, path: str, compare: Callable[[Any, Any], bool], wan
 
 def _values(message: Message, names: list[str], path: str) -> Iterator[Any]:
     """Every value at the path; a repeated field has several, an unset message none."""
-    field = message.DESCRIPTOR.fields_by_name.get(names[0])
+    fields = message.DESCRIPTOR.fields_by_name
+    field = fields.get(names[0]) or fields.get(f"{names[0]}_")  # reserved words have an underscore here
     if field is None:
         raise invalid(f"invalid filter: unknown field {path}")
-    value = getattr(message, names[0])
+    value = getattr(message, field.name)
     if field.message_type and field.message_type.GetOptions().map_entry:
         if len(names) > 1 and names[1] in value:
             yield value[names[1]]
         return
-    if not field.is_repeated and field.message_type and not message.HasField(names[0]):
+    if not field.is_repeated and field.message_type and not message.HasField(field.name):
         return
     for item in value if field.is_repeated else [value]:
         if len(names) > 1:

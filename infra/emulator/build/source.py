@@ -37,13 +37,13 @@ def resolve(cloud: Cloud, build: BuildPb, account: str) -> None:
                 "to the Google Cloud Storage object. Permission 'storage.objects.get' denied on resource (or it may "
                 "not exist)., forbidden"
             )
-        found = cloud.objects.stat(source.bucket, source.object, source.generation or None)
+        found = cloud.objects.stat(source.bucket, source.object_, source.generation or None)
     except RpcError as error:
         if error.http_status != 404:
             raise
         raise invalid(f"could not resolve source: googleapi: Error 404: {error.status.message}, notFound") from error
     resolved = build.source_provenance.resolved_storage_source
-    resolved.bucket, resolved.object, resolved.generation = source.bucket, source.object, int(found["generation"])
+    resolved.bucket, resolved.object_, resolved.generation = source.bucket, source.object_, int(found["generation"])
 
 
 async def fetch(
@@ -60,10 +60,10 @@ async def fetch(
 
 async def _fetch_object(cloud: Cloud, build: BuildPb, folder: Path, output: Callable[[str], None]) -> None:
     source = build.source_provenance.resolved_storage_source
-    address = f"gs://{source.bucket}/{source.object}#{source.generation}"
+    address = f"gs://{source.bucket}/{source.object_}#{source.generation}"
     output(f"Fetching storage object: {address}")
     try:
-        archive = await asyncio.to_thread(cloud.objects.read, source.bucket, source.object, source.generation)
+        archive = await asyncio.to_thread(cloud.objects.read, source.bucket, source.object_, source.generation)
         output(f"Copying {address}...")
         await asyncio.to_thread(extract, archive, folder)
     except RpcError as error:

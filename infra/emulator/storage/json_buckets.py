@@ -11,7 +11,7 @@ from google.protobuf import json_format
 
 from infra.emulator.cloud import Call, Cloud
 from infra.emulator.errors import RpcError
-from infra.emulator.storage.errors import bad_request, precondition_failed
+from infra.emulator.storage.errors import StorageError, bad_request, precondition_failed
 from infra.emulator.storage.resources import Resource, location_type, merged
 from infra.emulator.storage.web import (
     API,
@@ -172,3 +172,18 @@ class JsonBuckets:
         self._access.project(call, "resourcemanager.projects.get", found.id)
         email = f"service-{found.number}@gs-project-accounts.iam.gserviceaccount.com"
         return web.json_response({"kind": "storage#serviceAccount", "email_address": email})
+
+    @api("GET", f"{API}/b/{{bucket}}/managedFolders", method="storage.managedFolders.list")
+    async def managed_folders(self, _: web.Request, call: Call, bucket: str) -> web.Response:
+        """There are none: nothing here makes any."""
+        self._access.bucket(call, "storage.buckets.get", bucket)
+        return web.json_response({"kind": "storage#managedFolders"})
+
+    @api("GET", f"{API}/{{path=**}}", method="storage.unknown")
+    @api("POST", f"{API}/{{path=**}}", method="storage.unknown")
+    @api("PUT", f"{API}/{{path=**}}", method="storage.unknown")
+    @api("PATCH", f"{API}/{{path=**}}", method="storage.unknown")
+    @api("DELETE", f"{API}/{{path=**}}", method="storage.unknown")
+    async def unknown(self, request: web.Request, _: Call, path: str) -> web.Response:
+        """What is not emulated must not look like an object of a bucket called `storage`."""
+        raise StorageError(404, "notFound", f"Not emulated: {request.method} {API}/{path}", "")

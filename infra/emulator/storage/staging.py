@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +53,13 @@ class Staged:
         self._file.close()
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path.replace(path)
+
+
+async def receive(source: AsyncIterator[bytes], staged: Staged) -> None:
+    """Takes in media chunk by chunk; a client that breaks off leaves nothing behind."""
+    try:
+        async for chunk in source:
+            staged.write(chunk)
+    except BaseException:
+        staged.discard()
+        raise

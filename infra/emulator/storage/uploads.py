@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import asdict
-from typing import Any
 
-from aiohttp import MultipartReader, web
+from aiohttp import web
 
 from infra.emulator.cloud import Call, Cloud
 from infra.emulator.storage.errors import bad_request
 from infra.emulator.storage.json_objects import OBJECTS, settings
+from infra.emulator.storage.related import Related
 from infra.emulator.storage.resources import Preconditions, Resource
 from infra.emulator.storage.sessions import Sessions
-from infra.emulator.storage.staging import CHUNK, Staged
+from infra.emulator.storage.staging import CHUNK, Staged, receive
 from infra.emulator.storage.web import Access, api, body, object_view, origin, parsed, preconditions
 
 UPLOAD = f"/upload{OBJECTS}"
+RESUMABLE = f"/resumable{UPLOAD}"  # as apitools clients, gcloud among them, spell it
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 INSERTABLE = ("crc32c", "md5Hash", "storageClass")
 
@@ -28,6 +29,7 @@ class Uploads:
         self._sessions = Sessions(cloud.store, cloud.data / "objects" / ".sessions")
 
     @api("POST", UPLOAD, method="storage.objects.insert")
+    @api("POST", RESUMABLE, method="storage.objects.insert")
     @api("POST", OBJECTS, method="storage.objects.insert")
     async def insert(self, request: web.Request, call: Call, bucket: str) -> web.Response:
         kind = request.query.get("uploadType", "media")
@@ -37,21 +39,16 @@ class Uploads:
             return await self._multipart(request, call, bucket)
         properties = {"contentType": request.content_type}
         staged = self._begin(request, call, bucket, properties)
-        await _receive(request.content, staged)
+        await receive(request.content.iter_chunked(CHUNK), staged)
         return self._commit(request, bucket, properties, staged)
 
     async def _multipart(self, request: web.Request, call: Call, bucket: str) -> web.Response:
-        # Some clients put the boundary in single quotes that are no part of it.
-        content_type = re.sub(r"boundary='([^']*)'", r'boundary="\1"', request.headers.get("Content-Type", ""))
-        if not content_type.startswith("multipart/"):
-            raise bad_request("Multipart must be multipart/related or similar.", "badContent")
-        reader = MultipartReader({"Content-Type": content_type}, request.content)
-        first, second = await _part(reader), None
-        properties = parsed(bytes(await first.read()))
-        second = await _part(reader)
-        properties.setdefault("contentType", second.headers.get("Content-Type", "application/octet-stream"))
+        related = Related(request.headers.get("Content-Type", ""), request.content)
+        properties = parsed(await related.metadata())
+        media_type = await related.media_type()
+        properties.setdefault("contentType", media_type or "application/octet-stream")
         staged = self._begin(request, call, bucket, properties)
-        await _receive(second, staged)
+        await receive(related.media(), staged)
         return self._commit(request, bucket, properties, staged)
 
     def _begin(self, request: web.Request, call: Call, bucket: str, properties: Resource) -> Staged:
@@ -81,6 +78,7 @@ class Uploads:
         return web.Response(status=200, headers={"Location": location, "X-GUploader-UploadID": upload_id})
 
     @api("PUT", UPLOAD, method="storage.objects.insert")
+    @api("PUT", RESUMABLE, method="storage.objects.insert")
     async def resume(self, request: web.Request, call: Call, bucket: str) -> web.Response:
         """Takes a chunk, or tells how far the upload is; whoever knows its id may go on with it."""
         upload_id = request.query.get("upload_id", "")
@@ -116,29 +114,12 @@ class Uploads:
         return resource
 
     @api("DELETE", UPLOAD, method="storage.objects.cancelUpload")
+    @api("DELETE", RESUMABLE, method="storage.objects.cancelUpload")
     async def cancel(self, request: web.Request, call: Call, bucket: str) -> web.Response:
         upload_id = request.query.get("upload_id", "")
         self._sessions.get(upload_id)
         self._sessions.cancel(upload_id)
         return web.Response(status=499)
-
-
-async def _part(reader: MultipartReader) -> Any:
-    part = await reader.next()
-    if part is None:
-        raise bad_request("Multipart request must have exactly two parts.", "badContent")
-    return part
-
-
-async def _receive(source: Any, staged: Staged) -> None:
-    """Takes in a request's body or one part of it, chunk by chunk; a client that breaks off leaves nothing."""
-    read = source.read_chunk if hasattr(source, "read_chunk") else source.read
-    try:
-        while chunk := await read(CHUNK):
-            staged.write(bytes(chunk))
-    except BaseException:
-        staged.discard()
-        raise
 
 
 def _content_range(request: web.Request) -> tuple[int | None, int | None]:

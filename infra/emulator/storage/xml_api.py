@@ -15,7 +15,7 @@ from infra.emulator.storage import listing, media
 from infra.emulator.storage.json_objects import settings
 from infra.emulator.storage.resources import Preconditions, Resource
 from infra.emulator.storage.signing import signer
-from infra.emulator.storage.staging import CHUNK
+from infra.emulator.storage.staging import CHUNK, receive
 from infra.emulator.storage.web import Access, api, number
 
 BUCKET = "/{bucket}"
@@ -44,12 +44,7 @@ class XmlApi:
         if self._objects.find(bucket, name):
             self._require(request, call, "storage.objects.delete", bucket)
         staged = self._objects.stage()
-        try:
-            async for chunk in request.content.iter_chunked(CHUNK):
-                staged.write(chunk)
-        except BaseException:
-            staged.discard()
-            raise
+        await receive(request.content.iter_chunked(CHUNK), staged)
         resource = self._objects.commit(bucket, name, staged, _properties(request), _preconditions(request))
         described = {
             key: value

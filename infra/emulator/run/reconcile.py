@@ -32,11 +32,11 @@ class Reconciler:
         async with self._turns[name]:
             revision = self._state.revision(self._state.wanted(name))
             failure = None
-            if revisions.is_ready(revision):
-                await self._behaviour.pause("run.traffic")
-            else:
+            if self._must_start(revision):
                 await self._behaviour.pause("run.service")
                 failure = await self._start(revision.name)
+            else:
+                await self._behaviour.pause("run.traffic")
             return await self._settle(name, generation, failure)
 
     async def remove(self, name: str) -> Any:
@@ -65,6 +65,19 @@ class Reconciler:
             self._state.services.put(name, service)
             self._instances.want(name, routes_of(service).revisions)
 
+    def _must_start(self, revision: Any) -> bool:
+        """A revision that failed before is tried again only if traffic is to reach it."""
+        if revisions.is_ready(revision):
+            return False
+        service = self._state.service(str(ServiceName.parse(revision.name)))
+        return bool(revision.reconciling) or revision.name in self._targets(service, revision.name)
+
+    @staticmethod
+    def _targets(service: Any, latest: str) -> list[str]:
+        """The full names of the revisions that the wanted traffic is for; `latest` stands for LATEST."""
+        name = ServiceName.parse(service.name)
+        return [latest if target.type_ == LATEST else name.revision(target.revision) for target in service.traffic]
+
     async def _start(self, name: str) -> Failure | None:
         service = self._state.service(str(ServiceName.parse(name)))
         service.latest_created_revision = name
@@ -84,7 +97,7 @@ class Reconciler:
         if service.HasField("delete_time"):
             raise aborted(f"Service '{name}' was deleted while it was being changed.")
         service.latest_created_revision = self._state.wanted(name)
-        if failure is None:
+        if revisions.is_ready(self._state.revision(service.latest_created_revision)):
             service.latest_ready_revision = service.latest_created_revision
         if service.generation == generation:  # else a newer change waits, and settles the routes
             failure = failure or self._unroutable(service)
@@ -96,10 +109,7 @@ class Reconciler:
 
     def _unroutable(self, service: Any) -> Failure | None:
         """The first reason why the wanted traffic cannot be routed; None if it can."""
-        for target in service.traffic:
-            name = service.latest_created_revision
-            if target.type_ != LATEST:
-                name = ServiceName.parse(service.name).revision(target.revision)
+        for name in self._targets(service, service.latest_created_revision):
             revision = self._state.revisions.get(name)
             if revision is None:
                 return revision_gone(name).failure

@@ -48,6 +48,9 @@ class RpcHandler:
     resource: str
 
 
+Form = Callable[[RpcError, web.Request], RpcError]
+
+
 @dataclass(frozen=True)
 class Route:
     """A REST-only door, for what no client package describes. `template` is matched on the undecoded path."""
@@ -58,6 +61,7 @@ class Route:
     method: str  # what faults and the journal call it
     anonymous: bool
     run: Callable[..., Awaitable[web.StreamResponse]]
+    form: Form  # turns an error of this route, whoever raised it, into the one to answer
 
 
 def rpc(
@@ -78,7 +82,15 @@ def rpc(
     return mark
 
 
-def route(verb: str, template: str, *, method: str, host: str = "", anonymous: bool = False) -> Callable[[Any], Any]:
+def route(
+    verb: str,
+    template: str,
+    *,
+    method: str,
+    host: str = "",
+    anonymous: bool = False,
+    form: Form = lambda error, _: error,
+) -> Callable[[Any], Any]:
     """Marks an async method `(self, request: web.Request, call, **variables) -> web.StreamResponse` as a REST door.
 
     Permissions and enabled APIs are the handler's own business: see `Cloud.require`. May be stacked.
@@ -87,7 +99,7 @@ def route(verb: str, template: str, *, method: str, host: str = "", anonymous: b
     def mark(handler: Any) -> Any:
         handler.emulates_routes = [
             *getattr(handler, "emulates_routes", []),
-            (verb, template, method, host, anonymous),
+            (verb, template, method, host, anonymous, form),
         ]
         return handler
 
@@ -127,8 +139,8 @@ class Cloud:
         for _, handler in inspect.getmembers(service, inspect.ismethod):
             if marked := getattr(handler, "emulates_rpc", None):
                 self._mount_rpc(handler, *marked)
-            for verb, template, method, host, anonymous in getattr(handler, "emulates_routes", ()):
-                self.routes.append(Route(verb, template, host, method, anonymous, handler))
+            for verb, template, method, host, anonymous, form in getattr(handler, "emulates_routes", ()):
+                self.routes.append(Route(verb, template, host, method, anonymous, handler, form))
 
     def _mount_rpc(self, handler: Any, method: str, permission: str, resource: str, rest: Any) -> None:
         known = self.rpcs[f"/{method}"]

@@ -36,6 +36,7 @@ class RpcError(Exception):
 
     def __init__(self, code: int, message: str, *details: Message) -> None:
         super().__init__(message)
+        self.headers: dict[str, str] = {}  # to send along over REST
         self.status = status_pb2.Status(code=code, message=message)
         for detail in details:
             self.status.details.add().Pack(detail)

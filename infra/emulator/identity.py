@@ -119,7 +119,7 @@ class Identity:
         if not authorization:
             return ""
         scheme, _, credential = authorization.partition(" ")
-        if scheme.lower() == "basic":  # docker clients: oauth2accesstoken:<token>
+        if scheme.lower() == "basic":  # docker clients: oauth2accesstoken:<token>, _json_key:<file>
             credential = _basic_password(credential)
         elif scheme.lower() != "bearer":
             raise unauthenticated()
@@ -137,10 +137,25 @@ class Identity:
         row = self._tokens.get(credential)
         if row and row["expires"] > time.time():
             return Token(row["email"], row["expires"])
+        if credential.startswith("{"):
+            return self._key_holder(credential)
         if credential.count(".") != 2 or credential.startswith("ya29."):
             raise unauthenticated()
         claims = self._self_signed(credential)
         return Token(str(claims.get("email") or claims["iss"]), float(claims["exp"]))
+
+    def _key_holder(self, key_file: str) -> Token:
+        """Registries take a whole service-account file for a password."""
+        try:
+            key = json.loads(key_file)
+            private = serialization.load_pem_private_key(key["private_key"].encode(), None)
+            assert isinstance(private, rsa.RSAPrivateKey)
+            known = self._keys.get(key["private_key_id"]) or {}
+        except (ValueError, KeyError, TypeError, AssertionError, AttributeError) as error:
+            raise unauthenticated() from error
+        if known.get("public") != _public_pem(private):
+            raise unauthenticated()
+        return Token(known["email"], time.time() + LIFETIME_S)
 
     def id_token_claims(self, token: str) -> dict[str, Any]:
         """The claims of an ID token that this emulator signed; raises UNAUTHENTICATED otherwise."""
@@ -175,7 +190,8 @@ class Identity:
 
 def _basic_password(credential: str) -> str:
     try:
-        return base64.b64decode(credential).decode().partition(":")[2]
+        user, _, password = base64.b64decode(credential).decode().partition(":")
+        return base64.b64decode(password).decode() if user == "_json_key_base64" else password
     except ValueError as error:
         raise unauthenticated() from error
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
@@ -14,10 +15,11 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
 
 from infra.emulator.behaviour import Dropped
 from infra.emulator.cloud import Call, Cloud, Route
-from infra.emulator.errors import RpcError, invalid, not_found
+from infra.emulator.errors import RpcError, invalid
 from infra.emulator.rpc import Binding, Rpc
 
 # https://cloud.google.com/apis/docs/system-parameters
@@ -34,11 +36,8 @@ class Pattern:
     path: re.Pattern[str]
     variables: tuple[str, ...]
     literal: int  # characters outside variables: the most literal template wins
+    host: str  # the API's, or '' or '*' for any
     target: Route | tuple[Rpc, Binding]
-
-    @property
-    def host(self) -> str:
-        return self.target.host if isinstance(self.target, Route) else self.target[1].host
 
 
 def compile_template(template: str) -> tuple[re.Pattern[str], tuple[str, ...], int]:
@@ -66,12 +65,29 @@ def service_of(host: str) -> str:
     return host if "." in domain.removesuffix("googleapis.com") else f"{name.rsplit('-', 1)[-1]}.{domain}"
 
 
+def _first_segment(path: str) -> str:
+    """v2 of /v2/{name=projects/*}; '' if it is a variable."""
+    first = path[1:].partition("/")[0]
+    return "" if "{" in first else first
+
+
+class NoSuchUrl(RpcError):
+    """What Google's front end answers, in HTML, before any API is asked."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(Code.NOT_FOUND, f"The requested URL {path} was not found on this server.")
+
+    def rendered(self) -> tuple[str, str]:
+        text = html.escape(self.status.message)
+        return f"<!DOCTYPE html>\n<title>Error 404 (Not Found)!!1</title>\n<p><b>404.</b> {text}</p>\n", "text/html"
+
+
 class RestDoor:
     """`drop` cuts a connection; it is given the aiohttp request."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._patterns: dict[str, list[Pattern]] = defaultdict(list)
+        self._patterns: dict[tuple[str, str], list[Pattern]] = defaultdict(list)  # by verb and first path segment
         for rpc in cloud.rpcs.values():
             for binding in rpc.bindings:
                 self._add(binding.verb, binding.template, (rpc, binding))
@@ -81,7 +97,8 @@ class RestDoor:
             patterns.sort(key=lambda pattern: -pattern.literal)
 
     def _add(self, verb: str, template: str, target: Route | tuple[Rpc, Binding]) -> None:
-        self._patterns[verb].append(Pattern(*compile_template(template), target))
+        host = target.host if isinstance(target, Route) else target[1].host
+        self._patterns[verb, _first_segment(template)].append(Pattern(*compile_template(template), host, target))
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -101,27 +118,41 @@ class RestDoor:
         headers = {key.lower(): value for key, value in request.headers.items()}
         authorization = request.headers.get("Authorization", "")
         if isinstance(pattern.target, Route):
-            route = pattern.target
-            principal = "" if route.anonymous and not authorization else self._principal(authorization)
-            call = Call(route.method, request.host, principal, headers)
-            return await self._cloud.serve(route, request, call, {k: unquote(v) for k, v in named.items()})  # type: ignore[no-any-return]
+            return await self._answer_route(pattern.target, request, {k: unquote(v) for k, v in named.items()}, headers)
         rpc, binding = pattern.target
         call = Call(rpc.method.lstrip("/"), request.host, self._principal(authorization), headers)
         message = await self._request_message(request, rpc, binding, {k: decoded(v) for k, v in named.items()})
         response = await self._cloud.call(rpc, message, call)
         return web.Response(body=to_json(response, request), content_type="application/json")
 
+    async def _answer_route(
+        self, route: Route, request: web.Request, variables: dict[str, str], headers: dict[str, str]
+    ) -> web.StreamResponse:
+        try:
+            call = Call(route.method, request.host, self._principal(headers.get("authorization", "")), headers)
+            return await self._cloud.serve(route, request, call, variables)  # type: ignore[no-any-return]
+        except RpcError as error:
+            raise route.form(error, request) from error
+
     def _principal(self, authorization: str) -> str:
         return self._cloud.identity.principal(authorization)
 
     def _find(self, request: web.Request) -> tuple[Pattern, tuple[str, ...]]:
+        """The most literal template of the host's API that fits; a HEAD is a GET unless there is a route for it."""
         service, path = service_of(request.host), request.rel_url.raw_path
-        for pattern in self._patterns[request.method]:
-            if service and pattern.host not in ("", "*", service):
-                continue
-            if match := pattern.path.fullmatch(path):
-                return pattern, match.groups()
-        raise not_found(f"The requested URL {path} was not found on this server ({request.method} {request.host}).")
+        verbs = ("HEAD", "GET") if request.method == "HEAD" else (request.method,)
+        for verb in verbs:
+            for pattern in self._candidates(verb, path):
+                if service and pattern.host not in ("", "*", service):
+                    continue
+                if match := pattern.path.fullmatch(path):
+                    return pattern, match.groups()
+        raise NoSuchUrl(path)
+
+    def _candidates(self, verb: str, path: str) -> Iterator[Pattern]:
+        """Templates in which the first segment is the path's, then those in which it is a variable."""
+        for first in (_first_segment(path), ""):
+            yield from self._patterns.get((verb, first), ())
 
     async def _request_message(
         self, request: web.Request, rpc: Rpc, binding: Binding, variables: dict[str, str]
@@ -185,4 +216,4 @@ def to_json(message: Message, request: web.Request) -> bytes:
 
 def _error(error: RpcError) -> web.Response:
     text, media_type = error.rendered()
-    return web.Response(text=text, status=error.http_status, content_type=media_type)
+    return web.Response(text=text, status=error.http_status, content_type=media_type, headers=error.headers)

@@ -128,5 +128,6 @@ class Emulator:
 
     def _announce(self) -> None:
         """Leaves word of the running emulator for `slipway emulator env` and friends."""
-        word = {"pid": os.getpid(), "admin": self.admin_url, "environment": self.environment}
+        plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
+        word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
         (self.settings.data / "emulator.json").write_text(json.dumps(word, indent=2))

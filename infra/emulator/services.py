@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from infra.emulator.artifacts.contents import Contents
+from infra.emulator.artifacts.oci_blobs import Uploads
+from infra.emulator.artifacts.oci_manifests import Registry
 from infra.emulator.artifacts.repositories import Repositories
+from infra.emulator.artifacts.sweeper import Sweeper
 from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
 from infra.emulator.locations import Locations
@@ -21,6 +24,9 @@ def mount_all(cloud: Cloud) -> None:
         Locations,
         Repositories,
         Contents,
+        Registry,
+        Uploads,
+        Sweeper,
         CloudBuild,
         *STORAGE,
     ):

@@ -58,6 +58,10 @@ class Blobs:
         """Takes over a file whose digest the caller has computed."""
         file.replace(self.path(digest))
 
+    def discard(self, file: Path) -> None:
+        """Forgets an upload."""
+        file.unlink(missing_ok=True)
+
     def upload(self, upload_id: str) -> Path:
         """The file in which an upload gathers its chunks."""
         return self._uploads / upload_id

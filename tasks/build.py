@@ -13,6 +13,7 @@ from infra.gcp.builds import Build
 from tasks.build_request import Recipe, adoptable, build_body
 from tasks.buildlog import diagnose
 from tasks.errors import BuildFailed, Cause, TagTaken
+from tasks.explain import explain
 from tasks.model import Image, Request, Version
 from tasks.progress import stage
 from tasks.source import pack
@@ -22,7 +23,6 @@ from tasks.together import all_of
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 POLL_S = 1.0  # Cloud Build appends to its log about once a second
 GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
-TAIL_LINES = 20
 
 
 @stage("build")
@@ -38,7 +38,7 @@ async def prepare_source(request: Request, version: Version, name: str) -> Recip
     settings = request.service(name)
     source = request.folder / settings.source
     out = request.folder.parent / f"{name}.tar.gz"
-    archive = await asyncio.to_thread(pack, source, out)
+    archive = await asyncio.to_thread(pack, source, out, settings.dockerfile)
     bucket, source_object = request.settings.bucket, f"sources/{request.app}/{name}/{archive.sha256}.tar.gz"
     _, sent = await storage.upload_once(bucket, source_object, archive.path)
     get_run_logger().info(
@@ -172,16 +172,17 @@ def _image(build: Build, recipe: Recipe) -> Image:
 
 def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:
     """Names the step, its last lines and what to do."""
-    diagnosis = diagnose(log, [step.id or step.name for step in build.steps])
-    lines = "\n".join(f"  {line}" for line in diagnosis.last_lines[-TAIL_LINES:])
+    diagnosis = diagnose(log, build.steps)
+    explanation = explain(diagnosis.headline or build.failure or build.detail)
+    lines = "\n".join(f"  {line}" for line in diagnosis.last_lines)
     return BuildFailed(
         f"The build of {recipe.service} ended {build.status} in step {diagnosis.step or '?'}: "
         f"{diagnosis.headline or build.failure or build.detail}\n{lines}",
-        diagnosis.remedy or f"read the log at {build.log_url}, correct the source and start the run again.",
+        explanation.remedy or f"read the log at {build.log_url}, correct the source and start the run again.",
         diagnosis.cause,
         build.log_url,
         "Nothing was deployed; live traffic is as it was.",
-        diagnosis.transient,
+        explanation.transient,
     )
 
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from google.api_core import exceptions
-from google.api_core.future.async_future import RETRY_PREDICATE
 from google.api_core.gapic_v1.client_info import ClientInfo
+from google.api_core.retry import if_exception_type
 from google.api_core.retry_async import AsyncRetry
 from google.auth.credentials import Credentials
 
@@ -22,18 +22,22 @@ C = TypeVar("C")
 CALL_TIMEOUT_S = 30.0
 CLIENT_INFO = ClientInfo(user_agent="slipway")
 
+
+class StillRunning(Exception):
+    """A long-running operation has not ended yet."""
+
+
 # The statuses that AIP-194 calls safe to retry, and DEADLINE_EXCEEDED of a single attempt.
+TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.TooManyRequests)
 READ = AsyncRetry(
-    predicate=lambda error: isinstance(
-        error, exceptions.ServiceUnavailable | exceptions.DeadlineExceeded | exceptions.TooManyRequests
-    ),
+    predicate=if_exception_type(*TRANSIENT),
     initial=0.25,
     maximum=4.0,
     multiplier=2.0,
     timeout=CALL_TIMEOUT_S,
 )
 # Polling of long-running operations: quick at first, so that short ones cost little, then every 2 s.
-POLL = AsyncRetry(predicate=RETRY_PREDICATE, initial=0.1, maximum=2.0, multiplier=1.4)
+POLL = AsyncRetry(predicate=if_exception_type(StillRunning, *TRANSIENT), initial=0.1, maximum=2.0, multiplier=1.4)
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[type, Any]] = WeakKeyDictionary()
 _credentials: Credentials | None = None
@@ -66,10 +70,14 @@ def current_reason() -> str:
 
 
 def client(kind: type[C]) -> C:
-    """The client of this kind for the running event loop (gRPC channels belong to one loop)."""
+    """The client of this kind for the running event loop (gRPC channels belong to one loop).
+
+    Raises GoogleError when there are no credentials.
+    """
     known = _clients.setdefault(asyncio.get_running_loop(), {})
     if kind not in known:
-        known[kind] = kind(credentials=_credentials, client_info=CLIENT_INFO)  # type: ignore[call-arg]
+        with translated("google.auth.default"):
+            known[kind] = kind(credentials=_credentials, client_info=CLIENT_INFO)  # type: ignore[call-arg]
     return known[kind]  # type: ignore[no-any-return]
 
 
@@ -96,9 +104,15 @@ async def call(
 
 
 async def finish(name: str, operation: Any, timeout_s: float) -> Any:
-    """Waits for a long-running operation; its error is raised as GoogleError."""
+    """Waits for a long-running operation; its error, and running out of time, are raised as GoogleError."""
+
+    async def ended() -> None:
+        if not await operation.done():
+            raise StillRunning
+
     with translated(name):
-        return await operation.result(timeout=timeout_s, retry=POLL.with_timeout(timeout_s))
+        await POLL.with_timeout(timeout_s)(ended)()
+        return await operation.result()
 
 
 async def read(name: str, method: Callable[..., Awaitable[Any]], request: Any) -> Any | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Literal
 from xml.sax.saxutils import escape
 
+from aiohttp import web
+from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 
 from infra.emulator.errors import RpcError
@@ -29,41 +30,90 @@ XML_MESSAGES = {
 }
 
 
+# What the JSON API calls errors that other parts of the cloud raise: a fault, a disabled API, a bad token.
+REASONS = {
+    400: "invalid",
+    401: "authError",
+    403: "forbidden",
+    404: "notFound",
+    409: "conflict",
+    429: "rateLimitExceeded",
+}
+XML_CODES = {400: "InvalidArgument", 401: "AuthenticationRequired", 403: "AccessDenied", 429: "SlowDown"}
+
+
 class StorageError(RpcError):
     """`reason` is the JSON API's (notFound), `xml_code` the XML API's (NoSuchKey).
 
-    `form` is how to answer: the JSON API's way, the XML API's, or the bare text that a download answers.
     https://cloud.google.com/storage/docs/json_api/v1/status-codes
     """
 
-    form: Literal["json", "xml", "text"] = "json"
-
     def __init__(self, status: int, reason: str, message: str, xml_code: str, location: str = "") -> None:
-        super().__init__(CODES[status], message)
-        self._reason, self._message, self._xml_code, self._location = reason, message, xml_code, location
+        super().__init__(CODES.get(status, Code.UNKNOWN), message)
+        self.reason, self.message, self.xml_code, self.location = reason, message, xml_code, location
         self._http_status = status
+
+    @classmethod
+    def of(cls, error: RpcError) -> StorageError:
+        """Any error as one of Storage, with its details kept."""
+        if isinstance(error, StorageError):
+            return error
+        status = error.http_status
+        made = cls(
+            status, REASONS.get(status, "backendError"), error.status.message, XML_CODES.get(status, "InternalError")
+        )
+        made.status.CopyFrom(error.status)
+        return made
 
     @property
     def http_status(self) -> int:
         return self._http_status
 
     def rendered(self) -> tuple[str, str]:
-        if self.form == "xml":
-            return self._xml(), "application/xml"
-        if self.form == "text":
-            return self._message, "text/plain"
-        entry = {"message": self._message, "domain": "global", "reason": self._reason}
-        if self._location:
-            entry |= {"locationType": "header", "location": self._location}
-        body = {"code": self._http_status, "message": self._message, "errors": [entry]}
+        entry = {"message": self.message, "domain": "global", "reason": self.reason}
+        if self.location:
+            entry |= {"locationType": "header", "location": self.location}
+        body = {"code": self.http_status, "message": self.message, "errors": [entry]}
+        if details := json_format.MessageToDict(self.status).get("details"):
+            body["details"] = details
         return json.dumps({"error": body}), "application/json"
 
-    def _xml(self) -> str:
-        message = XML_MESSAGES.get(self._xml_code, self._message)
+
+class TextForm(RpcError):
+    """The bare text that a download answers."""
+
+    def __init__(self, error: StorageError) -> None:
+        super().__init__(error.status.code, error.message)
+        self.error, self.headers = error, error.headers
+
+    @property
+    def http_status(self) -> int:
+        return self.error.http_status
+
+    def rendered(self) -> tuple[str, str]:
+        return self.error.message, "text/plain"
+
+
+class XmlForm(TextForm):
+    """https://cloud.google.com/storage/docs/xml-api/reference-status#errorformat"""
+
+    def rendered(self) -> tuple[str, str]:
+        error = self.error
         return (
-            f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{self._xml_code}</Code>"
-            f"<Message>{escape(message)}</Message><Details>{escape(self._message)}</Details></Error>"
-        )
+            f"<?xml version='1.0' encoding='UTF-8'?><Error><Code>{error.xml_code}</Code>"
+            f"<Message>{escape(XML_MESSAGES.get(error.xml_code, error.message))}</Message>"
+            f"<Details>{escape(error.message)}</Details></Error>"
+        ), "application/xml"
+
+
+def json_form(error: RpcError, request: web.Request) -> RpcError:
+    """How the JSON API answers an error: to a download in text."""
+    found = StorageError.of(error)
+    return TextForm(found) if request.query.get("alt") == "media" else found
+
+
+def xml_form(error: RpcError, _: web.Request) -> RpcError:
+    return XmlForm(StorageError.of(error))
 
 
 def no_bucket() -> StorageError:

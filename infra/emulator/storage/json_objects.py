@@ -51,27 +51,15 @@ class JsonObjects:
         return web.json_response(answer)
 
     @api("GET", OBJECT, method="storage.objects.get")
+    @api("GET", f"/download{OBJECT}", method="storage.objects.get")
     async def get(self, request: web.Request, call: Call, bucket: str, name: str) -> web.StreamResponse:
-        try:
-            resource = self._found(request, call, bucket, name)
-            if (response := _not_modified(request, resource)) is not None:
-                return response
-            if request.query.get("alt") != "media":
-                return web.json_response(object_view(request, resource))
-            return await media.send(request, resource, self._objects.path(resource))
-        except StorageError as error:
-            raise _downloaded(request, error) from None
-
-    @api("GET", f"/download{OBJECT}", method="storage.objects.get", form="text")
-    async def download(self, request: web.Request, call: Call, bucket: str, name: str) -> web.StreamResponse:
-        resource = self._found(request, call, bucket, name)
+        self._access.bucket(call, "storage.objects.get", bucket)
+        resource = self._objects.stat(bucket, name, number(request.query, "generation"))
         if (response := _not_modified(request, resource)) is not None:
             return response
-        return await media.send(request, resource, self._objects.path(resource))
-
-    def _found(self, request: web.Request, call: Call, bucket: str, name: str) -> Resource:
-        self._access.bucket(call, "storage.objects.get", bucket)
-        return self._objects.stat(bucket, name, number(request.query, "generation"))
+        if request.query.get("alt") == "media":
+            return await media.send(request, resource, self._objects.path(resource))
+        return web.json_response(object_view(request, resource))
 
     @api("PATCH", OBJECT, method="storage.objects.patch")
     async def patch(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
@@ -181,8 +169,3 @@ def _not_modified(request: web.Request, resource: Resource) -> web.Response | No
     except StorageError:
         return web.Response(status=304)
     return None
-
-
-def _downloaded(request: web.Request, error: StorageError) -> StorageError:
-    error.form = "text" if request.query.get("alt") == "media" else "json"
-    return error

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud, route
+from infra.emulator.cloud import Call, Cloud, Form, route
 from infra.emulator.rest_door import service_of
-from infra.emulator.storage.errors import StorageError, bad_request, billing_disabled, forbidden
+from infra.emulator.storage.errors import bad_request, billing_disabled, forbidden, json_form
 from infra.emulator.storage.resources import Preconditions, Resource
 
 HOSTS = ("storage.googleapis.com", "www.googleapis.com")
@@ -22,24 +21,16 @@ KINDS = {"buckets": "Google Cloud Storage bucket", "objects": "Google Cloud Stor
 LOOPBACK_OWNER = "you@example.com"
 
 
-def api(verb: str, path: str, *, method: str, form: Literal["json", "xml", "text"] = "json") -> Callable[[Any], Any]:
+def api(verb: str, path: str, *, method: str, form: Form = json_form) -> Callable[[Any], Any]:
     """Marks `(self, request, call, **variables)` as a route of Storage on both hosts; its errors take `form`.
 
     Anonymous callers come through: what they may is for the bucket's policy to say.
     """
 
     def mark(handler: Any) -> Any:
-        @functools.wraps(handler)
-        async def answer(self: Any, request: web.Request, call: Call, **variables: str) -> web.StreamResponse:
-            try:
-                return await handler(self, request, call, **variables)  # type: ignore[no-any-return]
-            except StorageError as error:
-                error.form = form
-                raise
-
         for host in HOSTS:
-            answer = route(verb, path, method=method, host=host, anonymous=True)(answer)
-        return answer
+            handler = route(verb, path, method=method, host=host, anonymous=True, form=form)(handler)
+        return handler
 
     return mark
 

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from infra.emulator.cloud import Call, Cloud
 from infra.emulator.storage import listing, media
+from infra.emulator.storage.errors import xml_form
 from infra.emulator.storage.json_objects import settings
 from infra.emulator.storage.resources import Preconditions, Resource
 from infra.emulator.storage.signing import signer
@@ -30,15 +31,14 @@ class XmlApi:
         principal = signer(request, self._identity) or self._access.principal(call)
         self._access.check(principal, permission, bucket)
 
-    @api("GET", OBJECT, method="storage.objects.get", form="xml")
-    @api("HEAD", OBJECT, method="storage.objects.get", form="xml")
+    @api("GET", OBJECT, method="storage.objects.get", form=xml_form)
     async def get(self, request: web.Request, call: Call, bucket: str, name: str) -> web.StreamResponse:
         self._require(request, call, "storage.objects.get", bucket)
         resource = self._objects.stat(bucket, name, number(request.query, "generation"))
         _preconditions(request).check(resource)
         return await media.send(request, resource, self._objects.path(resource))
 
-    @api("PUT", OBJECT, method="storage.objects.insert", form="xml")
+    @api("PUT", OBJECT, method="storage.objects.insert", form=xml_form)
     async def put(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
         self._require(request, call, "storage.objects.create", bucket)
         if self._objects.find(bucket, name):
@@ -53,13 +53,13 @@ class XmlApi:
         }
         return web.Response(status=200, headers=described)
 
-    @api("DELETE", OBJECT, method="storage.objects.delete", form="xml")
+    @api("DELETE", OBJECT, method="storage.objects.delete", form=xml_form)
     async def delete(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
         self._require(request, call, "storage.objects.delete", bucket)
         self._objects.delete(bucket, name, number(request.query, "generation"), _preconditions(request))
         return web.Response(status=204)
 
-    @api("GET", BUCKET, method="storage.objects.list", form="xml")
+    @api("GET", BUCKET, method="storage.objects.list", form=xml_form)
     async def list(self, request: web.Request, call: Call, bucket: str) -> web.Response:
         self._require(request, call, "storage.objects.list", bucket)
         query = listing.Query(

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import html
-import json
+import logging
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
-from google.protobuf import json_format
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
 from infra.emulator.behaviour import Dropped
 from infra.emulator.cloud import Call, Cloud, Route
-from infra.emulator.errors import RpcError, invalid
+from infra.emulator.errors import RpcError
 from infra.emulator.rpc import Binding, Rpc
+from infra.emulator.transcoding import decoded, parse, set_field, to_json
 
 # https://cloud.google.com/apis/docs/system-parameters
 SYSTEM_PARAMETERS = {
     "$alt", "alt", "$prettyPrint", "prettyPrint", "key", "$apiVersion", "fields", "$fields", "quotaUser", "$.xgafv",
     "callback", "access_token", "oauth_token", "uploadType", "upload_protocol", "$quotaUser", "userProject",
 }  # fmt: skip
+
+
+log = logging.getLogger("emulator")
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def compile_template(template: str) -> tuple[re.Pattern[str], tuple[str, ...], i
     for match in re.finditer(r"\{([\w.]+)(?:=([^}]*))?\}", template):
         text = template[position : match.start()]
         inner = match[2] or "*"
-        out += re.escape(text) + "(" + re.escape(inner).replace(r"\*\*", ".+").replace(r"\*", "[^/:]+") + ")"
+        out += re.escape(text) + "(" + re.escape(inner).replace(r"\*\*", ".+").replace(r"\*", "[^/]+") + ")"
         variables.append(match[1])
         literal += len(text) + len(inner.replace("*", ""))
         position = match.end()
@@ -83,7 +84,7 @@ class NoSuchUrl(RpcError):
 
 
 class RestDoor:
-    """`drop` cuts a connection; it is given the aiohttp request."""
+    """The aiohttp handler of every REST request, whatever the host."""
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
@@ -105,12 +106,15 @@ class RestDoor:
             return await self._answer(request)
         except RpcError as error:
             return _error(error)
-        except json_format.ParseError as error:
-            return _error(invalid(f"Invalid JSON payload received. {error}"))
         except Dropped:
             if request.transport is not None:
                 request.transport.abort()
             raise web.HTTPServiceUnavailable from None
+        except web.HTTPException:
+            raise
+        except Exception:
+            log.exception("%s %s", request.method, request.rel_url)
+            return _error(RpcError(Code.INTERNAL, "Internal error encountered."))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         pattern, values = self._find(request)
@@ -160,58 +164,16 @@ class RestDoor:
         message = rpc.request()
         raw = await request.read()
         if binding.body == "*":
-            json_format.Parse(raw or b"{}", message)
+            parse(raw, message)
         elif binding.body:
             body = getattr(message, binding.body)
             body.SetInParent()
-            json_format.Parse(raw or b"{}", body)
+            parse(raw, body)
         for name, value in variables.items():
             set_field(message, name, [value])
         for name in set(request.query) - SYSTEM_PARAMETERS:
             set_field(message, name, request.query.getall(name))
         return message
-
-
-def decoded(value: str) -> str:
-    """A variable's value without its percent-encoding, but for slashes if it spans segments.
-
-    https://github.com/googleapis/googleapis/blob/master/google/api/http.proto, "Path template syntax"
-    """
-    return unquote(re.sub("%2f", "%252F", value, flags=re.IGNORECASE) if "/" in value else value)
-
-
-def set_field(message: Message, path: str, texts: list[str]) -> None:
-    """Sets a possibly nested field (snake_case or lowerCamelCase) from its text form(s)."""
-    *parents, last = path.split(".")
-    for part in parents:
-        message = getattr(message, _descriptor(message, part, path).name)
-    field = _descriptor(message, last, path)
-    values = [_value(field, text) for text in texts]
-    json_format.ParseDict({field.json_name: values if field.is_repeated else values[-1]}, message)
-
-
-def _descriptor(message: Message, name: str, path: str) -> FieldDescriptor:
-    fields: Iterable[Any] = message.DESCRIPTOR.fields
-    for field in fields:
-        if name in (field.name, field.json_name):
-            return field  # type: ignore[no-any-return]
-    raise invalid(
-        f'Invalid JSON payload received. Unknown name "{path}": Cannot bind query parameter. '
-        f"Field '{path}' could not be found in request message."
-    )
-
-
-def _value(field: FieldDescriptor, text: str) -> Any:
-    if field.type == FieldDescriptor.TYPE_BOOL:
-        return text.lower() == "true"
-    if field.type == FieldDescriptor.TYPE_ENUM and text.isdigit():
-        return int(text)
-    return text
-
-
-def to_json(message: Message, request: web.Request) -> bytes:
-    as_numbers = "enum-encoding=int" in (request.query.get("$alt") or request.query.get("alt") or "")
-    return json.dumps(json_format.MessageToDict(message, use_integers_for_enums=as_numbers)).encode()
 
 
 def _error(error: RpcError) -> web.Response:

@@ -46,7 +46,7 @@ def sort(values: list[Any], order_by: str) -> list[Any]:
         match = re.fullmatch(r"\s*([\w.]+)(\s+(asc|desc))?\s*", term)
         if match is None:
             raise invalid(f"Invalid order_by: {order_by}")
-        field = re.sub("[A-Z]", lambda upper: f"_{upper[0].lower()}", match[1])
+        field = match[1].lower() if match[1].isupper() else re.sub("[A-Z]", lambda c: f"_{c[0].lower()}", match[1])
         values = sorted(values, key=lambda value: _key(value, field), reverse=match[3] == "desc")
     return values
 

@@ -27,7 +27,6 @@ OCI_CODES = {
     Code.NOT_FOUND: "MANIFEST_UNKNOWN",
     Code.PERMISSION_DENIED: "DENIED",
     Code.RESOURCE_EXHAUSTED: "TOOMANYREQUESTS",
-    Code.UNAUTHENTICATED: "UNAUTHORIZED",
 }
 
 
@@ -46,7 +45,9 @@ class RegistryError(RpcError):
 
 def as_registry_error(error: RpcError, request: web.Request) -> RegistryError:
     """Any error in the registry's form; one about a missing or bad identity tells where to get a token."""
-    if not isinstance(error, RegistryError):
+    if error.status.code == Code.UNAUTHENTICATED:
+        error = unauthorized()
+    elif not isinstance(error, RegistryError):
         code, message = OCI_CODES.get(error.status.code, "UNKNOWN"), error.status.message
         if message.startswith("GOOGLE_"):
             code, _, message = message.partition(": ")

@@ -1,0 +1,70 @@
+"""Values that several tests start from."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from infra.gcp.run import Revision, Service, TrafficTarget
+from tasks.manifest import parse_manifest
+from tasks.model import Image, Request, Version, VersionKind
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+MANIFEST = """
+app: shop
+services:
+  api: {source: api, port: 9000, env: {LEVEL: info}, secrets: {KEY: key, OLD: "old:7"}, memory: 1Gi}
+  web: {depends_on: [api], public: true}
+environments:
+  staging: {project: acme-staging, regions: [europe-west1]}
+  production:
+    project: acme-prod
+    regions: [europe-west1, us-central1]
+    service_account: runner@acme-prod.iam.gserviceaccount.com
+"""
+
+
+def a_request(environment: str = "production", text: str = MANIFEST, folder: Path = Path()) -> Request:
+    manifest = parse_manifest(text)
+    return Request(
+        app=manifest.app,
+        environment=environment,
+        services=tuple(name for wave in manifest.order() for name in wave),
+        manifest=manifest,
+        settings=manifest.environment(environment),
+        folder=folder,
+        ref=None,
+        run_id="0f3a6f0e-6a56-4b0c-9a35-3f6f4f0f6f0e",
+    )
+
+
+def a_version(version: str = "v1.4.0", kind: VersionKind = VersionKind.RELEASE, *, dirty: bool = False) -> Version:
+    return Version(version, kind, "0613260" + "0" * 33, version, dirty, version)
+
+
+def an_image(service: str = "api", digest: str = "sha256:" + "a" * 64) -> Image:
+    return Image(service, f"europe-west1-docker.pkg.dev/acme-prod/shop/{service}", digest, "v1.4.0")
+
+
+def a_revision(name: str, *, age_days: float = 0, ready: bool = True, ours: bool = True, tag: str = "") -> Revision:
+    labels = {"managed-by": "slipway"} if ours else {}
+    if tag:
+        labels["slipway-tag"] = tag
+    return Revision(
+        name,
+        "shop-api",
+        "europe-west1",
+        "image@sha256:1",
+        ready,
+        "",
+        "",
+        NOW - timedelta(days=age_days),
+        labels,
+        name,
+        "",
+    )
+
+
+def a_service(*traffic: TrafficTarget, latest: str = "r9") -> Service:
+    name = "projects/acme-prod/locations/europe-west1/services/shop-api"
+    return Service(name, '"e"', 3, "https://api", latest, latest, traffic, traffic, True, "", "", {}, {})

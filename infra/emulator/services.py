@@ -11,6 +11,7 @@ from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
 from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
+from infra.emulator.run.knative.routes import Knative
 from infra.emulator.run.revisions_api import Revisions
 from infra.emulator.run.services_api import Services
 from infra.emulator.storage.services import STORAGE
@@ -21,6 +22,7 @@ def mount_all(cloud: Cloud) -> None:
         LongRunning,
         Services,
         Revisions,
+        Knative,
         Locations,
         Repositories,
         Contents,

@@ -69,8 +69,8 @@ def stamp(service: Any, config: Any, name: str, principal: str) -> Any:
         log_uri=log_uri(ServiceName.parse(name), short(name)),
     )
     revision.MergeFrom(config)
-    revision.create_time.CopyFrom(service.update_time)
-    revision.update_time.CopyFrom(service.update_time)
+    revision.create_time.GetCurrentTime()
+    revision.update_time.CopyFrom(revision.create_time)
     revision.conditions.extend(condition(kind, State.CONDITION_PENDING) for kind in HEALTH)
     revision.scaling_status.desired_min_instance_count = revision.scaling.min_instance_count
     revision.etag = etag(revision)

@@ -1,0 +1,142 @@
+"""From the Service objects of API v1 to the messages of API v2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import json_format
+
+from infra.emulator.errors import invalid
+from infra.emulator.run.knative import fieldmap
+from infra.emulator.run.names import short
+from infra.emulator.run.state import ServicePb
+
+Json = Mapping[str, Any]
+CLOUD_SQL = "cloudsql"  # the volume that stands for the annotation of the same meaning
+
+
+def service(body: Json) -> Any:
+    """The v2 service that a v1 Service asks for. Raises INVALID_ARGUMENT for what v2 has no place for."""
+    metadata, spec = body.get("metadata") or {}, body.get("spec") or {}
+    notes = metadata.get("annotations") or {}
+    fields: dict[str, Any] = {
+        "labels": fieldmap.users_own(metadata.get("labels") or {}),
+        "annotations": fieldmap.users_own(notes),
+        "template": _template(spec.get("template") or {}),
+        "traffic": [_target(target) for target in spec.get("traffic") or []],
+    }
+    fieldmap.into_fields(notes, fieldmap.SERVICE, fields)
+    if policy := notes.get(f"{fieldmap.RUN}/binary-authorization"):
+        wanted = {"useDefault": True} if policy == "default" else {"policy": policy}
+        fields.setdefault("binaryAuthorization", {}).update(wanted)
+    try:
+        return json_format.ParseDict(fields, ServicePb())
+    except json_format.ParseError as error:
+        raise invalid(f"The request has errors: {error}") from error
+
+
+def _template(template: Json) -> dict[str, Any]:
+    metadata, spec = template.get("metadata") or {}, template.get("spec") or {}
+    notes = metadata.get("annotations") or {}
+    fields: dict[str, Any] = {
+        "revision": metadata.get("name") or "",
+        "labels": fieldmap.users_own(metadata.get("labels") or {}),
+        "annotations": fieldmap.users_own(notes),
+        "containers": [_container(container) for container in spec.get("containers") or []],
+        "volumes": [_volume(volume) for volume in spec.get("volumes") or []],
+        "serviceAccount": spec.get("serviceAccountName") or "",
+        "maxInstanceRequestConcurrency": spec.get("containerConcurrency") or 0,
+    }
+    if seconds := spec.get("timeoutSeconds"):
+        fields["timeout"] = f"{seconds}s"
+    if accelerator := (spec.get("nodeSelector") or {}).get(f"{fieldmap.RUN}/accelerator"):
+        fields["nodeSelector"] = {"accelerator": accelerator}
+    fieldmap.into_fields(notes, fieldmap.TEMPLATE, fields)
+    _annotate_containers(fields, notes)
+    if instances := notes.get(f"{fieldmap.RUN}/cloudsql-instances"):
+        fields["volumes"].append({"name": CLOUD_SQL, "cloudSqlInstance": {"instances": instances.split(",")}})
+    return fields
+
+
+def _annotate_containers(fields: dict[str, Any], notes: Mapping[str, str]) -> None:
+    containers = fields["containers"]
+    ingress = next((c for c in containers if c.get("ports")), containers[0] if containers else {})
+    fieldmap.into_fields(notes, fieldmap.CONTAINER, ingress)
+    for name, needed in json.loads(notes.get(f"{fieldmap.RUN}/container-dependencies") or "{}").items():
+        for container in containers:
+            if container["name"] == name:
+                container["dependsOn"] = needed
+    aliases = dict(
+        entry.split(":", 1) for entry in (notes.get(f"{fieldmap.RUN}/secrets") or "").split(",") if ":" in entry
+    )
+    for container in containers:
+        for variable in container["env"]:
+            if reference := variable.get("valueSource", {}).get("secretKeyRef"):
+                reference["secret"] = aliases.get(reference["secret"], reference["secret"])
+
+
+def _container(container: Json) -> dict[str, Any]:
+    fields = {
+        "name": container.get("name") or "",
+        "image": container.get("image") or "",
+        "command": container.get("command") or [],
+        "args": container.get("args") or [],
+        "env": [_variable(variable) for variable in container.get("env") or []],
+        "ports": [
+            {"name": port.get("name") or "", "containerPort": port.get("containerPort") or 0}
+            for port in container.get("ports") or []
+        ],
+        "volumeMounts": [
+            {key: mount[key] for key in ("name", "mountPath", "subPath") if mount.get(key)}
+            for mount in container.get("volumeMounts") or []
+        ],
+        "workingDir": container.get("workingDir") or "",
+        # Cloud Run throttles the CPU between requests unless told otherwise; v2 leaves that to its client.
+        "resources": {"limits": (container.get("resources") or {}).get("limits") or {}, "cpuIdle": True},
+    }
+    for name in ("startupProbe", "livenessProbe", "readinessProbe"):
+        if probe := container.get(name):
+            fields[name] = {key: value for key, value in probe.items() if key != "successThreshold"}
+    return fields
+
+
+def _variable(variable: Json) -> dict[str, Any]:
+    source = (variable.get("valueFrom") or {}).get("secretKeyRef")
+    if source is None:
+        return {"name": variable["name"], "value": variable.get("value") or ""}
+    reference = {"secret": source.get("name"), "version": source.get("key") or "latest"}
+    return {"name": variable["name"], "valueSource": {"secretKeyRef": reference}}
+
+
+def _volume(volume: Json) -> dict[str, Any]:
+    fields: dict[str, Any] = {"name": volume["name"]}
+    if secret := volume.get("secret"):
+        items = [
+            {"path": item["path"], "version": item.get("key") or "latest"} | _mode(item, "mode")
+            for item in secret.get("items") or []
+        ]
+        fields["secret"] = {"secret": secret["secretName"], "items": items} | _mode(secret, "defaultMode")
+    elif "emptyDir" in volume:
+        medium = {"Memory": "MEMORY"}.get((volume["emptyDir"] or {}).get("medium", ""), "MEDIUM_UNSPECIFIED")
+        fields["emptyDir"] = {"medium": medium, "sizeLimit": (volume["emptyDir"] or {}).get("sizeLimit") or ""}
+    elif csi := volume.get("csi"):
+        attributes = csi.get("volumeAttributes") or {}
+        options = [option for option in (attributes.get("mountOptions") or "").split(",") if option]
+        bucket = {"bucket": attributes.get("bucketName") or "", "readOnly": bool(csi.get("readOnly"))}
+        fields["gcs"] = bucket | ({"mountOptions": options} if options else {})
+    elif nfs := volume.get("nfs"):
+        fields["nfs"] = nfs
+    return fields
+
+
+def _mode(source: Json, name: str) -> dict[str, Any]:
+    return {name: source[name]} if source.get(name) is not None else {}
+
+
+def _target(target: Json) -> dict[str, Any]:
+    fields: dict[str, Any] = {"percent": target.get("percent") or 0, "tag": target.get("tag") or ""}
+    if target.get("latestRevision") or not target.get("revisionName"):
+        return fields | {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"}
+    return fields | {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": short(target["revisionName"])}

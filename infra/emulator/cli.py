@@ -78,6 +78,25 @@ def faults(file: Path | None = None, *, data: Data = DATA, clear: bool = False) 
     print(json.dumps(_admin(data, "GET", "/faults"), indent=2))
 
 
+@app.command
+def mirror(
+    *images: Annotated[str, Parameter(help="Images to have, e.g. python:3.12-slim node:22-slim debian:12-slim.")],
+    data: Data = DATA,
+    archive: Annotated[str, Parameter(help="Address of a Debian archive; this machine's own by default.")] = "",
+    suite: Annotated[str, Parameter(help="Its suite, e.g. bookworm; this machine's own by default.")] = "",
+) -> None:
+    """Make base images from Debian packages (debootstrap, as root), so that builds need no registry."""
+    from infra.emulator.bootstrap import Distribution, MirrorError, fill, own_distribution
+    from infra.emulator.mirror import Mirror
+
+    try:
+        source = Distribution(suite, archive) if archive and suite else own_distribution()
+        chosen = Distribution(suite or source.suite, archive or source.address)
+        fill(Mirror(data.absolute()), list(images) or ["python:3.12-slim"], chosen, print)
+    except MirrorError as error:
+        sys.exit(str(error))
+
+
 def _word(data: Path) -> dict[str, object]:
     """What the running emulator left in its folder."""
     with contextlib.suppress(FileNotFoundError):

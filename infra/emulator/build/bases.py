@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.emulator.artifacts.builtin import AS_PROCESS
-from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.references import HOST
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -45,21 +44,17 @@ def is_ours(reference: str) -> bool:
     return bool(HOST.match(reference))
 
 
+def tagged(name: str) -> str:
+    """With `:latest` where there is neither tag nor digest."""
+    return name if "@" in name or ":" in name.rsplit("/", 1)[-1] else f"{name}:latest"
+
+
 def canonical(reference: str) -> str:
     """`python:3.12` as docker.io/library/python:3.12; a missing tag is latest."""
-    name, at, digest = reference.partition("@")
-    host, slash, rest = name.partition("/")
+    host, slash, rest = reference.partition("/")
     if not slash or not re.search(r"[.:]|^localhost$", host):
-        host, rest = "docker.io", name if slash else f"library/{name}"
-    if not at and ":" not in rest.rsplit("/", 1)[-1]:
-        rest += ":latest"
-    return f"{host}/{rest}{at}{digest}"
-
-
-def from_registry(images: Images, reference: str) -> Base:
-    """A base in our own Artifact Registry. Raises RpcError."""
-    layers = tuple(f"sha256:{path.name}" for path in images.layers(reference))
-    return Base(images.config(reference), layers, f"{reference} comes from the local Artifact Registry")
+        host, rest = "docker.io", reference if slash else f"library/{reference}"
+    return tagged(f"{host}/{rest}")
 
 
 def stand_in(reference: str) -> Base | None:

@@ -56,10 +56,6 @@ class Environment:
 
     def _google(self) -> dict[str, str]:
         """What leads gcloud and the client libraries in a step to this emulator, as the build's account."""
-        try:
-            word = json.loads((self._cloud.data / "emulator.json").read_text())
-        except FileNotFoundError:
-            return {}
         self._home.mkdir(parents=True, exist_ok=True)
         token = self._home / ".access-token"
         token.touch(mode=0o600)
@@ -71,5 +67,10 @@ class Environment:
             "CLOUDSDK_CONFIG": str(self._home / ".config" / "gcloud"),
             "GOOGLE_CLOUD_PROJECT": self._build.project_id,
         }
-        others = {k: v for k, v in word["environment"].items() if k != "GOOGLE_APPLICATION_CREDENTIALS"}
+        others = {k: v for k, v in client_environment(self._cloud).items() if k != "GOOGLE_APPLICATION_CREDENTIALS"}
         return {**others, **own}
+
+
+def client_environment(cloud: Cloud) -> dict[str, str]:
+    """The variables that lead clients to this emulator, as it announces them itself."""
+    return dict(json.loads((cloud.data / "emulator.json").read_text())["environment"])

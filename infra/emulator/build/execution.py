@@ -12,8 +12,10 @@ from typing import Any
 from google.cloud.devtools import cloudbuild_v1
 
 from infra.emulator.build import source, validation
+from infra.emulator.build.bases import tagged
+from infra.emulator.build.builders import Workshop
 from infra.emulator.build.buildlog import BuildLog, StepLog
-from infra.emulator.build.docker import Docker, tagged
+from infra.emulator.build.docker import Docker
 from infra.emulator.build.environment import Environment, SecretRefused
 from infra.emulator.build.processes import Processes
 from infra.emulator.build.queue import Queue
@@ -38,12 +40,14 @@ class Ended(Exception):
 class Execution:
     """`run` is the build's background task; `cancel` ends it from outside."""
 
-    def __init__(self, cloud: Cloud, builds: Builds, processes: Processes, queue: Queue, build: BuildPb) -> None:
+    def __init__(
+        self, cloud: Cloud, builds: Builds, processes: Processes, queue: Queue, workshop: Workshop, build: BuildPb
+    ) -> None:
         self._cloud, self._builds, self._processes, self._queue, self.build = cloud, builds, processes, queue, build
         account = build.service_account.rsplit("/", 1)[-1]
         self._log = BuildLog(cloud, build)
         self._workspace = Workspace((cloud.data / "builds" / build.id).absolute())
-        self._docker = Docker(Registry(cloud, account), self._workspace.root)
+        self._docker = Docker(workshop, Registry(cloud, account), self._workspace.root)
         self._steps = Steps(self._workspace, {"docker": self._docker.run}, processes)
         self._environment = Environment(cloud, build, account, built_in(cloud, build), self._workspace.home)
         self._task: asyncio.Task[None] | None = None
@@ -124,7 +128,7 @@ class Execution:
             await self._run_steps()
         if self.build.images:
             async with self._phase("PUSH"):
-                self._push()
+                await self._push()
 
     @asynccontextmanager
     async def _phase(self, name: str) -> AsyncIterator[None]:
@@ -201,13 +205,13 @@ class Execution:
             return step.exit_code in step.allow_exit_codes
         return bool(step.allow_failure)
 
-    def _push(self) -> None:
+    async def _push(self) -> None:
         for image in self.build.images:
             self._log.line(f"Pushing {image}")
             built = self.build.results.images.add(name=image)
             built.push_timing.start_time.GetCurrentTime()
             try:
-                built.digest = self._docker.push(image, self._log.line)
+                built.digest = await self._docker.push(image, self._log.line)
             except PushError as error:
                 del self.build.results.images[-1]
                 self._log.line(f"{error}\nERROR: failed to push because we ran out of retries.")

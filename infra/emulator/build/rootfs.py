@@ -9,7 +9,7 @@ import os
 import stat
 import tarfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -105,15 +105,21 @@ def write_layer(tree: Mapping[str, Entry], blobs: Blobs) -> Layer:
 
     May take long: run it in a thread.
     """
+
+    def fill(archive: tarfile.TarFile) -> None:
+        for name in sorted(tree):
+            _add(archive, name, tree[name])
+
+    return store_layer(fill, blobs)
+
+
+def store_layer(fill: Callable[[tarfile.TarFile], None], blobs: Blobs, compression: int = 6) -> Layer:
+    """Stores what `fill` puts into an archive as one layer."""
     draft = blobs.upload(str(uuid.uuid4()))
-    with (
-        draft.open("wb") as file,
-        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as zip_,
-    ):
-        hashing = _Hashing(zip_)
+    with draft.open("wb") as file, gzip.GzipFile("", "wb", compression, file, mtime=0) as compressed:
+        hashing = _Hashing(compressed)
         with tarfile.open(fileobj=hashing, mode="w|", format=tarfile.GNU_FORMAT) as archive:  # type: ignore[call-overload]
-            for name in sorted(tree):
-                _add(archive, name, tree[name])
+            fill(archive)
         diff_id = f"sha256:{hashing.hash.hexdigest()}"
     digest = digest_of_file(draft)
     blobs.adopt(draft, digest)

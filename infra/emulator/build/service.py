@@ -10,6 +10,9 @@ from google.cloud.devtools import cloudbuild_v1
 from google.longrunning import operations_pb2
 
 from infra.emulator.build import filters, source, substitutions, validation
+from infra.emulator.build.buildah import Buildah
+from infra.emulator.build.builders import Workshop
+from infra.emulator.build.choice import Reach
 from infra.emulator.build.execution import Execution
 from infra.emulator.build.processes import Processes
 from infra.emulator.build.queue import Queue
@@ -26,6 +29,7 @@ from infra.emulator.build.records import (
 from infra.emulator.build.substitutions import BuildPb
 from infra.emulator.cloud import Call, Cloud, rpc
 from infra.emulator.errors import RpcError, failed_precondition, invalid, permission_denied
+from infra.emulator.mirror import Mirror
 from infra.emulator.projects import Project
 
 HOST = "cloudbuild.googleapis.com"
@@ -43,6 +47,7 @@ class CloudBuild:
         self._builds = Builds(cloud)
         self._processes = Processes(cloud.store)
         self._queue = Queue(cloud.behaviour)
+        self._workshop = Workshop(Buildah(cloud.data, self._processes), Mirror(cloud.data), Reach())
         self._running: dict[str, Execution] = {}
         self._granted = cloud.store.values("build-accounts")  # projects whose build account has had its role
         cloud.on_start.append(self._on_start)
@@ -128,7 +133,7 @@ class CloudBuild:
         source.resolve(self._cloud, build, account)
         self._prepare_logs_bucket(project, location, build)
         operation = self._builds.put(build)
-        execution = Execution(self._cloud, self._builds, self._processes, self._queue, build)
+        execution = Execution(self._cloud, self._builds, self._processes, self._queue, self._workshop, build)
         self._running[build.name] = execution
         execution.start().add_done_callback(lambda _: self._running.pop(build.name, None))
         for name in operation_names(build):

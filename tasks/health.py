@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import httpx
 from prefect.logging import get_run_logger
@@ -15,24 +13,14 @@ from infra.gcp import iam, run
 from tasks.errors import Cause, ProofFailed
 from tasks.manifest_types import Health
 from tasks.model import Candidate, Proof, Request, Verdict
-from tasks.progress import stage
 from tasks.steps import step
 from tasks.together import all_of
+from tasks.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95
 
-PROVE_TIMEOUT_S = 420.0  # five tries of 30 s with 2 to 32 s in between, and the timed ones
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """One request to a candidate. `status` is None when no answer came."""
-
-    ok: bool
-    status: int | None
-    seconds: float
-    said: str  # what was wrong, '' when ok
+PROVE_TIMEOUT_S = 600.0  # five tries of 30 s with 2 to 32 s in between, and the timed ones
+MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the samples
 
 
-@stage("prove")
 async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proof, ...]:
     """Every candidate at once. Raises ProofFailed unless each is HEALTHY."""
     proofs = await all_of([prove_service(request, candidate) for candidate in candidates])
@@ -46,27 +34,48 @@ async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proo
 async def prove_service(request: Request, candidate: Candidate) -> Proof:
     health = request.service(candidate.service).health
     name = request.run_service(candidate.service, candidate.region)
-    headers = await _authorization(name, candidate.service_url)
-    async with httpx.AsyncClient(timeout=health.timeout_s, headers=headers, follow_redirects=False) as client:
-        tries = await _until_ok(client, candidate.url + health.path, health)
-        timed = [await _probe(client, candidate.url + health.path, health) for _ in range(health.samples)] \
-            if tries[-1].ok else []  # fmt: skip
-    proof = judge(candidate, tries, timed)
+    headers = await authorization(name, candidate.service_url)
+    probes, stable = await asyncio.gather(
+        probe_until_clear(candidate.url + health.path, health, headers),
+        _stable_samples(candidate, health, headers),
+    )
+    proof = judge(candidate, probes, stable, health)
     get_run_logger().info("%s in %s is %s: %s", candidate.service, candidate.region, proof.verdict, proof.reason)
     return proof
 
 
-async def _until_ok(client: httpx.AsyncClient, url: str, health: Health) -> list[Probe]:
-    """Tries until one succeeds; the first success also pays for the cold start, so it is not timed."""
-    tries: list[Probe] = []
-    for attempt in range(health.tries):
-        if attempt:
-            await asyncio.sleep(min(health.backoff_min_s * 2 ** (attempt - 1), health.backoff_max_s))
-        tries.append(await _probe(client, url, health))
-        if tries[-1].ok:
-            break
-        get_run_logger().info("probe %d of %d of %s: %s", attempt + 1, health.tries, url, tries[-1].said)
-    return tries
+async def probe_until_clear(url: str, health: Health, headers: Mapping[str, str]) -> list[Probe]:
+    """Tries with growing waits until one is accepted, then samples until the verdict is clear or there are many."""
+    probes: list[Probe] = []
+    rules = rules_of(health)
+    async with _client(health, headers) as client:
+        for attempt in range(health.tries):
+            if attempt:
+                await asyncio.sleep(min(health.backoff_min_s * 2 ** (attempt - 1), health.backoff_max_s))
+            probes.append(await _probe(client, url, health))
+            if probes[-1].ok:
+                break
+            get_run_logger().info("probe %d of %d of %s: %s", attempt + 1, health.tries, url, probes[-1])
+        limit = len(probes) + MORE_SAMPLES * health.samples
+        while probes[-1].ok or len(probes) > health.tries:
+            if judge_probes(probes, rules).verdict is not Verdict.INCONCLUSIVE or len(probes) >= limit:
+                break
+            probes.append(await _probe(client, url, health))
+    return probes
+
+
+async def _stable_samples(candidate: Candidate, health: Health, headers: Mapping[str, str]) -> list[float]:
+    """Latencies in ms of the revision that serves now, to compare with; none when it has no URL of its own."""
+    url = candidate.before.serving_url
+    if not url:
+        return []
+    async with _client(health, headers) as client:
+        probes = [await _probe(client, url + health.path, health) for _ in range(health.samples + 1)]
+    return [probe.latency_ms for probe in probes[1:] if probe.ok]
+
+
+def _client(health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    return httpx.AsyncClient(timeout=health.timeout_s, headers=dict(headers), follow_redirects=False)
 
 
 async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
@@ -76,9 +85,9 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
             response = await client.get(url)
     except (httpx.HTTPError, TimeoutError) as error:
         seconds = time.monotonic() - started
-        return Probe(False, None, seconds, f"no answer after {seconds:.1f} s ({type(error).__name__})")
+        return Probe(False, seconds * 1000, None, f"no answer after {seconds:.1f} s ({type(error).__name__})")
     said = wrong_with(response.status_code, response.text, health)
-    return Probe(not said, response.status_code, time.monotonic() - started, said)
+    return Probe(not said, (time.monotonic() - started) * 1000, response.status_code, said)
 
 
 def wrong_with(status: int, body: str, health: Health) -> str:
@@ -90,26 +99,36 @@ def wrong_with(status: int, body: str, health: Health) -> str:
     return ""
 
 
-def judge(candidate: Candidate, tries: Sequence[Probe], timed: Sequence[Probe]) -> Proof:
-    """HEALTHY if a try was accepted and all timed requests after it; UNHEALTHY otherwise; no probe is INCONCLUSIVE."""
-    everything = [*tries, *timed]
-    if not everything:
-        return Proof(candidate.service, candidate.region, Verdict.INCONCLUSIVE, "no request was made")
-    failed = [probe for probe in timed if not probe.ok] or ([] if tries[-1].ok else [tries[-1]])
-    times = sorted(probe.seconds * 1000 for probe in timed if probe.ok)
+def judge(candidate: Candidate, probes: Sequence[Probe], stable_ms: Sequence[float], health: Health) -> Proof:
+    """The verdict on a candidate's answers and, where the stable revision could be asked too, on its latency.
+
+    The probe that ended a cold start is not timed. A latency that cannot be compared is no evidence either way.
+    """
+    rules = rules_of(health)
+    judgements = [judge_probes(probes, rules)]
+    first = next((index for index, probe in enumerate(probes) if probe.ok), len(probes))
+    times = [probe.latency_ms for probe in probes[first + 1 :] if probe.ok]
+    if min(len(times), len(stable_ms)) >= rules.min_samples:
+        judgements.append(judge_latency(times, stable_ms, rules))
+    judgement = combine(judgements)
+    p50, p95 = p50_p95(times) if len(times) > 1 else (None, None)
     return Proof(
         service=candidate.service,
         region=candidate.region,
-        verdict=Verdict.UNHEALTHY if failed else Verdict.HEALTHY,
-        reason=failed[0].said if failed else f"{len(timed) + 1} of {len(timed) + 1} requests accepted",
-        attempts=len(everything),
-        p50_ms=round(statistics.median(times), 1) if times else None,
-        p95_ms=round(times[-(-len(times) * 95 // 100) - 1], 1) if times else None,
-        evidence=tuple(f"{p.status or '-'} in {p.seconds * 1000:.0f} ms {p.said}".rstrip() for p in everything),
+        verdict=judgement.verdict,
+        reason=judgement.reason,
+        attempts=len(probes),
+        p50_ms=None if p50 is None else round(p50, 1),
+        p95_ms=None if p95 is None else round(p95, 1),
+        evidence=judgement.evidence,
     )
 
 
-async def _authorization(service: str, audience: str) -> Mapping[str, str]:
+def rules_of(health: Health) -> Rules:
+    return Rules(tries=health.tries, min_samples=health.samples)
+
+
+async def authorization(service: str, audience: str) -> Mapping[str, str]:
     """A service that is not public (yet) is asked with our identity."""
     if await run.is_public(service):
         return {}

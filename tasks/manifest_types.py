@@ -55,7 +55,7 @@ class Health(Strict):
     timeout_s: Annotated[Duration, between("1s", "5m")] = Field(30.0, alias="timeout", description="Per attempt.")
     backoff_min_s: Duration = Field(2.0, alias="backoff_min", description="First wait between attempts.")
     backoff_max_s: Duration = Field(32.0, alias="backoff_max", description="Longest wait between attempts.")
-    samples: int = Field(5, ge=1, le=100, description="Requests that latency is measured with.")
+    samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
 
 
 class Build(Strict):

@@ -133,6 +133,7 @@ class Snapshot:
     traffic: tuple[TrafficTarget, ...]
     latest_ready: str  # the revision that a target on LATEST meant
     serving: str  # the revision with most traffic, '' when only the placeholder serves
+    serving_url: str = ""  # its own URL, '' when it has no tag
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,9 @@ def snapshot(name: str, region: str, service: RunService, live: Live, revisions:
     """What is live, by revision name, before anything is written."""
     placeholders = {revision.name for revision in revisions if is_placeholder(revision)}
     stable = traffic_plan.stable_revision(live) or ""
-    return Snapshot(name, region, service.traffic, service.latest_ready, "" if stable in placeholders else stable)
+    serving = "" if stable in placeholders else stable
+    url = next((t.uri for t in service.live if t.uri and t.revision == serving), "")
+    return Snapshot(name, region, service.traffic, service.latest_ready, serving, url)
 
 
 def is_placeholder(revision: Revision) -> bool:

@@ -18,6 +18,7 @@ from infra.emulator.build.bases import PATH, canonical
 from infra.emulator.build.rootfs import Layer, store_layer
 from infra.emulator.mirror import Mirror
 
+EPOCH = "1970-01-01T00:00:00Z"
 COMPRESSION = 3  # the layers never leave this machine
 TAIL_LINES = 12
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
@@ -168,4 +169,5 @@ def _config(recipe: Recipe, layer: Layer) -> dict[str, Any]:
         "os": "linux",
         "config": {"Env": [f"PATH={PATH}", "LANG=C.UTF-8"], "Cmd": [recipe.command]},
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id]},
+        "history": [{"created": EPOCH, "created_by": "debootstrap"}],  # buildah wants an entry per layer
     }

@@ -16,6 +16,7 @@ from aiohttp import web
 from google.protobuf.message import Message
 
 from infra.emulator import rpc as rpc_table
+from infra.emulator.accounts import Accounts
 from infra.emulator.artifacts.images import Images
 from infra.emulator.behaviour import Behaviour, Dropped, Fault
 from infra.emulator.errors import RpcError, permission_denied, unauthenticated, unimplemented
@@ -119,6 +120,7 @@ class Cloud:
         self.identity = Identity(self.store)
         self.policies = Policies(self.store, self.behaviour)
         self.images = Images(self.store, data)
+        self.accounts = Accounts(self.store, self.projects, self.identity, self.policies)
         self.org = OrgPolicies(self.store, self.policies)
         self.objects = Objects(self.store, self.projects, self.policies, data)
         self.logs = Logs(self.store)
@@ -186,6 +188,7 @@ class Cloud:
             self.projects.require(project, host)
             name = self.projects.canonical(name)
             setattr(holder, last, name)
+            self.projects.require_billing(project, host, handler.permission)
         if handler.permission:
             self.require(call.principal, handler.permission, name, host)
 

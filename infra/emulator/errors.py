@@ -125,6 +125,27 @@ def service_disabled(service: str, title: str, project: str, number: int) -> Rpc
     return RpcError(Code.PERMISSION_DENIED, message, info, help_links)
 
 
+def billing_disabled(service: str, title: str, project: str, number: int) -> RpcError:
+    """What a call that costs money answers while the project has no billing account."""
+    url = f"https://console.developers.google.com/billing/enable?project={project}"
+    help_links = error_details_pb2.Help()
+    help_links.links.add(description="Google developers console billing", url=url)
+    message = (
+        f"This API method requires billing to be enabled. Please enable billing on project #{number} by visiting {url} "
+        "then retry. If you enabled billing for this project recently, wait a few minutes for the action to propagate "
+        "to our systems and retry."
+    )
+    info = error_info(
+        "BILLING_DISABLED",
+        "googleapis.com",
+        service=service,
+        consumer=f"projects/{number}",
+        serviceTitle=title,
+        activationUrl=url,
+    )
+    return RpcError(Code.PERMISSION_DENIED, message, info, help_links)
+
+
 def rate_limited(service: str, number: int, metric: str, location: str, limit: int) -> RpcError:
     return RpcError(
         Code.RESOURCE_EXHAUSTED,

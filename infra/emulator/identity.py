@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import datetime
 import json
 import secrets
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
 from google.auth import crypt, jwt
 
 from infra.emulator.errors import unauthenticated
@@ -19,6 +22,7 @@ from infra.emulator.store import Store
 TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address, not a secret
 ISSUER = "https://accounts.google.com"
 LIFETIME_S = 3600
+OWN_KEY_ID = "emulator"
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class Identity:
         self._disabled = store.values("disabled-accounts")  # by e-mail
         self._verified: dict[str, Token] = {}
 
-    def create_key(self, email: str, project_id: str) -> dict[str, str]:
+    def create_key(self, email: str, project_id: str, private: rsa.RSAPrivateKey | None = None) -> dict[str, str]:
         """A new key of a service account, in the form of a service-account JSON file."""
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        private = private or new_private_key()
         key_id = secrets.token_hex(20)
         self._keys.put(key_id, {"email": email, "public": _public_pem(private), "created": time.time()})
         return {
@@ -65,12 +69,18 @@ class Identity:
         """Key id and RSA-SHA256 signature by the account's system-managed key, made on first use."""
         own = {key_id: row for key_id, row in self.keys(email).items() if "private" in row}
         if not own:
-            private, key_id = rsa.generate_private_key(public_exponent=65537, key_size=2048), secrets.token_hex(20)
+            private, key_id = new_private_key(), secrets.token_hex(20)
             row = {"email": email, "public": _public_pem(private), "created": time.time()}
             self._keys.put(key_id, row | {"private": _private_pem(private)})
             return self.sign(email, data)
         key_id, row = next(iter(own.items()))
         return key_id, bytes(crypt.RSASigner.from_string(row["private"], key_id).sign(data))
+
+    def sign_jwt(self, email: str, claims: str) -> tuple[str, str]:
+        """Key id and token over JSON `claims`, by the account's system-managed key."""
+        key_id, _ = self.sign(email, b"")
+        signer = crypt.RSASigner.from_string(self.keys(email)[key_id]["private"], key_id)
+        return key_id, str(jwt.encode(signer, json.loads(claims)).decode())
 
     def signed_by(self, email: str, data: bytes, signature: bytes) -> bool:
         """Whether any key of the account made this RSA-SHA256 signature."""
@@ -95,9 +105,9 @@ class Identity:
         self.set_enabled(email, True)
         self._verified.clear()
 
-    def access_token(self, email: str) -> str:
+    def access_token(self, email: str, lifetime_s: float = LIFETIME_S) -> str:
         token = f"ya29.{secrets.token_urlsafe(48)}"
-        self._tokens.put(token, {"email": email, "expires": time.time() + LIFETIME_S})
+        self._tokens.put(token, {"email": email, "expires": time.time() + lifetime_s})
         return token
 
     def id_token(self, email: str, audience: str) -> str:
@@ -110,6 +120,8 @@ class Identity:
         """The token end point: a signed assertion for an access token, or an ID token if it asks for an audience."""
         claims = self._self_signed(assertion)
         email = str(claims["iss"])
+        if email in self._disabled:
+            raise unauthenticated()
         if audience := claims.get("target_audience"):
             return {"id_token": self.id_token(email, str(audience))}
         return {"access_token": self.access_token(email), "expires_in": LIFETIME_S, "token_type": "Bearer"}
@@ -164,6 +176,35 @@ class Identity:
         except Exception as error:
             raise unauthenticated() from error
 
+    def public_certificate(self) -> tuple[str, str]:
+        """Key id and X.509 certificate (PEM) of the key that signs ID tokens."""
+        private = self._own_private()
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "accounts.google.com")])
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(private.public_key())
+            .serial_number(1)
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=30))
+            .sign(private, hashes.SHA256())
+        )
+        return OWN_KEY_ID, certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def public_jwk(self) -> dict[str, str]:
+        """The same key as a JSON Web Key."""
+        numbers = self._own_private().public_key().public_numbers()
+        return {
+            "kty": "RSA",
+            "alg": "RS256",
+            "use": "sig",
+            "kid": OWN_KEY_ID,
+            "n": _base64url(numbers.n),
+            "e": _base64url(numbers.e),
+        }
+
     def _self_signed(self, token: str) -> dict[str, Any]:
         try:
             key = self._keys.get(str(jwt.decode_header(token).get("kid"))) or {}
@@ -177,15 +218,25 @@ class Identity:
     def _own_private(self) -> rsa.RSAPrivateKey:
         row = self._own.get("private")
         if row is None:
-            row = {"pem": _private_pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))}
+            row = {"pem": _private_pem(new_private_key())}
             self._own.put("private", row)
         key = serialization.load_pem_private_key(row["pem"].encode(), None)
         assert isinstance(key, rsa.RSAPrivateKey)
         return key
 
     def _signer(self) -> crypt.RSASigner:
-        signer: crypt.RSASigner = crypt.RSASigner.from_string(_private_pem(self._own_private()), "emulator")
+        signer: crypt.RSASigner = crypt.RSASigner.from_string(_private_pem(self._own_private()), OWN_KEY_ID)
         return signer
+
+
+def new_private_key() -> rsa.RSAPrivateKey:
+    """Takes some 50 ms: in a thread, please, while others are being served."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def _base64url(number: int) -> str:
+    data = number.to_bytes((number.bit_length() + 7) // 8, "big")
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def _basic_password(credential: str) -> str:

@@ -16,6 +16,7 @@ from infra.emulator.store import Store
 PolicyPb: Any = Policy.pb()
 LOCATIONS = "gcp.resourceLocations"
 INGRESS = "run.allowedIngress"
+KEYS = "iam.disableServiceAccountKeyCreation"
 MEMBERS = "iam.allowedPolicyMemberDomains"
 # https://cloud.google.com/resource-manager/docs/organization-policy/defining-locations: what a group's name begins
 GROUPS = {"eu": "europe", "us": "us", "asia": "asia"}
@@ -37,6 +38,11 @@ class OrgPolicies:
         policy = self._spec(project_id, constraint)
         if policy is not None and not _permits(policy, {value}):
             raise _violation(project_id, constraint, f"Constraint constraints/{constraint} violated: {value}.")
+
+    def enforced(self, project_id: str, constraint: str) -> bool:
+        """Whether a switch such as iam.disableServiceAccountKeyCreation is on."""
+        policy = self._spec(project_id, constraint)
+        return policy is not None and any(rule.enforce for rule in policy.rules)
 
     def _allow_members(self, resource: str, policy: policy_pb2.Policy) -> None:
         members = {member for binding in policy.bindings for member in binding.members}

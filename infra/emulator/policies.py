@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from google.iam.v1 import policy_pb2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.emulator.behaviour import Behaviour
 from infra.emulator.errors import aborted, invalid
-from infra.emulator.roles import predefined
+from infra.emulator.roles import permissions, predefined
 from infra.emulator.store import Store
 
 EMPTY_ETAG = b"\x00\x20\x01"  # base64 ACAB, what real services answer before the first setIamPolicy
@@ -83,11 +83,19 @@ class Policies:
 
     def allowed(self, principal: str, permission: str, resource: str) -> bool:
         """Whether a policy on `resource` or on one of its parents gives `principal` (an e-mail) `permission`."""
-        return any(permission in self.permissions(role) for role in self.roles(principal, resource))
+        return any(permission in self.contained(role) for role in self.roles(principal, resource))
 
-    def granted(self, principal: str, permissions: list[str], resource: str) -> list[str]:
-        """Those of `permissions` that `principal` has on `resource`, as testIamPermissions answers them."""
-        return [permission for permission in permissions if self.allowed(principal, permission, resource)]
+    def test(self, principal: str, asked: Iterable[str], resource: str) -> iam_policy_pb2.TestIamPermissionsResponse:
+        """The answer to testIamPermissions; raises INVALID_ARGUMENT for a permission that there is not."""
+        wanted = list(asked)
+        for permission in wanted:
+            if permission not in permissions():
+                raise invalid(f"Permission {permission} is not valid for this resource.")
+        return iam_policy_pb2.TestIamPermissionsResponse(permissions=self.granted(principal, wanted, resource))
+
+    def granted(self, principal: str, asked: list[str], resource: str) -> list[str]:
+        """Those of `asked` that `principal` has on `resource`."""
+        return [permission for permission in asked if self.allowed(principal, permission, resource)]
 
     def roles(self, principal: str, resource: str) -> Iterator[str]:
         """The roles that `principal` has on `resource`, by its own policy and by its parents'; may repeat."""
@@ -108,7 +116,7 @@ class Policies:
             return bool(principal) or member == "allUsers"
         return bool(principal) and member in (f"serviceAccount:{principal}", f"user:{principal}")
 
-    def permissions(self, role: str) -> frozenset[str]:
+    def contained(self, role: str) -> frozenset[str]:
         """What a predefined or custom role contains; nothing if there is no such role."""
         if known := predefined().get(role):
             return known.permissions

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 from google.rpc.code_pb2 import Code
 
 from infra.emulator.behaviour import Behaviour
-from infra.emulator.errors import RpcError, service_disabled
+from infra.emulator.errors import RpcError, billing_disabled, service_disabled
 from infra.emulator.store import Store
 
 # The title is what Google's error texts call the API.
@@ -30,6 +31,12 @@ APIS = {
     "storage.googleapis.com": "Cloud Storage",
 }
 ALWAYS_ON = {"serviceusage.googleapis.com"}
+# What these do costs money: without a billing account they can neither be enabled nor change anything.
+PAID = {
+    "artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "run.googleapis.com",
+    "secretmanager.googleapis.com",
+}  # fmt: skip
+READING = (".get", ".list", ".getIamPolicy", ".access")
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Projects:
         """Idempotent. The number is derived from the id so that it is the same after every reset."""
         number = 100_000_000_000 + zlib.crc32(project_id.encode())
         if project_id not in self._table:
-            self._table.put(project_id, {"id": project_id, "number": number, "billing": billing})
+            row = {"id": project_id, "number": number, "billing": billing, "name": project_id, "labels": {}}
+            self._table.put(project_id, {**row, "created": time.time(), "etag": f"{time.time_ns():x}"})
             self._table.put(str(number), {"alias": project_id})
             for api in APIS if apis is None else apis:
                 self._apis.put(f"{project_id}/{api}", 0.0)
@@ -56,6 +64,14 @@ class Projects:
 
     def all(self) -> list[Project]:
         return [Project(row["id"], row["number"]) for row in self._table.list() if "alias" not in row]
+
+    def row(self, project_id: str) -> dict[str, Any]:
+        """What is known of a project: id, number, billing, name, labels, created (seconds since the epoch), etag."""
+        return dict(self._table.get(project_id) or {})
+
+    def describe(self, project_id: str, *, name: str, labels: dict[str, str]) -> None:
+        changed = {"name": name, "labels": labels, "etag": f"{time.time_ns():x}"}
+        self._table.put(project_id, self.row(project_id) | changed)
 
     def find(self, name: str) -> Project:
         """`name` is an id, a number or projects/{either}[/…]; an unknown project looks like a forbidden one."""
@@ -79,6 +95,11 @@ class Projects:
 
     def set_billing(self, project_id: str, enabled: bool) -> None:
         self._table.put(project_id, {**(self._table.get(project_id) or {}), "billing": enabled})
+
+    def require_billing(self, project: Project, api: str, permission: str) -> None:
+        """Raises BILLING_DISABLED for a change that nobody would pay for; the permission it takes tells a change."""
+        if api in PAID and permission and not permission.endswith(READING) and not self.billing(project.id):
+            raise billing_disabled(api, APIS[api], project.id, project.number)
 
     def enable(self, project_id: str, api: str) -> None:
         if f"{project_id}/{api}" not in self._apis:

@@ -70,13 +70,14 @@ class Secrets:
             self._payloads.delete(version)
         self.table.delete(name)
 
-    def add_version(self, secret: str, data: bytes) -> VersionPb:
+    def add_version(self, secret: str, data: bytes, checked: bool = False) -> VersionPb:
+        """`checked`: whether the caller sent a checksum along."""
         self.find(secret)
         count = len(self.versions.names(f"{secret}/versions/"))
         version = VersionPb(name=f"{secret}/versions/{count + 1}", state=State.ENABLED, etag=new_etag())
         version.create_time.GetCurrentTime()
         version.replication_status.automatic.SetInParent()
-        version.client_specified_payload_checksum = False
+        version.client_specified_payload_checksum = checked
         self._payloads.put(version.name, base64.b64encode(data).decode())
         self.versions.put(version.name, version)
         return version

@@ -91,8 +91,10 @@ class Emulator:
         deployer = f"deployer@{self.settings.projects[0]}.iam.gserviceaccount.com"
         for project_id in self.settings.projects:
             project = self.cloud.projects.create(project_id)
+            self.cloud.accounts.seed(project)
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
+        self.cloud.accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         key = self.settings.data / "deployer.json"
         key.touch(mode=0o600)
         key.write_text(json.dumps(self.cloud.identity.create_key(deployer, self.settings.projects[0])))

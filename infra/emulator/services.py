@@ -11,6 +11,7 @@ from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
 from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
+from infra.emulator.platform import PLATFORM
 from infra.emulator.run.knative.routes import Knative
 from infra.emulator.run.revisions_api import Revisions
 from infra.emulator.run.services_api import Services
@@ -30,6 +31,7 @@ def mount_all(cloud: Cloud) -> None:
         Uploads,
         Sweeper,
         CloudBuild,
+        *PLATFORM,
         *STORAGE,
     ):
         cloud.mount(service(cloud))

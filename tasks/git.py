@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import difflib
 import os
 import re
 import signal
@@ -106,6 +107,13 @@ async def commit_of(folder: Path, ref: str) -> str | None:
     if found.code and ref != "HEAD":
         found = await attempt(folder, "show-ref", "--verify", "--hash", f"refs/remotes/origin/{ref}")
     return found.output.strip() or None
+
+
+async def similar_refs(folder: Path, ref: str) -> list[str]:
+    """Up to three branches and tags whose names are close to one that does not exist, closest first."""
+    names = "--format=%(refname:strip=2)"
+    listed = await git(folder, "for-each-ref", names, "refs/heads", "refs/tags", "refs/remotes")
+    return difflib.get_close_matches(ref, {name.removeprefix("origin/") for name in listed.split()}, n=3)
 
 
 async def _start(

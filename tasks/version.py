@@ -22,23 +22,18 @@ what else a clone holds.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
-import difflib
-import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import semver
 
 from tasks.errors import Cause, VersionError
-from tasks.git import Finished, attempt, commit_of, git
+from tasks.git import Finished, attempt, commit_of, git, similar_refs
 from tasks.model import Version, VersionKind
 from tasks.naming import image_tag
+from tasks.worktree import changed_tree
 
 SHORT_ID = 7
 UNSHALLOW_TIMEOUT_S = 120.0
@@ -52,7 +47,7 @@ async def read_version(repo: Path, ref: str | None = None) -> Version:
     A shallow clone is completed from its remote first. VersionError when there is no repository, commit or such ref, or
     when git cannot be sure; SourceError when git is missing or does not answer in time.
     """
-    has_work_tree = await _ready(repo)
+    has_work_tree = await complete_history(repo)
     commit = await commit_of(repo, "HEAD" if ref is None else ref)
     if commit is None:
         raise await _unknown(repo, ref)
@@ -60,7 +55,7 @@ async def read_version(repo: Path, ref: str | None = None) -> Version:
     here = [name for name, tagged in tags.items() if tagged == commit]
     _refuse_twins(commit, here, tags)
     nearest = here or await _nearest(repo, commit, tags)
-    return decide(commit, here, nearest, await _changed_tree(repo) if has_work_tree and ref is None else "")
+    return decide(commit, here, nearest, await changed_tree(repo) if has_work_tree and ref is None else "")
 
 
 def decide(commit: str, here: Iterable[str], nearest: Iterable[str] = (), changed_tree: str = "") -> Version:
@@ -74,6 +69,20 @@ def decide(commit: str, here: Iterable[str], nearest: Iterable[str] = (), change
     else:
         name, kind = f"v{exact}", VersionKind.PRERELEASE if exact.prerelease else VersionKind.RELEASE
     return Version(name, kind, commit, f"v{base}" if base else None, bool(changed_tree), image_tag(name))
+
+
+async def complete_history(repo: Path) -> bool:
+    """Make sure that there is a repository with its whole history; whether it has a work tree.
+
+    VersionError when there is none, or when the rest of a shallow clone cannot be fetched.
+    """
+    asked = await attempt(repo, "rev-parse", "--is-shallow-repository", "--is-inside-work-tree")
+    if asked.code:
+        raise _no_repository(repo, asked)
+    shallow, work_tree = asked.output.split()
+    if shallow == "true":
+        await _unshallow(repo)
+    return work_tree == "true"
 
 
 def semver_of(tag: str) -> semver.Version | None:
@@ -107,17 +116,6 @@ def _development(base: semver.Version | None, commit: str, changed_tree: str) ->
     base = base or semver.Version(0)
     parts = [base.prerelease, "dev", f"g{commit[:SHORT_ID]}", changed_tree and f"dirty-{changed_tree[:8]}"]
     return f"v{base.replace(prerelease='.'.join(part for part in parts if part), build=None)}"
-
-
-async def _ready(repo: Path) -> bool:
-    """Check that there is a repository with its whole history; whether it has a work tree."""
-    asked = await attempt(repo, "rev-parse", "--is-shallow-repository", "--is-inside-work-tree")
-    if asked.code:
-        raise _no_repository(repo, asked)
-    shallow, work_tree = asked.output.split()
-    if shallow == "true":
-        await _unshallow(repo)
-    return work_tree == "true"
 
 
 def _no_repository(repo: Path, asked: Finished) -> VersionError:
@@ -161,8 +159,7 @@ def _shallow(repo: Path, reason: str) -> VersionError:
 async def _unknown(repo: Path, ref: str | None) -> VersionError:
     if ref is None:
         return VersionError(f"{repo} has no commit yet.", "commit something; then the commit has a version.")
-    listed = await git(repo, "for-each-ref", "--format=%(refname:strip=2)", "refs/heads", "refs/tags", "refs/remotes")
-    close = difflib.get_close_matches(ref, dict.fromkeys(listed.split()), n=3)
+    close = await similar_refs(repo, ref)
     remedy = f"did you mean {' or '.join(close)}?" if close else "give a branch, a tag or a commit of this repository."
     return VersionError(f"{repo} has no branch, tag or commit {ref!r}.", remedy, Cause.NOT_FOUND)
 
@@ -205,52 +202,3 @@ async def _nearest(repo: Path, commit: str, tags: Mapping[str, str]) -> list[str
     counts = [int(await git(repo, "rev-list", "--count", f"{tagged}..{commit}")) for tagged in candidates]
     nearest = {tagged for tagged, count in zip(candidates, counts, strict=True) if count == min(counts)}
     return [name for name in reachable if tags[name] in nearest]
-
-
-async def _changed_tree(repo: Path) -> str:
-    """The tree id of the work tree as it is now, ignored files aside; empty when HEAD has the same content."""
-    status = await git(
-        repo,
-        *(
-            "status",
-            "--porcelain=v2",
-            "-z",
-            "--untracked-files=all",
-            "--no-renames",
-            "--ignore-submodules=none",
-        ),
-    )
-    if not status:
-        return ""
-    _refuse_opaque(status)
-    tree = await _write_tree(repo)
-    return "" if tree == (await git(repo, "rev-parse", "HEAD^{tree}")).strip() else tree
-
-
-def _refuse_opaque(status: str) -> None:
-    """A tree names a repository inside the repository by its commit only, so a change in there would go unnoticed."""
-    for entry in filter(None, status.split("\0")):
-        kind, _, rest = entry.partition(" ")
-        changed_submodule = kind in "12u" and rest[3] == "S" and ("M" in rest[4:7] or "U" in rest[4:7])
-        if changed_submodule or (kind == "?" and rest.endswith("/")):
-            path = rest if kind == "?" else rest.split(" ", 7 if kind == "1" else 9)[-1]
-            raise VersionError(
-                f"the repository {path.rstrip('/')} inside the work tree has content that is in no commit here.",
-                "commit there and make it a submodule, or list it in .gitignore.",
-            )
-
-
-async def _write_tree(repo: Path) -> str:
-    """Write the work tree's content as a tree, with index and objects in a temporary folder."""
-    paths = await git(repo, "rev-parse", "--path-format=absolute", "--git-path", "index", "--git-path", "objects")
-    index, objects = (Path(line) for line in paths.splitlines())
-    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
-        env = {
-            "GIT_INDEX_FILE": f"{folder}/index",
-            "GIT_OBJECT_DIRECTORY": folder,
-            "GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(objects), ensure_ascii=False),
-        }
-        with contextlib.suppress(FileNotFoundError):  # nothing was ever added
-            await asyncio.to_thread(shutil.copy2, index, env["GIT_INDEX_FILE"])  # its mtime tells what to re-read
-        await git(repo, "add", "--all", env=env)
-        return (await git(repo, "write-tree", env=env)).strip()

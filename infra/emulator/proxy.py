@@ -51,6 +51,8 @@ class Proxy:
             await self._tunnel(reader, writer)
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError):
             pass  # the client went away or spoke no HTTP
+        except asyncio.CancelledError:
+            pass  # the proxy stops; asyncio's streams would report a cancelled handler as a failure
         finally:
             self._tasks.discard(task)
             writer.close()

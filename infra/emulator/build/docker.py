@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -34,8 +34,13 @@ class Docker:
 
     async def run(self, arguments: Sequence[str], cwd: Path, output: Output) -> int:
         """One docker command; answers its exit code, as a process would."""
+        return await self.guarded(self._command(list(arguments), cwd, output), output)
+
+    @staticmethod
+    async def guarded(work: Awaitable[None], output: Output) -> int:
+        """The exit code that the outcome of `work` amounts to; errors are said."""
         try:
-            await self._command(list(arguments), cwd, output)
+            await work
         except DockerError as error:
             output(str(error))
             return error.code

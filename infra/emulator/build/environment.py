@@ -23,7 +23,12 @@ class Environment:
     def __init__(self, cloud: Cloud, build: BuildPb, account: str, built_in: Mapping[str, str], home: Path) -> None:
         self._cloud, self._build, self._account = cloud, build, account
         self._built_in, self._home = built_in, home
+        self._added: dict[str, str] = {}
         self._versions = {secret.env: secret.version_name for secret in build.available_secrets.secret_manager}
+
+    def add(self, variables: Mapping[str, str]) -> None:
+        """For every step from now on."""
+        self._added.update(variables)
 
     def of(self, step: Any) -> dict[str, str]:
         """All variables of a step; raises SecretRefused."""
@@ -32,7 +37,7 @@ class Environment:
             mapped = {**self._built_in, **self._build.substitutions}
         given = dict(entry.partition("=")[::2] for entry in [*self._build.options.env, *step.env])
         secrets = {name: self._secret(name) for name in [*self._build.options.secret_env, *step.secret_env]}
-        return {**self._google(), **mapped, **given, **secrets}
+        return {**self._google(), **self._added, **mapped, **given, **secrets}
 
     def _secret(self, name: str) -> str:
         match = SECRET_VERSION.fullmatch(self._versions[name])

@@ -11,12 +11,13 @@ from typing import Any
 
 from google.cloud.devtools import cloudbuild_v1
 
-from infra.emulator.build import source, validation
+from infra.emulator.build import source, tools, validation
 from infra.emulator.build.bases import tagged
 from infra.emulator.build.builders import Workshop
 from infra.emulator.build.buildlog import BuildLog, StepLog
 from infra.emulator.build.docker import Docker
 from infra.emulator.build.environment import Environment, SecretRefused
+from infra.emulator.build.pack import Pack
 from infra.emulator.build.processes import Processes
 from infra.emulator.build.queue import Queue
 from infra.emulator.build.records import Builds, FailureType, Status, built_in
@@ -48,7 +49,8 @@ class Execution:
         self._log = BuildLog(cloud, build)
         self._workspace = Workspace((cloud.data / "builds" / build.id).absolute())
         self._docker = Docker(workshop, Registry(cloud, account), self._workspace.root)
-        self._steps = Steps(self._workspace, {"docker": self._docker.run}, processes)
+        self._commands = {"docker": self._docker.run, "pack": Pack(self._docker, self._workspace.root).run}
+        self._steps = Steps(self._workspace, source.folder_of_steps(build), self._commands, processes)
         self._environment = Environment(cloud, build, account, built_in(cloud, build), self._workspace.home)
         self._task: asyncio.Task[None] | None = None
         self._cancelled = False
@@ -151,7 +153,8 @@ class Execution:
     async def _run_steps(self) -> None:
         done = [asyncio.Event() for _ in self.build.steps]
         try:
-            async with asyncio.TaskGroup() as group:
+            async with tools.offered(self._commands, self._workspace.bin) as address, asyncio.TaskGroup() as group:
+                self._environment.add(address)
                 for index, needed in enumerate(validation.dependencies(self.build)):
                     group.create_task(self._step(index, [done[other] for other in needed], done[index]))
         except* Ended as failures:

@@ -9,6 +9,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from infra.emulator.build.processes import Processes
 from infra.emulator.build.substitutions import BuildPb
@@ -74,8 +75,17 @@ async def _fetch_object(cloud: Cloud, build: BuildPb, folder: Path, output: Call
     output(f"/ [1 files][{size:>10}/{size:>10}]\nOperation completed over 1 objects/{size}.")
 
 
-async def _fetch_repository(source: object, folder: Path, processes: Processes, output: Callable[[str], None]) -> None:
-    raise FetchError("not yet")
+async def _fetch_repository(git: Any, folder: Path, processes: Processes, output: Callable[[str], None]) -> None:
+    """A clone at `revision`: a branch, tag or commit; without one, the default branch."""
+    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+    for command in (["clone", "--quiet", git.url, "."], ["checkout", "--quiet", git.revision or "HEAD"]):
+        if await processes.run(["git", *command], cwd=folder, env=env, output=output):
+            raise FetchError(f"failed to fetch {git.url}: git {command[0]} failed")
+
+
+def folder_of_steps(build: BuildPb) -> str:
+    """Where in the source steps start, relative to its root; '' for the root itself."""
+    return str(build.source.git_source.dir_)
 
 
 def extract(archive: bytes, folder: Path) -> None:

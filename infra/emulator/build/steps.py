@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shlex
 import shutil
@@ -61,19 +62,27 @@ class Steps:
     """Runs steps in one workspace. `commands` are those that need no process: docker and pack."""
 
     workspace: Workspace
+    start: str  # the folder, relative to the workspace, in which steps start that name none
     commands: Mapping[str, Command]
     processes: Processes
 
     async def run(self, step: Any, environment: Mapping[str, str], output: Output) -> int:
         """Answers the step's exit code; raises StepRefused before anything has run."""
         default = entrypoint(step.name)
-        cwd = self.workspace.folder / step.dir_.removeprefix("/workspace").lstrip("/")
+        cwd = self._folder(step.dir_)
         cwd.mkdir(parents=True, exist_ok=True)
         argv = self._arguments(step, default)
         if command := self.commands.get(argv[0]):
             output(f"Already have image (with digest): {step.name}")
             return await command([self.workspace.localised(arg) for arg in argv[1:]], cwd, output)
         return await self._process(step, argv, cwd, environment, output)
+
+    def _folder(self, text: str) -> Path:
+        """Raises StepRefused for a folder outside the workspace, which would be one of this machine's own."""
+        inside = posixpath.normpath(posixpath.join("/workspace", self.start, text))
+        if inside != "/workspace" and not inside.startswith("/workspace/"):
+            raise StepRefused(f"dir: {text} is outside /workspace, the one folder that steps have here")
+        return self.workspace.folder / posixpath.relpath(inside, "/workspace")
 
     def _arguments(self, step: Any, default: str) -> list[str]:
         if step.script:

@@ -27,13 +27,22 @@ OVERRIDABLE = {
 
 
 def substitute(build: BuildPb, built_in: Mapping[str, str]) -> None:
-    """Replaces every parameter in place; unknown ones become empty. `$$` is an escaped `$`."""
-    values = {**built_in, **build.substitutions}
+    """Replaces every parameter in place; unknown ones become empty. `$$` is an escaped `$`.
 
+    With dynamicSubstitutions the values' own parameters are replaced first.
+    """
+    values = {**built_in, **build.substitutions}
+    if build.options.dynamic_substitutions:
+        for key, value in build.substitutions.items():
+            values[key] = build.substitutions[key] = _expanded(value, values)
+    _rewrite(build, lambda text: _expanded(text, values))
+
+
+def _expanded(text: str, values: Mapping[str, str]) -> str:
     def replacement(match: re.Match[str]) -> str:
         return "$" if match["escape"] else values.get(match["braced"] or match["bare"], "")
 
-    _rewrite(build, lambda text: PARAMETER.sub(replacement, text))
+    return PARAMETER.sub(replacement, text)
 
 
 def check(build: BuildPb) -> None:

@@ -19,7 +19,7 @@ BILLING = (
     rule(
         Cause.BILLING,
         NO,
-        "Project {project} has no working billing account.",
+        "There is no working billing account behind {project}.",
         "Link an open billing account with `gcloud billing projects link {project} "
         "--billing-account ACCOUNT_ID`, wait a few minutes, then run again.",
         "https://cloud.google.com/billing/docs/how-to/modify-project",
@@ -44,7 +44,7 @@ API_DISABLED = (
     rule(
         Cause.API_DISABLED,
         NO,
-        "The {api} API could not be switched on.",
+        "It was not possible to switch on {api}.",
         "Run `gcloud services enable {api} --project {project}` yourself: it shows the real obstacle, mostly "
         "missing billing, an organisation policy or a missing role.",
         "https://cloud.google.com/service-usage/docs/enable-disable",
@@ -54,7 +54,7 @@ API_DISABLED = (
     rule(
         Cause.API_DISABLED,
         MAYBE,
-        "The {api} API is off in project {project}, or was switched on moments ago.",
+        "In {project}, {api} is switched off, or was switched on only moments ago.",
         "Run `gcloud services enable {api} --project {project}`, wait a few minutes, then run again.",
         "https://cloud.google.com/service-usage/docs/enable-disable",
         r"has not been used in (?:this )?project",
@@ -109,7 +109,7 @@ ORG_POLICY = (
     rule(
         Cause.ORG_POLICY,
         NO,
-        "An organisation policy ({constraint}) forbids this.",
+        "An organisation policy forbids this: {constraint}.",
         "See what it allows with `gcloud org-policies describe {constraint} --effective --project {project}`, "
         "then change the setting, or have an organisation policy administrator grant an exception.",
         "https://cloud.google.com/resource-manager/docs/organization-policy/overview",
@@ -130,9 +130,9 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "The build's log is in a bucket that {principal} may not read; the build itself may be fine.",
-        "Give the caller the Viewer role on project {project}, or build with your own log bucket "
-        "(`gcloud builds submit --gcs-log-dir=gs://BUCKET`).",
+        "The build's log may not be read by {principal}; the build itself may be fine.",
+        "Run `gcloud projects add-iam-policy-binding {project} --member={member} --role=roles/viewer`, or build with "
+        "your own log bucket (`gcloud builds submit --gcs-log-dir=gs://BUCKET`).",
         "https://cloud.google.com/build/docs/securing-builds/store-manage-build-logs",
         r"cloudbuild-logs",
         r"can only stream logs if you are viewer",
@@ -199,9 +199,9 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "{principal} may not act as the service account {account}.",
+        "The deployer ({principal}) may not act as {account}.",
         "Run `gcloud iam service-accounts add-iam-policy-binding {account} "
-        "--member=serviceAccount:{principal} --role=roles/iam.serviceAccountUser`.",
+        "--member={member} --role=roles/iam.serviceAccountUser`.",
         "https://cloud.google.com/iam/docs/service-accounts-actas",
         r"\bact ?as\b",
         r"serviceaccounts?\.actas",
@@ -210,8 +210,8 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "Cloud Run may not read the secret {secret}.",
-        "Run `gcloud secrets add-iam-policy-binding {secret} --member=serviceAccount:{account} "
+        "What runs the container or build may not read {secret}.",
+        "Run `gcloud secrets add-iam-policy-binding {secret} --project {project} --member={member} "
         "--role=roles/secretmanager.secretAccessor`.",
         "https://cloud.google.com/run/docs/configuring/services/secrets",
         r"permission denied on secret",
@@ -221,9 +221,19 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "Docker is not logged in to the registry, or the login may not use the repository {repository}.",
-        "Run `gcloud auth configure-docker {region}-docker.pkg.dev` and grant roles/artifactregistry.writer to "
-        "push (reader to pull) on repository {repository}.",
+        "The registry does not let {principal} use {repository}: {permission} is missing.",
+        "Run `gcloud artifacts repositories add-iam-policy-binding {repository} --location={region} "
+        "--project={project} --member={member} --role={role}`.",
+        "https://cloud.google.com/artifact-registry/docs/access-control",
+        r"artifactregistry\.repositories\.\w*artifacts|createonpush|uploadartifacts|downloadartifacts",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
+        "Docker is not logged in to the registry, or its login may not use {repository}.",
+        "Run `gcloud auth configure-docker {region}-docker.pkg.dev`, and give the account it uses "
+        "roles/artifactregistry.writer to push (or reader to pull) with `gcloud artifacts repositories "
+        "add-iam-policy-binding {repository} --location={region} --member={member} --role=ROLE`.",
         "https://cloud.google.com/artifact-registry/docs/docker/authentication",
         r"unauthorized: ",
         r"unauthorized to",
@@ -233,7 +243,6 @@ PERMISSION = (
         r"no basic auth credentials",
         r"unexpected status[^\n]{0,200}: 40[13]",
         r"push_not_authorized",
-        r"(?:createonpush|uploadartifacts|downloadartifacts)",
         r"insufficient_scope",
         r"pull access denied for \S+\.(?:pkg\.dev|gcr\.io)",
         r"must have permission to read the image",
@@ -260,8 +269,8 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "{principal} lacks the permission {permission}, or what it asks for does not exist.",
-        "Run `gcloud projects add-iam-policy-binding {project} --member=serviceAccount:{principal} "
+        "Something is not allowed or does not exist: {principal} lacks {permission}.",
+        "Run `gcloud projects add-iam-policy-binding {project} --member={member} "
         "--role={role}`, then run again; see who lacks what at "
         "https://console.cloud.google.com/iam-admin/troubleshooter.",
         "https://cloud.google.com/iam/docs/troubleshoot-access",

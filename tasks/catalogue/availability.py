@@ -21,7 +21,7 @@ NETWORK = (
     rule(
         Cause.NETWORK,
         NO,
-        "The TLS certificate of {host} is not trusted from here, mostly because a proxy intercepts the connection.",
+        "The TLS certificate of {host} is not trusted here; often a proxy intercepts the connection.",
         "Trust the proxy's certificate: set REQUESTS_CA_BUNDLE, SSL_CERT_FILE and "
         "`gcloud config set core/custom_ca_certs_file CA.pem`, or go round the proxy.",
         "https://cloud.google.com/sdk/docs/proxy-settings",
@@ -70,7 +70,7 @@ NETWORK = (
     rule(
         Cause.NETWORK,
         YES,
-        "The name {host} could not be looked up.",
+        "The name of {host} could not be looked up.",
         "Run again; if it stays, check DNS with `getent hosts {host}`.",
         "https://cloud.google.com/sdk/docs/proxy-settings",
         r"no such host",
@@ -116,7 +116,7 @@ NETWORK = (
         r"newconnectionerror|failed to establish a new connection",
         r"max retries exceeded with url",
         r"failed to connect to(?! all backends)",
-        r"(?:could not|couldn't|unable to|cannot) connect to",
+        r"(?:could not|couldn't|unable to|cannot) connect to(?! the docker daemon)",
         r"transport is closing|transport: error|connection is closing|goaway|rst_stream",
         r"network (?:error|timeout|connectiv|connection problem|is down|failure|socket)",
         r"npm (?:err!|error) network",
@@ -124,6 +124,7 @@ NETWORK = (
         r"stream removed|http2: |stream error",
         r"the remote end hung up|early eof|rpc failed; (?:curl|http)",
         r"failed to fetch [^\n]{0,200} (?:hash sum mismatch|connection)",
+        r"gnutls|error in the pull function|empty transport",
         r"dial tcp",
     ),
 )

@@ -25,7 +25,7 @@ RATE_LIMIT = (
     rule(
         Cause.QUOTA,
         NO,
-        "The daily allowance of {metric} is used up.",
+        "The daily allowance is used up: {quota}.",
         "Wait for the next day, or raise it at https://console.cloud.google.com/iam-admin/quotas?project={project}.",
         "https://cloud.google.com/docs/quotas/view-manage",
         r"limit '[^'\n]* per day",
@@ -36,7 +36,7 @@ RATE_LIMIT = (
     rule(
         Cause.RATE_LIMIT,
         YES,
-        "Too many calls in a short time ({metric}).",
+        "Too many calls in a short time exceed {quota}.",
         "Wait a minute and run again; if it keeps happening, raise the limit at "
         "https://console.cloud.google.com/iam-admin/quotas?project={project}.",
         "https://cloud.google.com/docs/quotas/view-manage",
@@ -84,7 +84,7 @@ QUOTA_FOR_SURE = (
     rule(
         Cause.QUOTA,
         NO,
-        "The project has reached a limit on how much it may have ({metric}).",
+        "What was asked for exceeds {quota} of {project}.",
         _LESS_OR_MORE,
         "https://cloud.google.com/docs/quotas/view-manage",
         r"max(?:imum)? instances must be set to",
@@ -106,7 +106,7 @@ QUOTA = (
     rule(
         Cause.QUOTA,
         NO,
-        "The project has used up its quota ({metric}).",
+        "What was asked for exceeds {quota} of {project}.",
         _LESS_OR_MORE,
         "https://cloud.google.com/docs/quotas/view-manage",
         r"quota[s']?\b[^\n]{0,160} (?:exceed|exhaust|violat|reached|insufficient)",

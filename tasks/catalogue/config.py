@@ -43,7 +43,7 @@ INVALID_CONFIG = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
-        "The command line is wrong: {argument}.",
+        "The command line is wrong at {argument}.",
         "Correct that option; `gcloud run deploy --help` lists what it may be (an empty shell variable is the usual culprit).",
         "https://cloud.google.com/sdk/gcloud/reference",
         r"argument -?-?\w[\w-]*:",
@@ -102,8 +102,9 @@ INVALID_CONFIG = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
-        "The request is wrong: {field}.",
-        "Correct the value in slipway.yaml (or the command) as the message says.",
+        "The request is wrong at {field}.",
+        "Correct the value in slipway.yaml (or the command) as the message says; what is allowed is listed at "
+        "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.",
         "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services",
         r"vpc (?:access )?connector",
         r"invalid[_ ]?argument|badrequest|bad request|bad_request|field ?violation|violation in",

@@ -54,7 +54,7 @@ IMAGE_MISSING = (
     rule(
         Cause.IMAGE_MISSING,
         NO,
-        "The image {image} does not exist.",
+        "Something is missing: {image} does not exist.",
         "List what there is with `gcloud artifacts docker tags list {image}`; push the image, or correct its name, "
         "tag or digest.",
         "https://cloud.google.com/run/docs/troubleshooting",
@@ -99,7 +99,7 @@ CONFLICT = (
     rule(
         Cause.CONFLICT,
         NO,
-        "The revision {revision} still serves traffic, or is the service's latest.",
+        "Traffic still goes to {revision}, or it is the latest of its service.",
         "Move its traffic away with `gcloud run services update-traffic {service} --to-revisions=OTHER=100` "
         "before it is deleted.",
         "https://cloud.google.com/run/docs/managing/revisions",
@@ -111,7 +111,8 @@ CONFLICT = (
         Cause.CONFLICT,
         NO,
         "The resource is still in use or not empty.",
-        "Remove what uses it first (the message names it), then run again.",
+        "Remove what uses it first: the message names it, else find it with `gcloud asset search-all-resources "
+        "--scope=projects/{project} --query=NAME`.",
         "https://cloud.google.com/apis/design/errors",
         r"is (?:already |still |currently )?(?:being )?(?:in use|used) by",
         r"resourceinuse|resource_in_use|inusebyanother",
@@ -166,13 +167,20 @@ ALREADY_EXISTS = (
     rule(
         Cause.ALREADY_EXISTS,
         NO,
-        "The bucket name is taken.",
-        "Choose another name if the bucket is not yours (names are shared by the whole world), or adopt it: "
-        "`gcloud storage buckets describe gs://{bucket}`, `terraform import ADDRESS {bucket}`.",
+        "Somebody else has a bucket of this name.",
+        "Choose another name: bucket names are shared by the whole world, see "
+        "https://cloud.google.com/storage/docs/buckets#naming.",
         "https://cloud.google.com/storage/docs/buckets#naming",
-        r"bucket name is not available",
+        r"bucket name is not available|bucket namespace is shared",
+    ),
+    rule(
+        Cause.ALREADY_EXISTS,
+        NO,
+        "The bucket exists already.",
+        "Adopt it, in Terraform with `terraform import ADDRESS {bucket}`, after a look at "
+        "`gcloud storage buckets describe gs://{bucket}`.",
+        "https://cloud.google.com/storage/docs/buckets#naming",
         r"you already own it",
-        r"bucket namespace is shared",
         r"bucket[^\n]{0,80} already (?:exists|owned)",
     ),
     rule(
@@ -194,7 +202,7 @@ PROJECT_GONE = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "The project {project} was deleted or does not exist.",
+        "It looks as if {project} was deleted or never existed.",
         "Correct the project in slipway.yaml, or set it with `gcloud config set project`; a project deleted less than 30 days "
         "ago comes back with `gcloud projects undelete {project}`.",
         "https://cloud.google.com/resource-manager/docs/creating-managing-projects",
@@ -211,7 +219,7 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "The Artifact Registry repository {repository} does not exist; pushing does not create it.",
+        "Artifact Registry does not have {repository}; pushing does not create it.",
         "Run `gcloud artifacts repositories create {repository} --repository-format=docker "
         "--location={region} --project={project}`.",
         "https://cloud.google.com/artifact-registry/docs/repositories/create-repos",
@@ -222,7 +230,7 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "The secret {secret}, or that version of it, does not exist.",
+        "Secret Manager does not have {secret}, or not that version of it.",
         "Add a version with `gcloud secrets versions add {secret} --data-file=FILE --project {project}` (create the "
         "secret first with `gcloud secrets create {secret}`).",
         "https://cloud.google.com/secret-manager/docs/add-secret-version",
@@ -232,7 +240,7 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "The service account {account} does not exist.",
+        "IAM does not know {account}.",
         "Create it with `gcloud iam service-accounts create NAME --project {project}`, or correct its name.",
         "https://cloud.google.com/iam/docs/service-accounts-create",
         r"service ?account[^\n]{0,160} (?:does not exist|not found|was not found|doesn't exist)",
@@ -242,7 +250,7 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "The bucket {bucket} does not exist.",
+        "Cloud Storage does not have {bucket}.",
         "Create it with `gcloud storage buckets create gs://{bucket} --project {project}`, or correct its name.",
         "https://cloud.google.com/storage/docs/creating-buckets",
         r"bucket[^\n]{0,120} (?:does not exist|doesn't exist|not found|was not found|could not be found)",
@@ -251,7 +259,7 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
-        "Something that was asked for does not exist ({resource}).",
+        "Something that was asked for does not exist.",
         "Check the name, the project and the region in slipway.yaml against `gcloud run services list --project {project}` "
         "(or the list command of that kind).",
         "https://cloud.google.com/apis/design/errors",

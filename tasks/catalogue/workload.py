@@ -38,7 +38,7 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "The buildpack cannot tell how to start the app.",
-        "Add a Procfile with `web: COMMAND` (or set GOOGLE_ENTRYPOINT), or add a Dockerfile.",
+        "Add a Procfile with the line `web: COMMAND` (or set GOOGLE_ENTRYPOINT), or add a Dockerfile.",
         _BUILDPACKS_LINK,
         r"entrypoint must be manually set",
         r"provide a main\.py|missing entrypoint",
@@ -140,6 +140,7 @@ BUILD_STEP = (
         r"could not compile|cargo build|error\[e\d+\]",
         r"maven|gradle|mvn ",
         r"make: \*\*\*|command not found",
+        r"connect to the docker daemon|failed to fetch builder image",
         r"unable to locate package|e: (?:package|unable|failed|version)",
     ),
 )
@@ -268,7 +269,7 @@ CONTAINER_PORT = (
     rule(
         Cause.CONTAINER_PORT,
         NO,
-        "The container did not answer on port {port} in time.",
+        "The container did not answer on {port} in time.",
         "Make the program listen on 0.0.0.0 and the port in the PORT variable, or set `port` in slipway.yaml to the one it "
         "uses; its log says more: `gcloud run services logs read {service} --region {region}`.",
         "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",

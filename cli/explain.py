@@ -1,0 +1,100 @@
+"""`slipway explain`: what a pasted error message means and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Annotated, TextIO
+
+from cyclopts import Parameter
+
+from tasks.errors import ParameterError, Transient
+from tasks.explain import Explanation, explain
+
+STANDARD_INPUT = Path("-")
+_TRANSIENT_JSON: dict[Transient, bool | str] = {
+    Transient.YES: True,
+    Transient.NO: False,
+    Transient.MAYBE: "maybe",
+}
+
+
+def explain_command(
+    file: Annotated[
+        Path, Parameter(help="File with the message; - is standard input.", allow_leading_hyphen=True)
+    ] = STANDARD_INPUT,
+    *,
+    jsonl: Annotated[bool, Parameter(help='Read one {"id", "text"} per line, answer one JSON line each.')] = False,
+) -> int:
+    """Explain an error message of Google Cloud, a build, a container, Terraform or the network.
+
+    With --jsonl a line that is not such an object is reported with its number on standard error and skipped; the
+    other lines are answered all the same, and the exit code is then 2.
+    """
+    with _opened(file) as source:
+        if jsonl:
+            return _explain_lines(source)
+        _show(explain(source.read()))
+    return 0
+
+
+def _explain_lines(lines: Iterable[str]) -> int:
+    code = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            name, text = _parsed(line)
+        except (ValueError, KeyError, TypeError) as error:
+            print(f'slipway: line {number} is not a JSON object with "id" and "text": {error}', file=sys.stderr)
+            code = 2
+            continue
+        said = explain(text)
+        answer = {
+            "id": name,
+            "cause": said.cause,
+            "transient": _TRANSIENT_JSON[said.transient],
+            "remedy": said.remedy,
+            "link": said.link,
+        }
+        print(json.dumps(answer, ensure_ascii=False))
+    return code
+
+
+def _parsed(line: str) -> tuple[object, str]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise TypeError(f"it is a {type(row).__name__}")
+    if not isinstance(row["text"], str):
+        raise TypeError("text is not a string")
+    return row["id"], row["text"]
+
+
+def _show(said: Explanation) -> None:
+    print(f"cause:     {said.cause}")
+    print(f"transient: {said.transient}")
+    print(f"problem:   {said.problem}")
+    print(f"remedy:    {said.remedy}")
+    print(f"link:      {said.link}")
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[TextIO]:
+    """Bytes that are not UTF-8 become replacement characters: logs have them."""
+    if file == STANDARD_INPUT:
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(encoding="utf-8", errors="replace")
+        yield sys.stdin
+        return
+    try:
+        with file.open(encoding="utf-8", errors="replace") as source:
+            yield source
+    except OSError as error:
+        raise ParameterError(
+            f"The message cannot be read from {file}: {error.strerror}.",
+            "Name a file, or pipe the message in: `slipway explain - < FILE`.",
+        ) from error

@@ -1,0 +1,112 @@
+"""Turns any failure into a cause, whether a retry may help, what is wrong, what to do, and where to read more.
+
+What is certain goes first: the reason that Google attached to the error (ErrorInfo), then the types of its
+violations, then its status, and the words of its message last. A pasted message has only words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.gcp.errors import GoogleError, from_exception, is_foreign
+from tasks.buildlog import recognise
+from tasks.catalogue import Match, match
+from tasks.catalogue.blanks import as_command, as_prose
+from tasks.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
+from tasks.redact import redact
+
+# What the words may make of a status. A status that is not listed (INTERNAL, INVALID_ARGUMENT, …) says little:
+# there the words decide, and the status only when they say nothing.
+_REFINED_BY_WORDS: dict[str, frozenset[Cause]] = {
+    "ABORTED": frozenset(),
+    "ALREADY_EXISTS": frozenset(),
+    "CANCELLED": frozenset(),
+    "DEADLINE_EXCEEDED": frozenset(),
+    "NOT_FOUND": frozenset({Cause.IMAGE_MISSING}),
+    "PERMISSION_DENIED": frozenset(
+        {Cause.API_DISABLED, Cause.BILLING, Cause.NOT_FOUND, Cause.ORG_POLICY, Cause.QUOTA, Cause.RATE_LIMIT}
+    ),
+    "RESOURCE_EXHAUSTED": frozenset({Cause.QUOTA}),
+    "UNAUTHENTICATED": frozenset(),
+    "UNAVAILABLE": frozenset({Cause.NETWORK, Cause.PERMISSION}),  # also said when a token cannot be had
+}
+
+_UNKNOWN_REMEDY = (
+    "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
+    "search for its words with `gcloud logging read 'severity>=ERROR' --freshness=1h`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Holds no secrets: every text has been through `redact`."""
+
+    cause: Cause
+    transient: Transient
+    problem: str  # one sentence: what is wrong, and where
+    remedy: str  # one sentence that names the command or the page
+    link: str
+    evidence: str = ""  # the line of the message that this rests on
+
+
+def explain(error: BaseException | str) -> Explanation:
+    """Explains an exception of any layer, or a pasted message: gcloud, Terraform, build log, HTTP, whatever."""
+    if isinstance(error, BaseExceptionGroup):
+        return explain(error.exceptions[0])
+    if isinstance(error, SlipwayError):
+        texts = (redact(each) for each in (error.problem, error.remedy, error.link))
+        return Explanation(error.cause, error.transient, *texts)
+    if isinstance(error, str):
+        message = redact(error)
+        return _explanation(recognise(message), message)
+    if is_foreign(error):
+        google = from_exception(error, "")
+        return _explanation(_google_match(google), redact(_words(google)))
+    return explain(f"{type(error).__name__}: {error}")
+
+
+def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED) -> SlipwayError:
+    """The same failure for people: `doing` is what was tried ("Creating revision api-1-4-0 in europe-west1").
+
+    A SlipwayError is passed through. Raise the answer `from` the error.
+    """
+    if isinstance(error, SlipwayError):
+        return error
+    said = explain(error)
+    problem = f"{doing} failed. {said.problem}"
+    if said.evidence and said.evidence not in problem:
+        problem = f"{problem} ({said.evidence})"
+    return CloudError(redact(problem), said.remedy, said.cause, said.link, state, said.transient)
+
+
+def _google_match(error: GoogleError) -> Match | None:
+    """The rule that fits, with Google's own message as the evidence."""
+    message = redact(error.message)
+    certain = "\n".join([error.reason, *(each.type for each in error.violations)]).strip()
+    found = match(certain) if certain else None
+    if found is None:
+        found = _refined(match(f"{error.status}: "), match(message), error.status)
+    return Match(found.rule, message) if found else None
+
+
+def _refined(by_status: Match | None, by_words: Match | None, status: str) -> Match | None:
+    if by_status is None or by_words is None:
+        return by_words or by_status
+    allowed = _REFINED_BY_WORDS.get(status, frozenset(Cause)) | {by_status.rule.cause}
+    return by_words if by_words.rule.cause in allowed else by_status
+
+
+def _words(error: GoogleError) -> str:
+    """All that the error says, in the form in which messages say it, so that the blanks find their values."""
+    details = [f'"{name}": "{value}"' for name, value in error.metadata.items()]
+    violations = [f"{each.type} {each.subject} {each.description}" for each in error.violations]
+    return "\n".join([error.message, *details, *violations, *error.help_links])
+
+
+def _explanation(found: Match | None, message: str) -> Explanation:
+    if found is None:
+        first = next((line.strip() for line in message.splitlines() if line.strip()), "The message is empty.")
+        return Explanation(Cause.OTHER, Transient.NO, first, _UNKNOWN_REMEDY, "https://cloud.google.com/support")
+    rule = found.rule
+    problem, remedy = as_prose(rule.problem, message), as_command(rule.remedy, message)
+    return Explanation(rule.cause, rule.transient, problem, remedy, rule.link, found.line)

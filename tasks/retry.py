@@ -1,0 +1,24 @@
+"""Whether a failed task is worth another attempt: the `retry_condition_fn` of tasks that may be repeated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import State, Task
+from prefect.client.schemas.objects import TaskRun
+
+from tasks.errors import Transient
+from tasks.explain import explain
+
+
+async def is_transient(_task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """True while another attempt may help: always for a transient cause, once when the failure does not tell.
+
+    It is async because Prefect hands an async task's condition a state whose `result()` must be awaited; a sync
+    condition would never see the exception and retry everything.
+    """
+    error = await state.aresult(raise_on_failure=False)
+    if not isinstance(error, BaseException):
+        return False
+    transient = explain(error).transient
+    return transient is Transient.YES or (transient is Transient.MAYBE and task_run.run_count <= 1)

@@ -131,7 +131,7 @@ async def _start(
     except (FileNotFoundError, PermissionError) as error:
         raise SourceError(
             "git cannot be run: it is not installed, or not on PATH.",
-            "install git 2.30 or newer, for instance with `apt-get install git`.",
+            "install git 2.31 or newer, for instance with `apt-get install git`.",
             Cause.NOT_FOUND,
         ) from error
 

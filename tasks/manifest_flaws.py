@@ -66,7 +66,9 @@ def _told(details: list[ErrorDetails]) -> list[ErrorDetails]:
 
 def _path(detail: ErrorDetails) -> Path:
     """The place in the file: without pydantic's own steps, `<tag>` of a union's branch and `[key]` of a mapping."""
-    return tuple(step for step in detail["loc"] if not (isinstance(step, str) and step.startswith(("<", "[key]"))))
+    loc = detail["loc"]
+    written = len(loc) - 1 if detail["type"] == "extra_forbidden" else None  # an unknown key may look like one of them
+    return tuple(step for at, step in enumerate(loc) if at == written or not str(step).startswith(("<", "[key]")))
 
 
 def _text(detail: ErrorDetails, model: type[BaseModel]) -> str:

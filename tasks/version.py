@@ -33,7 +33,7 @@ from tasks.errors import Cause, VersionError
 from tasks.git import Finished, attempt, commit_of, git, similar_refs
 from tasks.model import Version, VersionKind
 from tasks.naming import image_tag
-from tasks.worktree import changed_tree
+from tasks.worktree import read_changed_tree
 
 SHORT_ID = 7
 UNSHALLOW_TIMEOUT_S = 120.0
@@ -55,7 +55,8 @@ async def read_version(repo: Path, ref: str | None = None) -> Version:
     here = [name for name, tagged in tags.items() if tagged == commit]
     _refuse_twins(commit, here, tags)
     nearest = here or await _nearest(repo, commit, tags)
-    return decide(commit, here, nearest, await changed_tree(repo) if has_work_tree and ref is None else "")
+    changed_tree = await read_changed_tree(repo) if has_work_tree and ref is None else ""
+    return decide(commit, here, nearest, changed_tree)
 
 
 def decide(commit: str, here: Iterable[str], nearest: Iterable[str] = (), changed_tree: str = "") -> Version:

@@ -12,20 +12,12 @@ from pathlib import Path
 from tasks.errors import VersionError
 from tasks.git import git
 
+_STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
 
-async def changed_tree(repo: Path) -> str:
+
+async def read_changed_tree(repo: Path) -> str:
     """The tree id of the work tree as it is now, ignored files aside; empty when HEAD has the same content."""
-    status = await git(
-        repo,
-        *(
-            "status",
-            "--porcelain=v2",
-            "-z",
-            "--untracked-files=all",
-            "--no-renames",
-            "--ignore-submodules=none",
-        ),
-    )
+    status = await git(repo, *_STATUS)
     if not status:
         return ""
     _refuse_opaque(status)

@@ -36,7 +36,7 @@ def test_a_service_needs_nothing_but_its_name() -> None:
     assert (service.concurrency, service.timeout_s, service.public) == (80, 300, False)
     health = service.health
     assert (health.path, health.status, health.body, health.tries) == ("/", (200, 204), None, 5)
-    assert (health.timeout_s, health.backoff_min_s, health.backoff_max_s, health.samples) == (30, 2, 32, 5)
+    assert (health.timeout_s, health.backoff_min_s, health.backoff_max_s, health.samples) == (30, 2, 32, 20)
     assert (service.build.machine_type, service.build.timeout_s, service.build.step_timeout_s) == (None, 1200, 600)
 
 

@@ -207,6 +207,8 @@ def test_problems_in_the_wrong_order_of_size_do_not_hide_each_other() -> None:
         ("just text", "must be a mapping of keys to values"),
         ("app: shop", "slipway.yaml:1: environments: is missing"),
         ("1: 2", "slipway.yaml:1: 1: unknown key"),
+        ("'<other>': 2", "slipway.yaml:1: <other>: unknown key"),
+        ("'[key]': 2", "slipway.yaml:1: [key]: unknown key"),
     ],
 )
 def test_a_text_that_is_no_manifest_is_refused(text: str, said: str) -> None:
@@ -244,7 +246,7 @@ def test_a_file_is_called_by_its_own_name_in_errors(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0), ANYTHING), min_size=1, max_size=3))
-@example([(0, {"<name>": "x"})])
+@example([(1, {"<name>": {"<other>": 1}, "<job>": 2})])
 def test_no_document_ends_in_anything_but_a_manifest_or_a_manifest_error(changes: list[tuple[int, object]]) -> None:
     document: Any = yaml.safe_load(FULL)
     for where, value in changes:

@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
+LAST = "\U0010ffff"  # sorts after every character of a name
 
 
 class Table(Generic[V]):
@@ -63,10 +64,21 @@ class Table(Generic[V]):
         self._names.pop(bisect.bisect_left(self._names, name))
         self._database.execute("DELETE FROM state WHERE kind = ? AND name = ?", (self.name, name))
 
+    def clear(self, prefix: str) -> None:
+        """Deletes every value whose name starts with `prefix`, however many."""
+        span = self._span(prefix)
+        for name in self._names[span]:
+            del self._values[name]
+        del self._names[span]
+        self._database.execute(
+            "DELETE FROM state WHERE kind = ? AND name >= ? AND name < ?", (self.name, prefix, prefix + LAST)
+        )
+
     def names(self, prefix: str = "") -> list[str]:
-        start = bisect.bisect_left(self._names, prefix)
-        end = bisect.bisect_left(self._names, prefix + "\U0010ffff")
-        return self._names[start:end]
+        return self._names[self._span(prefix)]
+
+    def _span(self, prefix: str) -> slice:
+        return slice(bisect.bisect_left(self._names, prefix), bisect.bisect_left(self._names, prefix + LAST))
 
     def list(self, prefix: str = "") -> Iterator[V]:
         for name in self.names(prefix):

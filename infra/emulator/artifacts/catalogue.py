@@ -142,8 +142,7 @@ class Catalogue:
     def delete_repository(self, name: str) -> None:
         self.repository(name)
         for table in (self.packages, self.manifests, self.tags, self._parents, self._referrers):
-            for key in table.names(f"{name}/"):
-                table.delete(key)
+            table.clear(f"{name}/")
         self.repositories.delete(name)
 
     def files(self, references: Iterable[Reference]) -> list[Any]:

@@ -23,6 +23,6 @@ class Sweeper:
 
     async def _run(self) -> None:
         while True:
+            await asyncio.sleep(INTERVAL_S)
             if removed := await self._cloud.images.catalogue.sweep():
                 log.info("removed %d blobs that no image refers to", removed)
-            await asyncio.sleep(INTERVAL_S)

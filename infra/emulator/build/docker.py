@@ -109,14 +109,16 @@ class Docker:
                 await self.push(tag, output)
 
 
-class _Parser(argparse.ArgumentParser):
+class CommandParser(argparse.ArgumentParser):
+    """Raises DockerError instead of ending the program."""
+
     def error(self, message: str) -> NoReturn:
         raise DockerError(f"{self.prog}: {message}", USAGE_ERROR)
 
 
 def _build_request(arguments: list[str], cwd: Path) -> BuildRequest:
     """Raises DockerError for what docker would not take either, or for what cannot be done here."""
-    parser = _Parser("docker build", add_help=False, allow_abbrev=False)
+    parser = CommandParser("docker build", add_help=False, allow_abbrev=False)
     for names in (("-t", "--tag"), ("--build-arg",), ("--label",)):
         parser.add_argument(*names, action="append", default=[])
     parser.add_argument("-f", "--file", default="")

@@ -13,11 +13,10 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 from infra.emulator.build.builders import BuildRequest, DockerError
 from infra.emulator.build.builtin import Options
-from infra.emulator.build.docker import USAGE_ERROR, Docker
+from infra.emulator.build.docker import CommandParser, Docker
 
 Output = Callable[[str], None]
 PYTHON = "python:3.12-slim"
@@ -57,7 +56,14 @@ class Pack:
         return await self._docker.guarded(self._command(list(arguments), cwd, output), output)
 
     async def _command(self, arguments: list[str], cwd: Path, output: Output) -> None:
-        given = _parse(arguments)
+        match arguments:
+            case ["config", "default-builder", builder]:
+                output(f"Builder {builder} is now the default builder")
+                return
+            case ["build", *rest]:
+                given = _parse(rest)
+            case _:
+                raise DockerError(f"pack {' '.join(arguments[:1])}: the local Cloud Build knows pack build alone")
         root = (cwd / given.path).resolve()
         output("===> DETECTING")
         try:
@@ -113,14 +119,8 @@ def _node(root: Path, start: str) -> Plan:
     return Plan("Node.js", NODE, start or f"node {main}", install, {"NODE_ENV": "production", "PORT": "8080"})
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise DockerError(f"{self.prog}: {message}", USAGE_ERROR)
-
-
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = _Parser("pack", add_help=False, allow_abbrev=False)
-    parser.add_argument("command", choices=["build"])
+    parser = CommandParser("pack build", add_help=False, allow_abbrev=False)
     parser.add_argument("image")
     parser.add_argument("-p", "--path", default=".")
     parser.add_argument("-e", "--env", action="append", default=[])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ RUN = 'http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).s
 
 @pytest.fixture(scope="session", autouse=True)
 def harness() -> Iterator[None]:
+    """One real Prefect server for the session; flows run in this process."""
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     with prefect_test_harness(server_startup_timeout=120):
         yield
 

@@ -32,6 +32,7 @@ from tasks.retention_model import (
     Policy,
     Report,
     Step,
+    Why,
     World,
 )
 from tasks.retention_rules import Facts, age_s, kept_items, next_action, rank, used_by
@@ -73,7 +74,9 @@ def refusals(world: World, policy: Policy) -> tuple[str, ...]:
 def unlisted(world: World, policy: Policy) -> frozenset[str]:
     """Keys that something needs and no listing has: to be read one by one, those not found belong in `World.gone`."""
     facts = Facts.of(world, policy)
-    return frozenset(lack.key for lack in _lacks(kept_items(world.items, facts), world, facts)) - world.gone
+    kept = kept_items(world.items, facts)
+    lost = {item.subject for item in world.items if item.name in kept and kept[item.name].why is Why.SUBJECT_UNKNOWN}
+    return frozenset(lack.key for lack in _lacks(kept, world, facts)) - world.gone | lost
 
 
 def used(world: World) -> dict[str, str]:

@@ -110,13 +110,17 @@ def _release(builder: Builder, service: str, number: int) -> Item:
         children = (own, shared)
         present = {item.digest for _, item in builder.items}
         for child in (child for child in children if child not in present):
-            builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{child}", group, digest=child)
+            named = ("stable",) if draw(RARELY) else ()
+            builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{child}", group, digest=child, tags=named)
     tags = (f"v{number}",) if draw(SOMETIMES) else ()
     locked = "immutable tags" if draw(RARELY) else ""
     shape: dict[str, Any] = {"digest": digest, "needs": children, "tags": tags, "locked": locked}
     image = builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{digest}", group, **shape)
     if draw(RARELY):  # promoted by a copy
         builder.add(Kind.IMAGE, f"{REGISTRY}-staging/{service}@{digest}", f"{service}/staging", **shape)
+    if draw(SOMETIMES) and children:  # an index of indexes
+        outer = f"{digest}-all"
+        builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{outer}", group, digest=outer, needs=(digest,))
     if draw(SOMETIMES):
         signature = f"{digest}-signature"
         subject = "sha256:unlisted" if draw(RARELY) else draw(st.sampled_from([digest, *children]))
@@ -151,7 +155,9 @@ def _account(builder: Builder, kind: Kind) -> tuple[str, ...]:
     """Buckets that only get soft delete in this run still need the account that reads them."""
     if kind is not Kind.BUCKET or not builder.draw(SOMETIMES):
         return ()
-    return (builder.add(Kind.SERVICE_ACCOUNT, f"reader-{len(builder.items)}", prepared=NOW - timedelta(days=3)).key,)
+    account = f"reader-{len(builder.items)}"
+    long_ago = NOW - timedelta(days=300)
+    return (builder.add(Kind.SERVICE_ACCOUNT, account, owner=APP, uploaded=long_ago, prepared=long_ago).key,)
 
 
 @st.composite

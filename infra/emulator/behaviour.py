@@ -15,11 +15,15 @@ from infra.emulator.errors import RpcError, error_info
 # Seconds by stage. `rpc` is added to every call; the others are how long the cloud works in the background.
 # `brisk` keeps the shape of the real thing at laptop speed; `real` is what people report of Google Cloud.
 PROFILES: dict[str, dict[str, float]] = {
-    "instant": {},
+    "instant": {
+        "monitoring.period": 1.0,  # how often request metrics are sampled
+    },
     "brisk": {
         "rpc": 0.01,
         "run.service": 0.3,  # a service or revision until its container is started
         "run.traffic": 0.3,  # a traffic change until it routes
+        "monitoring.period": 1.0,
+        "monitoring.lag": 2.0,  # how long a sample stays invisible
         "build.queue": 0.2,
         "artifacts.repository": 0.3,
         "artifacts.delete": 0.1,  # of a version or package
@@ -29,6 +33,9 @@ PROFILES: dict[str, dict[str, float]] = {
         "rpc": 0.12,
         "run.service": 4.0,
         "run.traffic": 3.0,
+        "run.start-timeout": 240.0,  # how long a container may take to listen, also where a profile does not say
+        "monitoring.period": 60.0,
+        "monitoring.lag": 180.0,
         "build.queue": 4.0,
         "artifacts.repository": 3.0,
         "artifacts.delete": 1.0,

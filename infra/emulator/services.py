@@ -11,6 +11,7 @@ from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
 from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
+from infra.emulator.monitoring import Monitoring
 from infra.emulator.platform import PLATFORM
 from infra.emulator.run.knative.routes import Knative
 from infra.emulator.run.revisions_api import Revisions
@@ -24,6 +25,7 @@ def mount_all(cloud: Cloud) -> None:
         Services,
         Revisions,
         Knative,
+        Monitoring,
         Locations,
         Repositories,
         Contents,

@@ -13,7 +13,7 @@ from yarl import URL
 
 from infra.emulator.run.conditions import Unready
 from infra.emulator.run.doors import Door, Doors
-from infra.emulator.run.instances import Instances
+from infra.emulator.run.instances import Abandoned, Instances
 from infra.emulator.run.invoker import Invoker
 from infra.emulator.run.metrics import Metrics
 from infra.emulator.run.state import State
@@ -83,7 +83,7 @@ class Front:
                 await self._pass(request, port, response)
         except TimeoutError:
             return self._failed(request, response, 504)
-        except (Unready, aiohttp.ClientError):
+        except (Unready, Abandoned, aiohttp.ClientError):
             return self._failed(request, response, 503)
         return response
 

@@ -28,11 +28,16 @@ IDLE_S = 30.0  # an instance of a revision that nothing leads to stops after so 
 SWEEP_S = 5.0
 
 
+class Abandoned(Exception):
+    """The instance was told to stop before it had started."""
+
+
 class Slot:
     """The place of one revision's instance."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()  # held while the instance starts or stops
+        self.abandoned = asyncio.Event()
         self.instance: Instance | None = None
         self.folder: Path | None = None
         self.requests = 0  # in flight
@@ -53,7 +58,7 @@ class Instances:
         self._wanted[service] = revisions
 
     async def prove(self, revision: str) -> None:
-        """Starts the revision's instance; raises Unready when it does not come up."""
+        """Starts the revision's instance; raises Unready when it does not come up, or Abandoned."""
         await self._running(revision)
 
     @contextlib.asynccontextmanager
@@ -70,15 +75,17 @@ class Instances:
             slot.requests -= 1
             slot.last_used = time.monotonic()
 
-    async def stop(self, revision: str) -> None:
-        slot = self._slots.get(revision)
+    async def stop(self, revision: str, *, hurry: bool = False) -> None:
+        """Ends the revision's instance; one that is just starting is given up."""
+        slot = self._slots.pop(revision, None)
         if slot is not None:
+            slot.abandoned.set()
             async with slot.lock:
-                await self._end(slot)
-            self._slots.pop(revision, None)
+                await self._end(slot, hurry=hurry)
 
     async def stop_all(self) -> None:
-        await asyncio.gather(*(self.stop(revision) for revision in list(self._slots)))
+        """Ends every instance without much grace: the emulator itself stops."""
+        await asyncio.gather(*(self.stop(revision, hurry=True) for revision in list(self._slots)))
         self._wanted.clear()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -98,6 +105,8 @@ class Instances:
     async def _running(self, revision: str) -> Instance:
         slot = self._slot(revision)
         async with slot.lock:
+            if slot.abandoned.is_set():
+                raise Abandoned
             if slot.instance is None or not slot.instance.running:
                 await self._end(slot)
                 await self._start(slot, self._state.revision(revision))
@@ -116,19 +125,22 @@ class Instances:
         limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
         probe = startup_probe(ingress_container(revision.containers), port, limit_s)
         try:
-            await self._await_start(slot.instance, probe, workload)
+            await self._await_start(slot, slot.instance, probe, workload)
         except BaseException:
             await self._end(slot)
             raise
 
-    async def _await_start(self, instance: Instance, probe: Probe, workload: Workload) -> None:
+    async def _await_start(self, slot: Slot, instance: Instance, probe: Probe, workload: Workload) -> None:
         """Raises Unready when the container ends or its startup probe fails before it is ready."""
         probing = asyncio.create_task(passes(probe))
+        abandoned = asyncio.create_task(slot.abandoned.wait())
         try:
-            await asyncio.wait({probing, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({probing, abandoned, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            if not probing.done():
-                probing.cancel()
+            probing.cancel()
+            abandoned.cancel()
+        if slot.abandoned.is_set():
+            raise Abandoned
         if instance.ended.done():
             code = instance.ended.result()
             self._journal.system(workload.revision, f"Container called exit({code}).", "WARNING")
@@ -153,10 +165,10 @@ class Instances:
             return probe_failed(workload.revision)
         return did_not_listen(workload.revision, workload.port)
 
-    async def _end(self, slot: Slot) -> None:
+    async def _end(self, slot: Slot, *, hurry: bool = False) -> None:
         instance, slot.instance = slot.instance, None
         if instance is not None:
-            await instance.stop()
+            await instance.stop(hurry=hurry)
         folder, slot.folder = slot.folder, None
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

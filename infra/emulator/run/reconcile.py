@@ -14,7 +14,7 @@ from infra.emulator.run import revisions
 from infra.emulator.run.conditions import Failure, State, Unready, condition, revision_gone
 from infra.emulator.run.defaults import LATEST
 from infra.emulator.run.doors import Doors
-from infra.emulator.run.instances import Instances
+from infra.emulator.run.instances import Abandoned, Instances
 from infra.emulator.run.names import ServiceName
 from infra.emulator.run.state import State as RunState
 from infra.emulator.run.traffic import routes_of, statuses
@@ -41,11 +41,11 @@ class Reconciler:
 
     async def remove(self, name: str) -> Any:
         """Takes a deleted service away: its doors, its instances, and then its state."""
-        async with self._turns[name]:
-            await self._behaviour.pause("run.traffic")
+        await self._behaviour.pause("run.traffic")
+        await self._doors.close(name)
+        await asyncio.gather(*(self._instances.stop(r.name) for r in self._state.revisions_of(name)))
+        async with self._turns[name]:  # a deployment that was under way has just been given up
             service = self._state.service(name)
-            await self._doors.close(name)
-            await asyncio.gather(*(self._instances.stop(r.name) for r in self._state.revisions_of(name)))
             self._state.delete_service(name)
             service.ClearField("reconciling")
             return service
@@ -87,6 +87,10 @@ class Reconciler:
             await self._instances.prove(name)
         except Unready as unready:
             failure = unready.failure
+        except Abandoned:
+            if self._state.service(service.name).HasField("delete_time"):
+                raise aborted(f"Service '{service.name}' was deleted while it was being deployed.") from None
+            raise asyncio.CancelledError from None  # the emulator stops; the deployment goes on when it is back
         revision = self._state.revision(name)
         revisions.finish(revision, failure)
         self._state.revisions.put(name, revision)

@@ -26,7 +26,8 @@ class Order:
     command: Sequence[str]
     env: Mapping[str, str]
     cwd: str
-    cleanup: Sequence[str] = ()
+    stop: Sequence[str] = ()  # how to ask it to end; without it, by SIGTERM
+    cleanup: Sequence[str] = ()  # what to run when it has ended
     grace_s: float = GRACE_S
 
 
@@ -60,15 +61,14 @@ class Instance:
         await asyncio.gather(*self._pumps)
         return code
 
-    async def stop(self, grace_s: float = GRACE_S) -> None:
+    async def stop(self, *, hurry: bool = False) -> None:
+        """Asks it to end, and makes it end after the grace period; returns when it has."""
         assert self._process.stdin is not None
+        if hurry:
+            with contextlib.suppress(ConnectionError):
+                self._process.stdin.write(b"!")
         self._process.stdin.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace_s + 5):
-                await asyncio.shield(self.ended)
-        if self.running:
-            self._process.kill()
-            await self.ended
+        await asyncio.shield(self.ended)
 
 
 async def launch(order: Order, port: int, sink: Sink) -> Instance:
@@ -86,6 +86,7 @@ async def launch(order: Order, port: int, sink: Sink) -> Instance:
         "command": list(order.command),
         "env": dict(order.env),
         "cwd": order.cwd,
+        "stop": list(order.stop),
         "cleanup": list(order.cleanup),
         "grace_s": order.grace_s,
     }

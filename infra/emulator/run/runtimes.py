@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.emulator.artifacts.builtin import AS_PROCESS
+from infra.emulator.run.podman import Podman
 from infra.emulator.run.processes import Processes
 from infra.emulator.run.runtime import Runtime
 from infra.emulator.run.workload import Workload
@@ -16,8 +19,18 @@ SETTING = "SLIPWAY_EMULATOR_RUNTIME"  # process, podman or auto
 
 
 class Runtimes:
-    def __init__(self, images: Images) -> None:
-        self._processes = Processes(images)
+    """`folder` is podman's own."""
+
+    def __init__(self, images: Images, folder: Path) -> None:
+        self._processes, self.podman = Processes(images), Podman(images, folder)
 
     async def choose(self, workload: Workload) -> tuple[Runtime, str]:
-        return self._processes, os.environ.get(SETTING, "auto")
+        """The runtime, and the reason in words for the revision's log."""
+        setting = os.environ.get(SETTING, "auto")
+        if setting == "process":
+            return self._processes, f"{SETTING}={setting}"
+        if AS_PROCESS in (workload.config.get("Labels") or {}):
+            return self._processes, "the image holds a program but no system to run it in"
+        if refusal := await self.podman.refusal():
+            return self._processes, refusal
+        return self.podman, "podman works here"

@@ -26,11 +26,12 @@ class CloudRun:
         self.metrics = Metrics()
         self._cloud = cloud
         self._doors = Doors(self.state)
+        self._runtimes = Runtimes(cloud.images, cloud.data / "podman")
         self._instances = Instances(
             self.state,
             cloud.behaviour,
             Resolver(cloud, self.state, lambda: cloud.environment),
-            Runtimes(cloud.images),
+            self._runtimes,
             Journal(cloud.logs),
             cloud.data / "instances",
         )
@@ -43,6 +44,7 @@ class CloudRun:
         cloud.on_stop.append(self._stop)
 
     async def _start(self) -> None:
+        self._cloud.background.spawn(self._runtimes.podman.remove_leftovers())
         await self._front.start()
         await self._doors.start(self._front.handle)
         for name in self.state.services.names():

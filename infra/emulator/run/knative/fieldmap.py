@@ -114,7 +114,7 @@ def from_fields(fields: Mapping[str, Any], table: Mapping[str, tuple[str, Codec]
         value: Any = fields
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if value is not None and (text := codec.encode(value)):
+        if (value is not None or codec is NEGATION) and (text := codec.encode(value)):
             found[key] = text
     return found
 

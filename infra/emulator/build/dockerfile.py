@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -66,14 +65,12 @@ def parse(text: str) -> Dockerfile:
     escape = _escape(text)
     instructions = list(_instructions(text, escape))
     starts = [index for index, instruction in enumerate(instructions) if instruction.name == "FROM"]
-    if not starts:
-        raise DockerfileError(
-            "Dockerfile: file with no instructions" if not instructions else "no build stage: no FROM"
-        )
-    before = instructions[: starts[0]]
+    before = instructions[: starts[0]] if starts else instructions
     for instruction in before:
         if instruction.name != "ARG":
             raise DockerfileError(f"line {instruction.line}: {instruction.name} before FROM: no build stage in context")
+    if not starts:
+        raise DockerfileError("the Dockerfile is a file with no instructions, or at least with no FROM")
     stages = [
         _stage(instructions[start:end]) for start, end in zip(starts, [*starts[1:], len(instructions)], strict=True)
     ]
@@ -180,12 +177,13 @@ def words(text: str, lookup: Lookup, escape: str = "\\") -> list[str]:
     word: str | None = None
     position = 0
     while position < len(text):
-        piece, position = _piece(text, position, lookup, escape)
+        start = position
+        piece, position = _piece(text, start, lookup, escape)
         if piece is None:
             if word is not None:
                 found.append(word)
             word = None
-        else:
+        elif piece or text[start] != "$":  # a variable without a value makes no word, empty quotes do
             word = (word or "") + piece
     return found if word is None else [*found, word]
 
@@ -233,7 +231,3 @@ def pairs(instruction: Instruction, lookup: Lookup, escape: str = "\\") -> dict[
 def command(instruction: Instruction, shell: list[str]) -> list[str]:
     """CMD or ENTRYPOINT as an argument list; the shell form goes through `shell`."""
     return instruction.json() or [*shell, instruction.value]
-
-
-def quoted(arguments: list[str]) -> str:
-    return shlex.join(arguments)

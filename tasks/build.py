@@ -37,7 +37,7 @@ async def build(request: Request, version: Version) -> tuple[Image, ...]:
 async def prepare_source(request: Request, version: Version, name: str) -> Recipe:
     settings = request.service(name)
     source = request.folder / settings.source
-    out = request.folder.parent / f"{name}.tar.gz"
+    out = request.scratch / f"{name}.tar.gz"
     archive = await asyncio.to_thread(pack, source, out, settings.dockerfile)
     bucket, source_object = request.settings.bucket, f"sources/{request.app}/{name}/{archive.sha256}.tar.gz"
     _, sent = await storage.upload_once(bucket, source_object, archive.path)

@@ -283,6 +283,9 @@ def judge_source(request: Request, name: str, folder: Path) -> Readiness:
     if not source.is_dir():
         problem = f"The source folder {service.source} of service {name} is not in the repository."
         return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
+    if not source.resolve().is_relative_to(folder.resolve()):
+        problem = f"The source folder {service.source} of service {name} is a link that leads out of the repository."
+        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
     if not any(source.iterdir()):
         problem = f"The source folder {service.source} of service {name} is empty."
         return refuse("build config", Cause.INVALID_CONFIG, problem, f"commit the service's files to {service.source}")

@@ -42,7 +42,7 @@ class Request:
     manifest: Manifest
     settings: Environment
     folder: Path  # the checked-out repository
-    ref: str | None  # what was asked for; None: the work tree as it is
+    scratch: Path  # for the run's own files
     run_id: str
 
     @property

@@ -39,7 +39,7 @@ async def read_request(source: Source, environment: str, services: Sequence[str]
         manifest=manifest,
         settings=manifest.environment(environment),
         folder=checkout.path,
-        ref=source.ref,
+        scratch=folder,
         run_id=str(flow_run.id),
     )
 

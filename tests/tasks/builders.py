@@ -33,7 +33,7 @@ def a_request(environment: str = "production", text: str = MANIFEST, folder: Pat
         manifest=manifest,
         settings=manifest.environment(environment),
         folder=folder,
-        ref=None,
+        scratch=folder,
         run_id="0f3a6f0e-6a56-4b0c-9a35-3f6f4f0f6f0e",
     )
 

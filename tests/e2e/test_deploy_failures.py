@@ -1,0 +1,111 @@
+"""Releases that must fail: the run says which service and what to do, and live traffic never moved."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from flows.deploy import deploy
+from infra.gcp import run
+from tasks.errors import CandidateFailed, Cause, ManifestError, ProofFailed, SlipwayError, VersionError
+from tasks.source import Source
+from tests.conftest import PROJECT, LocalCloud
+from tests.e2e.conftest import REGION, App, program
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+
+CRASH = 'print("cannot reach the database", flush=True)\nsys.exit(3)\n'
+WRONG_PORT = 'http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler).serve_forever()\n'
+
+
+@pytest.fixture(autouse=True)
+def short_start_limit(cloud: LocalCloud) -> None:
+    cloud.put("/latency", {"stages": {"run.start-timeout": 4.0}})
+
+
+async def ship(app: App) -> None:
+    await deploy(Source(repository=str(app.folder)), "production")
+
+
+async def traffic(app: App) -> dict[str | None, int]:
+    service = await run.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{app.name}-web")
+    assert service is not None
+    return {target.revision: target.percent for target in service.live if target.percent}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected", "said"),
+    [
+        (program(instead=CRASH), CandidateFailed, "cannot reach the database"),
+        (program(instead=WRONG_PORT), CandidateFailed, "starting"),
+        (program(status=500, body="broken"), ProofFailed, "status 500"),
+        (program(body="other"), ProofFailed, "does not contain 'ok'"),
+        (program(delay=3.0), ProofFailed, "no answer after"),
+    ],
+    ids=["crashes at start", "listens on the wrong port", "answers 500", "answers something else", "answers slowly"],
+)
+async def test_a_bad_candidate_fails_the_run_and_the_last_release_goes_on_serving(
+    shop: App, source: str, expected: type[SlipwayError], said: str
+) -> None:
+    shop.manifest("  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 1s, samples: 3}, public: true}")
+    shop.commit()
+    shop.git("tag", "-f", "v1.0.0")
+    await ship(shop)
+    before = await traffic(shop)
+    shop.write("web", source)
+    shop.commit("v1.1.0")
+    with pytest.raises(expected, match="web") as caught:
+        await ship(shop)
+    assert said in caught.value.problem
+    assert caught.value.remedy
+    assert "not moved" in caught.value.state
+    assert await traffic(shop) == before
+
+
+async def test_a_first_release_that_fails_leaves_the_placeholder_closed_to_the_world(shop: App) -> None:
+    shop.write("web", program(status=500))
+    shop.commit("v1.1.0")
+    with pytest.raises(ProofFailed):
+        await ship(shop)
+    service = await run.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{shop.name}-web")
+    assert service is not None
+    assert httpx.get(service.uri, trust_env=False).status_code == 403
+    assert not any(t.percent for t in service.live if t.revision and "v1-1-0" in t.revision)
+
+
+async def test_after_a_crash_the_corrected_version_ships(shop: App) -> None:
+    shop.write("web", program(instead=CRASH))
+    shop.commit("v1.1.0")
+    with pytest.raises(CandidateFailed):
+        await ship(shop)
+    shop.write("web", program())
+    shop.commit("v1.1.1")
+    await ship(shop)
+    assert any("v1-1-1" in str(revision) for revision in await traffic(shop))
+
+
+async def test_a_missing_secret_stops_the_run_in_preflight(shop: App) -> None:
+    shop.manifest("  web: {secrets: {KEY: no-such-secret}}")
+    shop.commit("v1.1.0")
+    with pytest.raises(SlipwayError, match="no-such-secret") as caught:
+        await ship(shop)
+    assert caught.value.cause is Cause.NOT_FOUND
+    assert "gcloud secrets create no-such-secret" in caught.value.problem
+
+
+async def test_a_development_version_is_refused_for_production(shop: App) -> None:
+    shop.commit()
+    with pytest.raises(VersionError, match="accepts release"):
+        await ship(shop)
+
+
+async def test_a_dirty_work_tree_is_refused_for_production(shop: App) -> None:
+    (shop.folder / "web" / "main.py").write_text("changed")
+    with pytest.raises(VersionError, match="differs from commit"):
+        await ship(shop)
+
+
+async def test_an_unknown_environment_is_named_with_the_ones_there_are(shop: App) -> None:
+    with pytest.raises(ManifestError, match="prod") as caught:
+        await deploy(Source(repository=str(shop.folder)), "prod")
+    assert "production" in caught.value.remedy

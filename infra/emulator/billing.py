@@ -71,7 +71,7 @@ class Billing:
 
 
 def _account() -> Any:
-    return AccountPb(name=ACCOUNT, open=True, display_name="My Billing Account", currency_code="EUR")
+    return AccountPb(name=ACCOUNT, open_=True, display_name="My Billing Account", currency_code="EUR")
 
 
 def _find(name: str) -> Any:

@@ -70,6 +70,8 @@ class Logging:
             entry.labels.update({key: value for key, value in request.labels.items() if key not in entry.labels})
             project = self._admitted(call, "logging.logEntries.create", entry.log_name)
             entry.log_name = f"projects/{project}/logs/{entry.log_name.split('/', 3)[3]}"
+            if "project_id" not in entry.resource.labels:
+                entry.resource.labels["project_id"] = project
             if not request.dry_run:
                 self._logs.add(entry)
         return WritePb()

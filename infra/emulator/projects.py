@@ -33,8 +33,9 @@ APIS = {
 ALWAYS_ON = {"serviceusage.googleapis.com"}
 # What these do costs money: without a billing account they can neither be enabled nor change anything.
 PAID = {
-    "artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "run.googleapis.com",
-    "secretmanager.googleapis.com",
+    "artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "cloudfunctions.googleapis.com",
+    "compute.googleapis.com", "container.googleapis.com", "containerscanning.googleapis.com", "redis.googleapis.com",
+    "run.googleapis.com", "secretmanager.googleapis.com", "vpcaccess.googleapis.com",
 }  # fmt: skip
 READING = (".get", ".list", ".getIamPolicy", ".access")
 

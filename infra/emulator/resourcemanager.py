@@ -98,6 +98,13 @@ class ProjectsV1:
     async def get(self, _: web.Request, call: Call, project: str) -> web.Response:
         return web.json_response(self._show(self._admitted(call, GET, project)))
 
+    @route("PUT", V1, method="cloudresourcemanager.projects.update", host=HOST)
+    async def update(self, request: web.Request, call: Call, project: str) -> web.Response:
+        found = self._admitted(call, "resourcemanager.projects.update", project)
+        wanted = await request.json()
+        self._cloud.projects.describe(found.id, name=wanted.get("name") or found.id, labels=wanted.get("labels") or {})
+        return web.json_response(self._show(found))
+
     def _admitted(self, call: Call, permission: str, name: str) -> Project:
         project = self._cloud.projects.find(name)
         self._cloud.projects.require(project, HOST)

@@ -43,10 +43,10 @@ def headers(resource: Resource) -> dict[str, str]:
 async def send(request: web.Request, resource: Resource, path: Path) -> web.StreamResponse:
     """200 or 206 with the bytes as stored (gzip stays gzip); 416 for a range that starts past the end."""
     size = int(resource["size"])
-    start, end = span(request, size)
-    response = web.StreamResponse(status=200, headers=headers(resource))
-    if (start, end) != (0, size) or "Range" in request.headers:
-        response.set_status(206)
+    wanted = span(request, size)
+    start, end = wanted or (0, size)
+    response = web.StreamResponse(status=206 if wanted else 200, headers=headers(resource))
+    if wanted:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response.content_length = end - start
     with path.open("rb") as file:
@@ -60,14 +60,14 @@ async def send(request: web.Request, resource: Resource, path: Path) -> web.Stre
     return response
 
 
-def span(request: web.Request, size: int) -> tuple[int, int]:
-    """First byte and the byte after the last of the Range header; a header that makes no sense counts as none."""
+def span(request: web.Request, size: int) -> tuple[int, int] | None:
+    """First byte and the byte after the last of the Range header; None without one, or with one that makes no sense."""
     try:
         wanted = request.http_range
     except ValueError:
-        return 0, size
+        return None
     if wanted.start is None:
-        return 0, size
+        return None
     start, end, _ = wanted.indices(size)
     if start >= end:
         raise range_not_satisfiable()

@@ -145,7 +145,8 @@ TIMEOUT = (
         Cause.TIMEOUT,
         YES,
         "The operation did not finish in the time allowed.",
-        "Run again: what was begun is found and adopted; if it stays, raise the time-out of that stage.",
+        "Run again: what was begun is found and adopted; if it stays, look at https://status.cloud.google.com and "
+        "raise the time-out of that stage.",
         "https://cloud.google.com/apis/design/errors",
         r"deadline[_ ]?exceeded",
         r"time(?:d )?[- ]?out (?:while |when )?(?:waiting|expired|after|reached|exceeded|fetching|running|on|of)",

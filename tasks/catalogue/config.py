@@ -74,7 +74,8 @@ INVALID_CONFIG = (
         Cause.INVALID_CONFIG,
         NO,
         "The build configuration is wrong.",
-        "Correct cloudbuild.yaml as the message says; its fields are described at the link.",
+        "Correct cloudbuild.yaml as the message says; its fields are described at "
+        "https://cloud.google.com/build/docs/build-config-file-schema.",
         "https://cloud.google.com/build/docs/build-config-file-schema",
         r"invalid build",
         r"not a valid built-in substitution|substitution",

@@ -158,7 +158,7 @@ ALREADY_EXISTS = (
         Cause.ALREADY_EXISTS,
         NO,
         "The image tag is taken, and the repository does not let tags move.",
-        "Use a new tag: commit or set a new version tag in git, then run again.",
+        "Use a new tag: commit, or set a new version with `git tag vX.Y.Z`, then run again.",
         "https://cloud.google.com/artifact-registry/docs/docker/manage-images#immutable-tags",
         r"tag immutab|immutable[_ ]tags?|immutable tag|tags? (?:are|is) immutable",
         r"cannot (?:be )?(?:update|overwrit\w+|move\w*)(?: the)? tag",

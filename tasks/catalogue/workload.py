@@ -95,7 +95,8 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         MAYBE,
         "The builder failed while it read or wrote images, not in the app's own code.",
-        "Run again; if it stays, choose a newer builder or check that the build may write the cache image.",
+        "Run again; if it stays, choose a newer builder (`gcr.io/buildpacks/builder:latest`), or see in the log whether "
+        "the build may write the cache image: `gcloud builds log BUILD_ID --project {project}`.",
         _BUILDPACKS_LINK,
         r"failed with status code: (?:[346]\d)\b",
         r"failed to export|failed to write image|exporter?[^\n]{0,40} (?:failed|error)",
@@ -104,8 +105,8 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "The buildpack could not build the app.",
-        "Read the buildpack's last lines in the build's log; most often the runtime version (GOOGLE_RUNTIME_VERSION) "
-        "or a dependency has to change.",
+        "Read the buildpack's last lines with `gcloud builds log BUILD_ID --project {project}`; most often the runtime "
+        "version (GOOGLE_RUNTIME_VERSION) or a dependency has to change.",
         _BUILDPACKS_LINK,
         r"failed with status code: \d+",
         r"failed to build: ",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from infra.emulator.artifacts.blobs import Blobs
+from infra.emulator.artifacts.references import DIGEST
 from infra.emulator.errors import invalid
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -53,17 +54,25 @@ def parse_manifest(data: bytes, media_type: str = "") -> Manifest:
         media_type = document.get("mediaType") or media_type.partition(";")[0].strip() or _guess(document)
         if media_type not in (*IMAGES, *INDEXES):
             raise invalid(f"Unsupported manifest media type: {media_type or 'none'}.")
+        is_image = media_type in IMAGES
         return Manifest(
             media_type,
-            document["config"] if media_type in IMAGES else {},
-            tuple(document["layers"]) if media_type in IMAGES else (),
-            tuple(document["manifests"]) if media_type in INDEXES else (),
-            (document.get("subject") or {}).get("digest", ""),
+            _descriptor(document["config"]) if is_image else {},
+            tuple(map(_descriptor, document["layers"])) if is_image else (),
+            () if is_image else tuple(map(_descriptor, document["manifests"])),
+            _descriptor(document["subject"])["digest"] if document.get("subject") else "",
             _artifact_type(document, media_type),
             document.get("annotations") or {},
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise invalid(f"Failed to parse manifest: {type(error).__name__}: {error}.") from error
+
+
+def _descriptor(value: dict[str, Any]) -> dict[str, Any]:
+    """Digests become file names, so nothing else may pass for one."""
+    if not DIGEST.fullmatch(value["digest"]):
+        raise ValueError(f"invalid digest {value['digest']}")
+    return value
 
 
 def _guess(document: dict[str, Any]) -> str:

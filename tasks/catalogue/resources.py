@@ -219,6 +219,15 @@ NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
         NO,
+        "The VPC connector does not exist or is not ready.",
+        "Give its full name (projects/P/locations/R/connectors/NAME); `gcloud compute networks vpc-access connectors list "
+        "--region {region} --project {project}` shows which are READY.",
+        "https://cloud.google.com/vpc/docs/configure-serverless-vpc-access",
+        r"vpc (?:access )?connector[^\n]{0,120} (?:not exist|not found|not ready|be found)",
+    ),
+    rule(
+        Cause.NOT_FOUND,
+        NO,
         "Artifact Registry does not have {repository}; pushing does not create it.",
         "Run `gcloud artifacts repositories create {repository} --repository-format=docker "
         "--location={region} --project={project}`.",

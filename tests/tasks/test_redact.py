@@ -21,8 +21,8 @@ sha256:15181fe774711870687287b67e9daef23596549b9d354daf10c5624abedc319e europe-w
 https://cloud.google.com/run/docs?hl=en&x=1 run-sa@acme.iam.gserviceaccount.com --set-secrets=DB=db:latest
 gs://acme_cloudbuild/source.tgz v1.4.0-dev.g0613260 password authentication failed secretmanager.googleapis.com
 us-docker.pkg.dev/acme/app/api@sha256:0123 projects/42/locations/europe-west1/services/api
-""".split()
-PROSE = st.lists(st.sampled_from(ORDINARY), max_size=12).map(" ".join)
+"""
+PROSE = st.lists(st.sampled_from(ORDINARY.split()), max_size=12).map(" ".join)
 
 # Where real secrets stand in logs, requests and exceptions. {s} is the secret, {q} its URL-encoded form.
 PLACES = [

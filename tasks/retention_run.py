@@ -27,11 +27,11 @@ _FILE: TypeAdapter[_File] = TypeAdapter(_File)
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256, as 64 hex digits, of everything in the plan: what an approval refers to."""
-    return hashlib.sha256(_PLAN.dump_json(plan)).hexdigest()
+    return hashlib.sha256(_PLAN.dump_json(plan, exclude_defaults=True)).hexdigest()
 
 
 def to_json(plan: Plan) -> str:
-    return _FILE.dump_json(_File(plan_digest(plan), plan), indent=1).decode()
+    return _FILE.dump_json(_File(plan_digest(plan), plan), exclude_defaults=True).decode()
 
 
 def from_json(text: str | bytes) -> Plan:

@@ -191,6 +191,8 @@ class Cloud:
             self.projects.require_billing(project, host, handler.permission)
         if handler.permission:
             self.require(call.principal, handler.permission, name, host)
+        if handler.permission.endswith(".create"):
+            self.org.allow_parent(name)
 
     def require(self, principal: str, permission: str, resource: str, service: str) -> None:
         """Raises PERMISSION_DENIED unless the principal holds `permission` on `resource`."""

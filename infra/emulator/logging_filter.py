@@ -17,7 +17,7 @@ from google.logging.type import log_severity_pb2
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import Message
 
-from infra.emulator.errors import invalid
+from infra.emulator.errors import RpcError, invalid
 
 Predicate = Callable[[Any], bool]
 TOKEN = re.compile(
@@ -48,7 +48,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str]]:
             yield match.lastgroup, match[match.lastgroup]
 
 
-def _unparseable(text: str) -> Exception:
+def _unparseable(text: str) -> RpcError:
     return invalid(f"Unparseable filter: syntax error in {text!r}")
 
 
@@ -56,13 +56,13 @@ class _Parser:
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens, self._at = tokens, 0
 
-    def peek(self, ahead: int = 0) -> tuple[str, str] | None:
-        return self._tokens[self._at + ahead] if self._at + ahead < len(self._tokens) else None
+    def peek(self) -> tuple[str, str] | None:
+        return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def _take(self) -> tuple[str, str]:
         token = self.peek()
         if token is None:
-            raise _unparseable(" ".join(value for _, value in self._tokens))
+            raise self._failure()
         self._at += 1
         return token
 
@@ -86,8 +86,7 @@ class _Parser:
         return lambda entry: any(part(entry) for part in parts)
 
     def _negation(self) -> Predicate:
-        token = self.peek()
-        if self._skip("NOT") or (token and token[0] == "word" and token[1] == "-" and self._skip("-")):
+        if self._skip("NOT") or self._skip_minus():
             inner = self._negation()
             return lambda entry: not inner(entry)
         if self._skip("("):
@@ -96,12 +95,28 @@ class _Parser:
             return inner
         return self._comparison()
 
+    def _skip_minus(self) -> bool:
+        """-field=x is NOT field=x."""
+        token = self.peek()
+        if token is None or token[0] != "word" or not token[1].startswith("-"):
+            return False
+        if token[1] == "-":
+            self._at += 1
+        else:
+            self._tokens[self._at] = ("word", token[1][1:])
+        return True
+
     def _close(self) -> None:
         if self._take() != ("bracket", ")"):
-            raise _unparseable(" ".join(value for _, value in self._tokens))
+            raise self._failure()
+
+    def _failure(self) -> RpcError:
+        return _unparseable(" ".join(value for _, value in self._tokens))
 
     def _comparison(self) -> Predicate:
         kind, name = self._take()
+        if kind not in ("word", "text"):
+            raise self._failure()
         if kind == "word" and name == "log_id" and self._skip("("):
             wanted = f"/logs/{quote(_plain(*self._take()), safe='')}"
             self._close()

@@ -33,6 +33,12 @@ class OrgPolicies:
         if policy is not None and location != "global" and not _permits(policy, _location_names(location)):
             raise _violation(project_id, LOCATIONS, f"Location {location} violates constraint constraints/{LOCATIONS}.")
 
+    def allow_parent(self, parent: str) -> None:
+        """`allow_location` for what is to be created below `parent`, if that names a location."""
+        kind, project_id, *rest = [*parent.split("/"), ""]
+        if kind == "projects" and rest[0] == "locations":
+            self.allow_location(project_id, rest[1])
+
     def allow_value(self, project_id: str, constraint: str, value: str) -> None:
         """Raises FAILED_PRECONDITION if a list constraint such as run.allowedIngress does not permit `value`."""
         policy = self._spec(project_id, constraint)

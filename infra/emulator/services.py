@@ -9,6 +9,7 @@ from infra.emulator.artifacts.repositories import Repositories
 from infra.emulator.artifacts.sweeper import Sweeper
 from infra.emulator.build.service import CloudBuild
 from infra.emulator.cloud import Cloud
+from infra.emulator.containeranalysis import ContainerAnalysis
 from infra.emulator.locations import Locations
 from infra.emulator.longrunning import LongRunning
 from infra.emulator.monitoring import Monitoring
@@ -32,6 +33,7 @@ def mount_all(cloud: Cloud) -> None:
         Registry,
         Uploads,
         Sweeper,
+        ContainerAnalysis,
         CloudBuild,
         *PLATFORM,
         *STORAGE,

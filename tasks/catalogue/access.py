@@ -68,6 +68,7 @@ API_DISABLED = (
         r"apis? (?:is|are|was) disabled",
         r"(?:please |must |to )enable (?:or contact project owners to enable )?the [\w. ()-]{2,60} apis?\b",
         r"enable it by visiting",
+        r"ensure (?:that )?the [\w ()-]{2,80} apis?[^\n]{0,60} (?:enabled|activated)",
     ),
 )
 
@@ -287,7 +288,7 @@ PERMISSION = (
         r"access to [^\n]{1,120} (?:was |is )?denied",
         r"denied on resource",
         r"forbidden from accessing",
-        r"not authorized\b",
+        r"not authorized\b|\bunauthorized\b|logged in to the server|github-actions/auth failed",
         r"is not authorized",
         r"insufficient (?:authentication )?(?:scopes?|privileges?|permissions?)",
         r"scope_insufficient|insufficientpermissions|insufficient_scope",

@@ -139,7 +139,7 @@ TIMEOUT = (
         "https://cloud.google.com/build/docs/build-config-file-schema#timeout",
         r"status:? [\"']?(?:timeout|expired)",
         r"build (?:step )?[^\n]{0,80}(?:timed out|time ?out|exceeded[^\n]{0,20} timeout)",
-        r"build[^\n]{0,40}context deadline exceeded",
+        r"build[^\n]{0,40}context deadline exceeded|build time-?out",
     ),
     rule(
         Cause.TIMEOUT,
@@ -194,7 +194,7 @@ TRY_AGAIN = (
         "Run again in a minute; if it stays, look at https://status.cloud.google.com.",
         "https://status.cloud.google.com",
         r"(?:please )?(?:try|retry) (?:again |your request |the request )?(?:later|in (?:a few|\d+|30)|after|shortly)",
-        r"please try again",
+        r"please (?:try again|retry)|temporary error|server error",
         r"transient(?: \w+)? (?:error|failure|problem|issue)",
         r"transient_?failure",
         r"unknown error",

@@ -192,7 +192,7 @@ ALREADY_EXISTS = (
         r"already[ _]?exists?\b",
         r"alreadyexists|already_exists",
         r"already (?:been )?(?:taken|in use|created|registered|managed by terraform|owned|defined in project)",
-        r"duplicate (?:resource|entry|key|name)",
+        r"duplicate (?:entry|key|name)",
         r"name (?:is )?(?:not available|unavailable|in use)",
         r"(?:can't|cannot) reuse",
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
+import shutil
 from typing import Any
 
 from google.cloud.devtools import cloudbuild_v1
 from google.longrunning import operations_pb2
+from google.rpc.code_pb2 import Code
 
 from infra.emulator.build import filters, source, substitutions, validation
 from infra.emulator.build.buildah import Buildah
@@ -28,7 +31,7 @@ from infra.emulator.build.records import (
 )
 from infra.emulator.build.substitutions import BuildPb
 from infra.emulator.cloud import Call, Cloud, rpc
-from infra.emulator.errors import RpcError, failed_precondition, invalid, permission_denied
+from infra.emulator.errors import RpcError, failed_precondition, invalid
 from infra.emulator.mirror import Mirror
 from infra.emulator.projects import Project
 
@@ -135,10 +138,15 @@ class CloudBuild:
         operation = self._builds.put(build)
         execution = Execution(self._cloud, self._builds, self._processes, self._queue, self._workshop, build)
         self._running[build.name] = execution
-        execution.start().add_done_callback(lambda _: self._running.pop(build.name, None))
+        execution.start().add_done_callback(lambda _: self._forget(build))
         for name in operation_names(build):
             self._cloud.operations.canceller[name] = lambda _: self._cancel_in_background(build.name)
         return operation
+
+    def _forget(self, build: BuildPb) -> None:
+        self._running.pop(build.name, None)
+        for name in operation_names(build):
+            self._cloud.operations.canceller.pop(name, None)
 
     def _check_account(self, project: Project, request: BuildPb, account: str, call: Call) -> None:
         """A service account of one's own: the caller must be allowed to act as it, and logs need a place."""
@@ -146,7 +154,8 @@ class CloudBuild:
             return
         resource = f"projects/{project.id}/serviceAccounts/{account}"
         if not self._cloud.policies.allowed(call.principal, "iam.serviceAccounts.actAs", resource):
-            raise permission_denied("iam.serviceAccounts.actAs", resource, "iam.googleapis.com")
+            text = f"caller does not have permission to act as service account {resource}"
+            raise RpcError(Code.PERMISSION_DENIED, text)
         options = request.options
         if (
             not request.logs_bucket
@@ -189,6 +198,7 @@ class CloudBuild:
     async def _on_start(self) -> None:
         """Builds that were under way when the emulator ended went with it, their processes too."""
         self._processes.end_leftovers()
+        await asyncio.to_thread(shutil.rmtree, self._cloud.data / "builds", ignore_errors=True)
         for project in self._cloud.projects.all():
             self._grant_build_account(project)
         for build in self._builds.all():

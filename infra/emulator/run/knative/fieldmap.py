@@ -32,7 +32,7 @@ def _words(pairs: Mapping[str, str], unsaid: str = "") -> Codec:
 TEXT = Codec(str, str)
 NUMBER = Codec(int, str)
 FLAG = Codec(lambda text: text.lower() == "true", lambda value: "true" if value else "")
-NEGATION = Codec(lambda text: text.lower() != "true", lambda value: "" if value else "false")
+DEFAULT_ON = Codec(FLAG.decode, lambda value: "" if value else "false")
 LIST = Codec(json.loads, lambda value: json.dumps(value) if value else "")
 HOURS = Codec(lambda text: f"{int(text) * 3600}s", lambda value: str(int(value.removesuffix("s")) // 3600))
 INGRESS = _words(
@@ -91,7 +91,7 @@ TEMPLATE: dict[str, tuple[str, Codec]] = {
 }
 # Of the container that takes the requests.
 CONTAINER: dict[str, tuple[str, Codec]] = {
-    f"{RUN}/cpu-throttling": ("resources.cpuIdle", NEGATION),
+    f"{RUN}/cpu-throttling": ("resources.cpuIdle", DEFAULT_ON),
     f"{RUN}/startup-cpu-boost": ("resources.startupCpuBoost", FLAG),
 }
 
@@ -114,7 +114,7 @@ def from_fields(fields: Mapping[str, Any], table: Mapping[str, tuple[str, Codec]
         value: Any = fields
         for part in path.split("."):
             value = value.get(part) if isinstance(value, Mapping) else None
-        if (value is not None or codec is NEGATION) and (text := codec.encode(value)):
+        if (value is not None or codec is DEFAULT_ON) and (text := codec.encode(value)):
             found[key] = text
     return found
 

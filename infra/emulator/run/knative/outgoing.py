@@ -114,7 +114,8 @@ def _metadata(message: Any, project_number: int, collection: str, notes: Mapping
 def _service_annotations(message: Any, fields: Json) -> dict[str, str]:
     notes = {"serving.knative.dev/creator": message.creator, "serving.knative.dev/lastModifier": message.last_modifier}
     notes |= fieldmap.from_fields(fields, fieldmap.SERVICE)
-    notes[f"{fieldmap.RUN}/ingress-status"] = notes[f"{fieldmap.RUN}/ingress"]
+    if ingress := notes.get(f"{fieldmap.RUN}/ingress"):
+        notes[f"{fieldmap.RUN}/ingress-status"] = ingress
     if message.urls:
         notes[f"{fieldmap.RUN}/urls"] = json.dumps(list(message.urls))
     if message.HasField("binary_authorization"):

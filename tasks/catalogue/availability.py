@@ -139,7 +139,7 @@ TIMEOUT = (
         "https://cloud.google.com/build/docs/build-config-file-schema#timeout",
         r"status:? [\"']?(?:timeout|expired)",
         r"build (?:step )?[^\n]{0,80}(?:timed out|time ?out|exceeded[^\n]{0,20} timeout)",
-        r"build[^\n]{0,40}context deadline exceeded|build time-?out",
+        r"build[^\n]{0,40}context deadline exceeded",
     ),
     rule(
         Cause.TIMEOUT,

@@ -50,11 +50,19 @@ RATE_LIMIT = (
         r"throttl",
         r"\be429\b",
         r"\bslow ?down\b",
-        r"no available instance",
     ),
 )
 
 NO_CAPACITY = (
+    rule(
+        Cause.RATE_LIMIT,
+        YES,
+        "All instances of the service were busy, and no further one could be started in time.",
+        "Send the request again; if it stays, allow more with `gcloud run services update {service} --max-instances=N` "
+        "or keep some warm with `--min-instances=1`.",
+        "https://cloud.google.com/run/docs/about-instance-autoscaling",
+        r"no available instance",
+    ),
     rule(
         Cause.SERVICE_UNAVAILABLE,
         MAYBE,

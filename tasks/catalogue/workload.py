@@ -192,7 +192,7 @@ CONTAINER_CRASH = (
         "Give it more with `gcloud run services update {service} --memory=1Gi` (in slipway.yaml: `memory`), or use less.",
         "https://cloud.google.com/run/docs/configuring/services/memory-limits",
         r"memory limit of",
-        r"out of memory|outofmemory|oomkilled|oom-kill",
+        r"out[- ]of[- ]memory|outofmemory|oomkilled|oom-kill",
         r"exceeded (?:its |the )?memory|using too much memory",
         r"cannot allocate memory",
     ),

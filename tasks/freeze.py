@@ -36,7 +36,9 @@ class DateWindow:
                 "write its times without an offset; they are read in its time zone.",
             )
         if self.end <= self.start:
-            raise ManifestError(f"the freeze window {self} ends before it begins.", "put the earlier time first.")
+            raise ManifestError(
+                f"the freeze window {self} does not end after it begins.", "put the earlier time first."
+            )
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} {self.timezone}"

@@ -21,27 +21,26 @@ from tasks.model import Verdict
 
 # numpy and scipy are imported where they are used: they take a second, and most runs of a flow judge nothing.
 
-SAMPLES = 2_000  # latencies kept of a histogram: more than the test needs to be sure of `slower_ratio`
-CONFIDENCE = (
-    0.95  # two-sided; the interval is E. B. Wilson's, Journal of the American Statistical Association 22 (1927)
-)
+CONFIDENCE = 0.95  # two-sided, of all intervals; the usual one
+SAMPLES = 2_000  # latencies kept of a histogram: more than the tests need to be sure of `Rules.slower_ratio`
 SUSPICIOUS = 0.05  # a slowdown that chance explains less often than this is looked at again before it passes
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What counts as proof. Rates are shares of requests, 0 to 1."""
+    """What counts as proof. Rates are shares of requests, 0 to 1.
 
-    error_limit: float = 0.01  # the SLO, and how much worse than stable a release may be; release-manager's 1 %
+    Where no source is named, benchmarks/false_verdicts.py is: the value with which good releases stay and bad ones go.
+    """
+
+    error_limit: float = 0.01  # the SLO, and how much worse than stable a release may be; cloud-run-release-manager's
     ceiling: float = 0.10  # never HEALTHY above it, whatever stable does; a stable revision above it is an outage
     probe_error_limit: float = 0.05  # of a health endpoint that has answered once; probes are few and each one counts
     min_errors: int = 3  # fewer are a blip, not a rate
-    min_requests: int = 100  # fewer are no proof of health; the release-manager's default
+    min_requests: int = 100  # fewer are no proof of health; cloud-run-release-manager's
     min_samples: int = 20  # latencies on each side; below 11 not even complete separation convinces at `alpha_per_look`
     slower_ratio: float = 1.25  # a p50 or p95 below this ratio is as good as equal; Kayenta's tolerance of 0.25
-    slower_ms: float = (
-        10.0  # nor does less than this matter, whatever the ratio: nobody notices, and CPU sharing does it
-    )
+    slower_ms: float = 10.0  # nor does less than this matter, whatever the ratio: a shared CPU alone can do it
     alpha: float = 0.005  # the chance that a good release is taken back, over all its looks
     looks: int = 100  # judgements in a release: services x regions x steps x looks per step x 3 tests
     tries: int = 5  # until the first accepted answer
@@ -123,12 +122,12 @@ def judge_window(candidate: Window, stable: Window | None, rules: Rules, next_pe
 
 
 def judge_errors(candidate: Window, stable: Window | None, rules: Rules, next_percent: int = 100) -> Judgement:
-    """The verdict on error rates, by Wilson intervals.
+    """The verdict on error rates.
 
-    UNHEALTHY: at least `min_errors`, the candidate's interval lies above both `error_limit` and stable's interval, and
-    beyond doubt. HEALTHY: at least `min_requests`, and even at the upper end of its interval, with the next step's
-    share of the traffic (`next_percent`), all requests together fail at most `error_limit` more often than stable's: 5
-    errors in 100 may be risked for 20 % of the traffic, not for all of it. Never above `ceiling`.
+    UNHEALTHY: at least `min_errors`, and beyond doubt more often than `error_limit` and than the upper end of stable's
+    Wilson interval. HEALTHY: at least `min_requests`, and even at the upper end of the candidate's, with the next
+    step's share of the traffic (`next_percent`), all requests together fail at most `error_limit` more often than
+    stable's: 5 errors in 100 may be risked for 20 % of the traffic, not for all of it. Never above `ceiling`.
 
     At 100 % stable serves nothing; pass the last window in which it did.
     """
@@ -235,19 +234,17 @@ def spread(bounds_ms: Sequence[float], counts: Sequence[int]) -> tuple[float, ..
     total = sum(counts)
     kept = min(total, SAMPLES)
     ranks = (np.arange(kept) + 0.5) * (total / max(kept, 1))
-    edges = (0.0, *bounds_ms, bounds_ms[-1])[: len(counts) + 1]
+    edges = (0.0, *bounds_ms, *bounds_ms[-1:])[: len(counts) + 1]
     return tuple(np.interp(ranks, (0, *accumulate(counts)), edges).tolist())
 
 
 def _too_many(errors: int, requests: int, limit: float, rules: Rules) -> bool:
     """Is the rate above the limit, as far as one look may say so?
 
-    The Wilson interval alone is too sure of itself in the far tail: of 21 requests with a true error rate of 3 %, three
-    fail in one case of fifty. So the exact binomial test must agree at this look's part of `alpha`.
+    By the exact binomial test, because Wilson's interval is too sure of itself in the far tail: of 21 requests with a
+    true error rate of 2 % three or more fail in one case of 120, and then its 99.99 % interval lies above 2.1 %.
     """
-    if errors < rules.min_errors or wilson(errors, requests)[0] <= limit:
-        return False
-    return _chance_of_more(errors, requests, limit) < rules.alpha_per_look
+    return errors >= rules.min_errors and _chance_of_more(errors, requests, limit) < rules.alpha_per_look
 
 
 def _chance_of_more(count: int, total: int, share: float) -> float:
@@ -269,13 +266,10 @@ def _mann_whitney(ours: Sequence[float], theirs: Sequence[float]) -> float:
 
 def _counts(window: Window) -> tuple[int, int] | None:
     """Errors and requests; None where there is nothing to count, which includes numbers that are none."""
-    if (
-        not (math.isfinite(window.requests) and math.isfinite(window.errors))
-        or window.requests <= 0
-        or window.errors < 0
-    ):
-        return None
-    return int(window.errors), int(max(window.requests, window.errors))
+    errors, requests = window.errors, window.requests
+    if math.isfinite(errors) and math.isfinite(requests) and errors >= 0 and requests > 0:
+        return int(errors), int(max(errors, requests))
+    return None
 
 
 def _percent(share: float) -> str:
@@ -283,4 +277,4 @@ def _percent(share: float) -> str:
 
 
 def _usable(latencies_ms: Iterable[float]) -> list[float]:
-    return [latency for latency in latencies_ms if math.isfinite(latency) and latency >= 0]
+    return [latency for latency in latencies_ms if math.isfinite(latency)]

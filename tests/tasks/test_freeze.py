@@ -165,9 +165,10 @@ def test_a_cron_window_that_means_nothing_is_refused(cron: str, minutes: int, ti
     assert refusal.value.remedy
 
 
-def test_a_date_window_that_ends_before_it_begins_is_refused() -> None:
-    with pytest.raises(ManifestError, match="ends before it begins"):
-        DateWindow(datetime(2026, 2, 1), datetime(2026, 1, 1), BERLIN)
+@pytest.mark.parametrize("end", [datetime(2026, 1, 1), datetime(2026, 2, 1)], ids=["earlier", "at-once"])
+def test_a_date_window_that_does_not_end_after_it_begins_is_refused(end: datetime) -> None:
+    with pytest.raises(ManifestError, match="does not end after it begins"):
+        DateWindow(datetime(2026, 2, 1), end, BERLIN)
 
 
 def test_a_date_window_with_an_offset_is_refused() -> None:

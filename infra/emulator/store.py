@@ -7,6 +7,7 @@ emulator comes back as it was.
 from __future__ import annotations
 
 import bisect
+import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
@@ -136,6 +137,18 @@ class Store:
         if kind not in self._tables:
             self._tables[kind] = Table(self._database, kind, encode, decode)
         return self._tables[kind]
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Writes inside (without an `await` between them) are in the file all or not at all."""
+        if self._database.in_transaction:
+            yield
+            return
+        self._database.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._database.execute("COMMIT")
 
     def reset(self) -> None:
         self._database.execute("DELETE FROM state")

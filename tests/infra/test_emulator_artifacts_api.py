@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from google.api_core import exceptions
@@ -14,7 +15,7 @@ from google.protobuf import field_mask_pb2
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
 from tests.infra.discovery import Checked
 from tests.infra.emulated_registry import PARENT, OciClient, image_name, new_repository, rest
-from tests.infra.principals import credentials, new_key
+from tests.infra.identities import new_identity
 
 QUICK = Retry(initial=0.01, maximum=0.05, timeout=30)
 NOT_FOUND = "Requested entity was not found."
@@ -440,8 +441,10 @@ def test_rest_errors_have_googles_form(web: Checked) -> None:
 # --- who may
 
 
-def test_a_caller_without_a_role_is_told_which_permission_is_missing(client: ar.ArtifactRegistryClient) -> None:
-    stranger = ar.ArtifactRegistryClient(credentials=credentials(new_key()))
+def test_a_caller_without_a_role_is_told_which_permission_is_missing(
+    client: ar.ArtifactRegistryClient, tmp_path: Path
+) -> None:
+    stranger = ar.ArtifactRegistryClient(credentials=new_identity(tmp_path).credentials)
     with pytest.raises(exceptions.PermissionDenied) as caught:
         stranger.create_repository(parent=PARENT, repository_id="r", repository=ar.Repository())
     assert caught.value.reason == "IAM_PERMISSION_DENIED"
@@ -453,15 +456,15 @@ def test_a_caller_without_a_role_is_told_which_permission_is_missing(client: ar.
     )
 
 
-def test_a_role_on_one_repository_opens_that_one_alone(client: ar.ArtifactRegistryClient, repository: str) -> None:
-    key = new_key()
-    binding = policy_pb2.Binding(
-        role="roles/artifactregistry.reader", members=[f"serviceAccount:{key['client_email']}"]
-    )
+def test_a_role_on_one_repository_opens_that_one_alone(
+    client: ar.ArtifactRegistryClient, repository: str, tmp_path: Path
+) -> None:
+    identity = new_identity(tmp_path)
+    binding = policy_pb2.Binding(role="roles/artifactregistry.reader", members=[identity.member])
     policy = client.get_iam_policy(iam_policy_pb2.GetIamPolicyRequest(resource=repository))
     policy.bindings.append(binding)
     client.set_iam_policy(iam_policy_pb2.SetIamPolicyRequest(resource=repository, policy=policy))
-    reader = ar.ArtifactRegistryClient(credentials=credentials(key))
+    reader = ar.ArtifactRegistryClient(credentials=identity.credentials)
     assert reader.get_repository(name=repository).name == repository
     with pytest.raises(exceptions.PermissionDenied):
         reader.get_repository(name=new_repository())

@@ -16,10 +16,11 @@ from google.cloud import artifactregistry_v1
 
 from infra.emulator.artifacts import builtin
 from infra.emulator.artifacts.blobs import GRACE_S
-from infra.emulator.artifacts.catalogue import DockerImage, Repository
+from infra.emulator.artifacts.catalogue import Repository
 from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.listing import page
 from infra.emulator.artifacts.manifests import compose
+from infra.emulator.artifacts.records import DockerImage
 from infra.emulator.artifacts.references import parse_docker_image, parse_package, parse_reference
 from infra.emulator.artifacts.unpack import unpack
 from infra.emulator.errors import RpcError
@@ -274,7 +275,7 @@ async def test_a_sweep_takes_only_old_blobs_that_nothing_refers_to(images: Image
     for path in (images.blobs.path(kept).parent).iterdir():
         if path != images.blobs.path(fresh):
             os.utime(path, (long_ago, long_ago))
-    assert await images.catalogue.sweep() == 1
+    assert await images.sweep() == 1
     assert orphan not in images.blobs
     assert fresh in images.blobs
     assert images.resolve(f"{APP}:v1")

@@ -9,6 +9,7 @@ import base64
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -25,7 +26,7 @@ from tests.infra.emulated_registry import (
     plain_door,
     token,
 )
-from tests.infra.principals import new_key
+from tests.infra.identities import new_identity
 
 PULL = "artifactregistry.repositories.downloadArtifacts"
 
@@ -97,8 +98,9 @@ def test_bad_credentials_are_refused_in_the_registrys_form(anonymous: httpx.Clie
     assert error(answer)[:2] == (401, "UNAUTHORIZED")
 
 
-def test_a_foreign_key_under_a_known_id_is_refused(cloud: LocalCloud, anonymous: httpx.Client) -> None:
-    real, other = json.loads((cloud.data / "deployer.json").read_text()), new_key()
+def test_a_foreign_key_under_a_known_id_is_refused(cloud: LocalCloud, anonymous: httpx.Client, tmp_path: Path) -> None:
+    real = json.loads((cloud.data / "deployer.json").read_text())
+    other = json.loads(new_identity(tmp_path).key_file.read_text())
     forged = json.dumps({**other, "private_key_id": real["private_key_id"], "client_email": real["client_email"]})
     assert error(anonymous.get("/v2/token", auth=("_json_key", forged)))[:2] == (401, "UNAUTHORIZED")
 
@@ -110,8 +112,10 @@ def test_an_anonymous_token_stands_for_nobody(anonymous: httpx.Client, name: str
     assert message.startswith("Unauthenticated request. Unauthenticated requests do not have permission")
 
 
-def test_a_caller_without_a_role_is_denied_with_the_permission_it_lacks(anonymous: httpx.Client, name: str) -> None:
-    auth = ("_json_key", json.dumps(new_key()))
+def test_a_caller_without_a_role_is_denied_with_the_permission_it_lacks(
+    anonymous: httpx.Client, name: str, tmp_path: Path
+) -> None:
+    auth = ("_json_key", new_identity(tmp_path).key_file.read_text())
     pull = error(anonymous.get(f"/v2/{name}/manifests/v1", auth=auth))
     push = error(anonymous.post(f"/v2/{name}/blobs/uploads/", auth=auth))
     for (status, code, message), permission in ((pull, "downloadArtifacts"), (push, "uploadArtifacts")):

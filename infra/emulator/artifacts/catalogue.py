@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from google.cloud import artifactregistry_v1
-from google.protobuf import json_format, timestamp_pb2
+from google.protobuf import timestamp_pb2
 
 from infra.emulator.artifacts import builtin
 from infra.emulator.artifacts.blobs import Blobs, digest_of
 from infra.emulator.artifacts.manifests import Manifest, parse_manifest
+from infra.emulator.artifacts.records import DockerImage, describe
 from infra.emulator.artifacts.references import Reference, parse_package
 from infra.emulator.errors import RpcError, already_exists, failed_precondition, invalid, not_found
 from infra.emulator.store import Store
 
 Repository = artifactregistry_v1.Repository.pb()
 Package = artifactregistry_v1.Package.pb()
-DockerImage = artifactregistry_v1.DockerImage.pb()
 Tag = artifactregistry_v1.Tag.pb()
-File = artifactregistry_v1.File.pb()
+
+
+M = TypeVar("M", bound=Callable[..., Any])
+
+
+def whole(method: M) -> M:
+    """All writes of a Catalogue's method reach the disk, or none: a kill in between leaves nothing half done."""
+
+    @functools.wraps(method)
+    def run(self: Catalogue, *arguments: Any, **options: Any) -> Any:
+        with self._store.transaction():
+            return method(self, *arguments, **options)
+
+    return cast("M", run)
 
 
 class Catalogue:
     """Not for use from threads, except for `blobs`."""
 
     def __init__(self, store: Store, data: Path) -> None:
+        self._store = store
         self.blobs = Blobs(data / "blobs")
         self.repositories = store.messages("artifacts.repositories", Repository)
         self.packages = store.messages("artifacts.packages", Package)
@@ -66,6 +78,7 @@ class Catalogue:
             raise not_found()
         return image
 
+    @whole
     def put(self, reference: Reference, data: bytes, media_type: str = "") -> str:
         """`push` for a parsed reference; one with a digest and no tag stores an untagged manifest."""
         repository = self.repository(reference.repository)
@@ -84,6 +97,7 @@ class Catalogue:
             self._point(reference)
         return digest
 
+    @whole
     def tag(self, reference: Reference, *, create: bool) -> Any:
         """Points the reference's tag at its digest; `create` refuses a tag that exists."""
         repository = self.repository(reference.repository)
@@ -94,6 +108,7 @@ class Catalogue:
         self._point(reference)
         return self.tags.get(reference.tag_name)
 
+    @whole
     def delete_tag(self, reference: Reference) -> None:
         repository = self.repository(reference.repository)
         tag = self.tags.get(reference.tag_name)
@@ -103,6 +118,7 @@ class Catalogue:
             raise _immutable("delete", reference)
         self._untag(reference.at(tag.version.rpartition("/")[2]))
 
+    @whole
     def delete(self, reference: Reference, *, force: bool = False) -> None:
         """Deletes a manifest; `force` takes its tags along. Raises as `check_deletable` does."""
         self.check_deletable(reference, force=force)
@@ -126,6 +142,7 @@ class Catalogue:
                 f"{parents[0].rpartition('/')[2]}"
             )
 
+    @whole
     def delete_package(self, name: str) -> None:
         """Deletes a package with all versions and tags."""
         package = parse_package(name)
@@ -139,44 +156,12 @@ class Catalogue:
             self._forget(version, self.image(version))
         self.packages.delete(name)
 
+    @whole
     def delete_repository(self, name: str) -> None:
         self.repository(name)
         for table in (self.packages, self.manifests, self.tags, self._parents, self._referrers):
             table.clear(f"{name}/")
         self.repositories.delete(name)
-
-    def files(self, references: Iterable[Reference]) -> list[Any]:
-        """Every file of these manifests once, themselves included. Reads many: run it in a thread."""
-        found: dict[str, Any] = {}
-        for reference in references:
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                manifest = parse_manifest(self.blobs.read(reference.digest))
-                for digest in (reference.digest, *manifest.blobs):
-                    if digest not in found:
-                        found[digest] = self._file(reference, digest)
-        return list(found.values())
-
-    def _file(self, reference: Reference, digest: str) -> Any:
-        status = self.blobs.path(digest).stat()
-        value = bytes.fromhex(digest.removeprefix("sha256:"))
-        file = File(name=f"{reference.repository}/files/{digest}", size_bytes=status.st_size, owner=reference.version)
-        file.hashes.add(type_=artifactregistry_v1.Hash.HashType.SHA256, value=value)
-        file.create_time.FromSeconds(int(status.st_mtime))
-        file.update_time.FromSeconds(int(status.st_mtime))
-        return file
-
-    async def sweep(self) -> int:
-        """Removes the files of blobs that no manifest refers to any more; answers how many."""
-        digests = {name.rpartition("@")[2] for name in self.manifests.names()}
-        return await asyncio.to_thread(self._sweep, digests)
-
-    def _sweep(self, digests: set[str]) -> int:
-        referenced = {digest.removeprefix("sha256:") for digest in digests}
-        for digest in digests:
-            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-                manifest = parse_manifest(self.blobs.read(digest))
-                referenced.update(blob.removeprefix("sha256:") for blob in manifest.blobs)
-        return self.blobs.sweep(referenced)
 
     def digests(self, package: Reference) -> list[str]:
         return [key.rpartition("@")[2] for key in self.manifests.names(package.at("").docker_image)]
@@ -204,19 +189,9 @@ class Catalogue:
 
     def _record(self, repository: Any, reference: Reference, manifest: Manifest, manifest_bytes: int) -> None:
         now = _now()
-        image = DockerImage(
-            name=reference.docker_image,
-            uri=reference.uri,
-            media_type=manifest.media_type,
-            artifact_type=manifest.artifact_type,
-            upload_time=now,
-            update_time=now,
-            image_size_bytes=sum(self.blobs.size(digest) for digest in manifest.blobs) or manifest_bytes,
-            build_time=self._build_time(manifest),
-        )
-        for child in manifest.children:
-            image.image_manifests.append(_image_manifest(child))
-            self._parents.put(f"{reference.at(child['digest']).version}/{reference.digest}", {})
+        image = describe(self.blobs, reference, manifest, manifest_bytes, now)
+        for child in image.image_manifests:
+            self._parents.put(f"{reference.at(child.digest).version}/{reference.digest}", {})
         if manifest.subject:
             self._refer(reference, manifest, manifest_bytes)
         self.manifests.put(image.name, image)
@@ -224,15 +199,6 @@ class Catalogue:
         repository.size_bytes += image.image_size_bytes
         repository.update_time.CopyFrom(now)
         self.repositories.put(repository.name, repository)
-
-    def _build_time(self, manifest: Manifest) -> timestamp_pb2.Timestamp | None:
-        if not manifest.config or manifest.artifact_type:
-            return None
-        try:
-            created = json.loads(self.blobs.read(manifest.config["digest"])).get("created")
-            return json_format.Parse(json.dumps(created), timestamp_pb2.Timestamp()) if created else None
-        except (ValueError, AttributeError, json_format.ParseError):
-            return None  # what the configuration says is its author's business
 
     def _refer(self, reference: Reference, manifest: Manifest, size: int) -> None:
         descriptor: dict[str, Any] = {"mediaType": manifest.media_type, "digest": reference.digest, "size": size}
@@ -284,19 +250,6 @@ class Catalogue:
         manifest = builtin.compose_hello(self.blobs)
         for image in builtin.IMAGES:
             self.put(Reference(builtin.REPOSITORY, image, "latest"), manifest)
-
-
-def _image_manifest(child: dict[str, Any]) -> Any:
-    platform = child.get("platform") or {}
-    return artifactregistry_v1.ImageManifest.pb()(
-        digest=child["digest"],
-        media_type=child.get("mediaType", ""),
-        architecture=platform.get("architecture", ""),
-        os=platform.get("os", ""),
-        os_version=platform.get("os.version", ""),
-        os_features=platform.get("os.features", ()),
-        variant=platform.get("variant", ""),
-    )
 
 
 def _immutable(verb: str, reference: Reference) -> RpcError:

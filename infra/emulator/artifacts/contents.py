@@ -12,6 +12,7 @@ from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.message import Message
 
 from infra.emulator.artifacts.catalogue import Tag
+from infra.emulator.artifacts.files import files_of
 from infra.emulator.artifacts.listing import cut, equals, name_filter, page, page_size, sort
 from infra.emulator.artifacts.references import TAG, Reference, parse_docker_image, parse_package
 from infra.emulator.artifacts.repositories import SERVICE, OperationMetadata
@@ -206,7 +207,7 @@ class Contents:
         if owner:
             wanted = self._cloud.projects.canonical(owner)
             images = [image for image in images if image.version == wanted]
-        found = await asyncio.to_thread(self._catalogue.files, images)
+        found = await asyncio.to_thread(files_of, self._catalogue.blobs, images)
         files = [file for file in found if keep(file.name)]
         files = sort(files, request.order_by or "name")
         shown, token = cut(files, page_size(request), request.page_token)

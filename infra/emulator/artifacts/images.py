@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.emulator.artifacts.catalogue import Catalogue
+from infra.emulator.artifacts.files import sweep
 from infra.emulator.artifacts.manifests import Manifest
 from infra.emulator.artifacts.references import parse_reference
 from infra.emulator.artifacts.unpack import unpack
@@ -60,6 +61,11 @@ class Images:
         INVALID_ARGUMENT for a bad manifest.
         """
         return self.catalogue.put(parse_reference(reference), manifest, media_type)
+
+    async def sweep(self) -> int:
+        """Removes the files of old blobs that no manifest refers to any more; answers how many."""
+        digests = {name.rpartition("@")[2] for name in self.catalogue.manifests.names()}
+        return await asyncio.to_thread(sweep, self.blobs, digests)
 
     def _platform_manifest(self, reference: str) -> Manifest:
         found = self.catalogue.find(parse_reference(reference))

@@ -24,5 +24,5 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
-            if removed := await self._cloud.images.catalogue.sweep():
+            if removed := await self._cloud.images.sweep():
                 log.info("removed %d blobs that no image refers to", removed)

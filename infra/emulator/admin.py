@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 from aiohttp import web
@@ -74,7 +75,8 @@ class Admin:
         return await self._get_latency(request)
 
     async def _calls(self, _: web.Request) -> object:
-        return {"count": dict(self._cloud.calls), "journal": list(self._cloud.journal)}
+        journal = [dataclasses.asdict(entry) for entry in self._cloud.journal]
+        return {"count": dict(self._cloud.calls), "journal": journal}
 
     async def _forget_calls(self, _: web.Request) -> object:
         self._cloud.calls.clear()

@@ -131,7 +131,7 @@ class Cloud:
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self.calls: Counter[str] = Counter()
-        self.journal: deque[dict[str, Any]] = deque(maxlen=10_000)
+        self.journal: deque[Entry] = deque(maxlen=10_000)
         self.http_port = 0  # the plain door on loopback, known once the server listens
         self.environment: dict[str, str] = {}  # what leads clients here, known once the server listens
         self.run = CloudRun(self)
@@ -202,11 +202,27 @@ class Cloud:
 
     def reset(self) -> None:
         """Forgets everything but the certificates; the caller seeds it anew."""
+        self.operations.abandon()
         self.store.reset()
         self.objects.reset()
         self.behaviour.set_faults([])
         self.calls.clear()
         self.journal.clear()
+
+
+TOLD_HEADERS = ("user-agent", "x-goog-request-reason")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One call in the journal; times in seconds of the monotonic clock, `code` as in google.rpc.Code."""
+
+    method: str
+    principal: str
+    code: int
+    start: float
+    seconds: float
+    headers: dict[str, str]
 
 
 class Observed:
@@ -238,15 +254,6 @@ class Observed:
     async def __aexit__(self, kind: Any, error: BaseException | None, _trace: Any) -> None:
         self._cloud.calls[self._call.method] += 1
         code = error.status.code if isinstance(error, RpcError) else (0 if error is None else 2)
-        self._cloud.journal.append(
-            {
-                "method": self._call.method,
-                "principal": self._call.principal,
-                "code": code,
-                "start": self._start,
-                "seconds": round(time.monotonic() - self._start, 6),
-                "headers": {
-                    k: v for k, v in self._call.headers.items() if k in ("user-agent", "x-goog-request-reason")
-                },
-            }
-        )
+        seconds = round(time.monotonic() - self._start, 6)
+        headers = {name: self._call.headers[name] for name in TOLD_HEADERS if name in self._call.headers}
+        self._cloud.journal.append(Entry(self._call.method, self._call.principal, code, self._start, seconds, headers))

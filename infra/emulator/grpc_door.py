@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from google.rpc.code_pb2 import Code
 
 from infra.emulator.behaviour import Dropped
 from infra.emulator.cloud import Call, Cloud
 from infra.emulator.errors import RpcError
 from infra.emulator.rpc import Rpc
 
+log = logging.getLogger("emulator")
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
-class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
+class GrpcDoor(grpc.GenericRpcHandler):
     """`drop` cuts the connection of a peer (`ipv4:127.0.0.1:4711`), as a broken network would."""
 
     def __init__(self, cloud: Cloud, drop: Callable[[str], None]) -> None:
@@ -36,7 +39,7 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
         return self._known[rpc.method]
 
     def _serve(self, rpc: Rpc) -> Any:
-        async def serve(request: Message, context: grpc.aio.ServicerContext) -> Message:
+        async def serve(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             try:
                 return await self._cloud.call(rpc, request, self._call(rpc, context))
             except RpcError as error:
@@ -45,16 +48,19 @@ class GrpcDoor(grpc.GenericRpcHandler):  # type: ignore[misc]
                 self._drop(context.peer())
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
                 raise
+            except Exception:
+                log.exception("%s", rpc.method)
+                return await _abort(context, RpcError(Code.INTERNAL, "Internal error encountered."))
 
         return serve
 
-    def _call(self, rpc: Rpc, context: grpc.aio.ServicerContext) -> Call:
+    def _call(self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         principal = self._cloud.identity.principal(metadata.get("authorization", ""))
         return Call(rpc.method.lstrip("/"), rpc.host, principal, metadata)
 
 
-async def _abort(context: grpc.aio.ServicerContext, error: RpcError) -> Message:
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> Message:
     details = (("grpc-status-details-bin", error.status.SerializeToString()),)
     await context.abort(CODES[error.status.code], error.status.message, trailing_metadata=details)
     raise error  # abort has raised already

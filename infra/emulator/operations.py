@@ -48,6 +48,7 @@ class Operations:
         self._table = store.messages("operations", operations_pb2.Operation)
         self._background = background
         self._finished: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self.canceller: dict[str, Callable[[str], None]] = {}  # by operation name
 
     def start(
@@ -65,7 +66,8 @@ class Operations:
         operation.metadata.Pack(metadata)
         self._table.put(name, operation)
         self._finished[name] = asyncio.Event()
-        self._background.spawn(self._run(name, work, current))
+        task = self._tasks[name] = self._background.spawn(self._run(name, work, current))
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
         return operation
 
     @staticmethod
@@ -133,6 +135,12 @@ class Operations:
             raise unimplemented("google.longrunning.Operations/CancelOperation")
         self.canceller[name](name)
         return empty_pb2.Empty()
+
+    def abandon(self) -> None:
+        """Stops all work under way without a trace: the operations are about to be forgotten."""
+        for task in list(self._tasks.values()):
+            task.cancel()
+        self._finished.clear()
 
     def fail_interrupted(self) -> None:
         """After a restart: work that was under way is gone, and its operations say so."""

@@ -106,6 +106,8 @@ class Objects:
                 if properties.get(field, actual) != actual:
                     raise bad_request(f"Provided {field} doesn't match calculated value {actual}.")
             resource = self._new(bucket, name, properties | staged.hashes())
+            if "componentCount" in resource:  # https://cloud.google.com/storage/docs/composite-objects has no MD5
+                del resource["md5Hash"]
             staged.move_to(self.path(resource))
         finally:
             staged.discard()

@@ -1,4 +1,4 @@
-"""Ships an app: check, version, create what is missing, build, deploy dark, prove, move traffic, clean up."""
+"""Ships an app: check, version, create what is missing, build, deploy dark, prove, shift traffic, record, clean up."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from prefect import flow
 
 from tasks.build import build
 from tasks.cleanup import clean_up
+from tasks.gates import Override, refuse_frozen, run_hooks
 from tasks.history import recorded
 from tasks.lock import one_at_a_time
 from tasks.model import Release
@@ -19,22 +20,33 @@ from tasks.source import Source
 from tasks.versioning import name_version
 
 
-@flow(name="deploy", flow_run_name="deploy to {environment}", timeout_seconds=3 * 3600)
-async def deploy(source: Source, environment: str, services: list[str] | None = None) -> Release:
+@flow(name="deploy", flow_run_name="deploy to {environment}", timeout_seconds=24 * 3600)
+async def deploy(
+    source: Source,
+    environment: str,
+    services: list[str] | None = None,
+    irreversible: bool = False,
+    override: Override | None = None,
+) -> Release:
     """Ships an app's services to Cloud Run, proven before they take traffic and taken back if the proof fails.
 
     Args:
         source: The repository that holds slipway.yaml, and what of it to ship.
         environment: An environment of slipway.yaml, such as staging or production.
         services: Only these services; none for all.
+        irreversible: This version migrates data in a way that earlier versions cannot live with.
+        override: Ship in spite of a freeze window, in your name.
     """
     async with workspace() as folder:
         request = await read_request(source, environment, services or [], folder)
+        refuse_frozen(request, override)
         async with one_at_a_time(request), shown_progress(request) as progress:
             readiness = await preflight(request)
             version = await name_version(request)
             await create_missing(request, readiness)
-            async with recorded(request, version) as ledger:
+            signed = str(override or "")
+            async with recorded(request, version, irreversible=irreversible, override=signed) as ledger:
+                await run_hooks(request, "before")
                 images = await build(request, version)
                 await ledger.built(images)
                 released = await release(request, version, images, ledger)

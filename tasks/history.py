@@ -6,7 +6,7 @@ Every write names the generation it replaces, so two writers can never both beli
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -43,7 +43,7 @@ class TargetRecord(_Frozen):
     service: str
     region: str
     revision: str = ""
-    digest: str = ""
+    image: str = ""  # by digest
     before: tuple[tuple[str, int], ...] = ()  # revision, percent: what it goes back to
     serving: str = ""  # the revision that served most before, '' if none of ours did
     verdict: Verdict | None = None
@@ -68,6 +68,9 @@ class ReleaseRecord(_Frozen):
     state: State = State.STARTED
     reason: str = ""
     action: str = "deploy"  # deploy, rollback or promote
+    left: str = ""  # the version that a rollback turned away from
+    approval: str = ""  # who approved it, and why
+    override: str = ""  # who overrode a safeguard, and why
     irreversible: bool = False  # declares a migration that earlier versions cannot live with
     images: dict[str, str] = {}  # service -> image reference by digest
     targets: tuple[TargetRecord, ...] = ()
@@ -97,6 +100,14 @@ class Ledger:
         verdicts = {(proof.service, proof.region): proof for proof in proofs}
         await self.note(targets=tuple(judged(t, verdicts.get((t.service, t.region))) for t in self.release.targets))
 
+    async def taken_back(self, outcomes: Mapping[tuple[str, str], str], seconds: float) -> None:
+        """`outcomes` by service and region; `seconds` from the decision to traffic restored everywhere."""
+        targets = tuple(
+            t.model_copy(update={"outcome": outcomes.get((t.service, t.region), t.outcome)})
+            for t in self.release.targets
+        )
+        await self.note(targets=targets, seconds={**self.release.seconds, "taken back": round(seconds, 2)})
+
     async def live(self, live: Sequence[Live]) -> None:
         served = {(each.service, each.region) for each in live}
         await self.note(
@@ -112,7 +123,7 @@ def target_of(candidate: Candidate, images: dict[str, str]) -> TargetRecord:
         service=candidate.service,
         region=candidate.region,
         revision=candidate.revision,
-        digest=images.get(candidate.service, "").rpartition("@")[2],
+        image=images.get(candidate.service, ""),
         before=tuple(
             (t.revision or candidate.before.latest_ready, t.percent) for t in candidate.before.traffic if t.percent
         ),
@@ -129,8 +140,11 @@ def judged(target: TargetRecord, proof: Proof | None) -> TargetRecord:
 
 
 @asynccontextmanager
-async def recorded(request: Request, version: Version, action: str = "deploy") -> AsyncIterator[Ledger]:
-    """Writes the intent, and when the block ends, how it ended; a failure keeps its own error."""
+async def recorded(request: Request, version: Version, action: str = "deploy", **facts: Any) -> AsyncIterator[Ledger]:
+    """Writes the intent, and when the block ends, how it ended; a failure keeps its own error.
+
+    facts: further fields of the record, such as `override`.
+    """
     release = ReleaseRecord(
         app=request.app,
         environment=request.environment,
@@ -142,6 +156,7 @@ async def recorded(request: Request, version: Version, action: str = "deploy") -
         started=datetime.now(UTC),
         action=action,
         targets=tuple(TargetRecord(service=s, region=r) for r in request.settings.regions for s in request.services),
+        **facts,
     )
     name = record_name(release)
     generation = await storage.write_json(request.settings.bucket, name, release.model_dump(mode="json"), 0)
@@ -187,9 +202,16 @@ async def read_history(bucket: str, app: str, environment: str, limit: int = 100
 
 
 def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
-    """Releases that served and were seen healthy, newest first, each version once."""
+    """Releases that served and were seen healthy, newest first, each version once.
+
+    A version that somebody rolled back from is not good any more, unless it was released again after that.
+    """
     seen: dict[str, ReleaseRecord] = {}
+    left: set[str] = set()
     for release in history:
-        if release.state is State.RELEASED:
+        if release.state is not State.RELEASED:
+            continue
+        left |= {release.left} - set(seen)
+        if release.version not in left:
             seen.setdefault(release.version, release)
     return list(seen.values())

@@ -193,6 +193,9 @@ class Slo(Strict):
 
     max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors.")
     min_requests: int = Field(100, ge=1, description="Fewer say nothing: the verdict is INCONCLUSIVE.")
+    metrics_lag_s: Duration = Field(
+        180.0, alias="metrics_lag", description="How late requests show up in Cloud Monitoring: up to 3 minutes."
+    )
 
 
 class Environment(Strict):

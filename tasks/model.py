@@ -12,6 +12,7 @@ from tasks.errors import Cause
 if TYPE_CHECKING:
     from infra.gcp.run import TrafficTarget
     from tasks.manifest import Environment, Manifest, Service
+    from tasks.traffic_plan import Target
 
 
 class VersionKind(StrEnum):
@@ -147,6 +148,7 @@ class Candidate:
     url: str  # the tag's URL, as Cloud Run reports it
     service_url: str
     before: Snapshot
+    split: tuple[Target, ...]  # the traffic that was written with it
     created: bool = True  # False when the revision already existed
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tasks.gates import approved, run_hooks
 from tasks.health import prove
-from tasks.history import Ledger
+from tasks.history import Ledger, ReleaseRecord
 from tasks.model import Candidate, Image, Live, Proof, Release, Request, Version
+from tasks.rollback import images_of, revive, version_of
 from tasks.rollout import deploy_dark
-from tasks.traffic import promote, taken_back_on_failure
+from tasks.shift import shift, shift_at_once
+from tasks.takeback import taken_back_on_failure
+from tasks.traffic_plan import Target
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
@@ -16,15 +20,35 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
     live: list[Live] = []
-    async with taken_back_on_failure(request, candidates):
-        for wave in request.settings.waves:
+    written: dict[tuple[str, str], tuple[Target, ...]] = {}
+    async with taken_back_on_failure(request, candidates, written, ledger):
+        for number, wave in enumerate(request.settings.waves):
             new = await deploy_dark(request, version, images, wave)
             candidates += new
+            written |= {(each.service, each.region): each.split for each in new}
             await ledger.deployed(candidates)
             proofs += await prove(request, new)
             await ledger.proven(proofs)
-            live += await promote(request, new)
+            if number == 0:
+                await approved(request, tuple(proofs), ledger)
+            live += await shift(request, new, written)
             await ledger.live(live)
+        await run_hooks(request, "after")
     return Release(
         request.app, request.environment, version, tuple(images), tuple(candidates), tuple(proofs), tuple(live)
     )
+
+
+async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger) -> Release:
+    """All of an earlier release's revisions, proven and then given all traffic, in every region at once."""
+    version = version_of(target)
+    candidates = await revive(request, target)
+    written = {(each.service, each.region): each.split for each in candidates}
+    async with taken_back_on_failure(request, candidates, written, ledger):
+        await ledger.deployed(candidates)
+        proofs = await prove(request, candidates)
+        await ledger.proven(proofs)
+        live = await shift_at_once(request, candidates, written)
+        await ledger.live(live)
+    images = images_of(target, version)
+    return Release(request.app, request.environment, version, images, candidates, proofs, live)

@@ -60,7 +60,7 @@ async def deploy_service(request: Request, version: Version, image: Image, regio
         get_run_logger().info("%s is deployed in %s already: %s", image.service, region, wanted.revision)
     else:
         service = await _write(request, image.service, service, wanted, dark.targets, before)
-    return _candidate(service, wanted, before, created=not existed)
+    return _candidate(service, wanted, before, dark.targets, created=not existed)
 
 
 async def read_service(name: str) -> tuple[RunService, list[Revision]]:
@@ -220,7 +220,9 @@ async def untag(service: str, revision: str) -> None:
         get_run_logger().warning("the tag of %s stays: %s", revision, error)
 
 
-def _candidate(service: RunService, wanted: Desired, before: Snapshot, *, created: bool) -> Candidate:
+def _candidate(
+    service: RunService, wanted: Desired, before: Snapshot, split: tuple[Target, ...], *, created: bool
+) -> Candidate:
     url = next((t.uri for t in service.live if t.tag == wanted.tag), "")
     if not url:
         raise CandidateFailed(
@@ -229,7 +231,9 @@ def _candidate(service: RunService, wanted: Desired, before: Snapshot, *, create
             Cause.SERVICE_UNAVAILABLE,
             state=UNTOUCHED_TRAFFIC,
         )
-    return Candidate(before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, created)
+    return Candidate(
+        before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, split, created
+    )
 
 
 async def write_own_tags(service: RunService, revisions: Sequence[Revision], keep: Collection[str]) -> None:

@@ -1,11 +1,9 @@
-"""Moves traffic to proven candidates, and back."""
+"""Writes traffic splits: guarded by etag, and finished only when requests are routed by them."""
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import MutableMapping, Sequence
 
 from prefect.logging import get_run_logger
 
@@ -14,50 +12,83 @@ from infra.gcp.errors import GoogleError
 from infra.gcp.run import Service as RunService
 from infra.gcp.run import TrafficTarget
 from tasks import traffic_plan
-from tasks.errors import Cause, CloudError
-from tasks.explain import explain
-from tasks.model import Candidate, Live, Request, Snapshot
-from tasks.progress import stage
+from tasks.errors import Cause, CloudError, ProofFailed, TrafficConflict
+from tasks.health import authorization, probe_until_clear, rules_of
+from tasks.model import Candidate, Live, Request, Verdict
 from tasks.rollout import changed_meanwhile, live_traffic, read_service
 from tasks.steps import step
-from tasks.together import all_of
-from tasks.traffic_plan import Target
+from tasks.traffic_plan import Step, Target
+from tasks.verdict import Judgement, judge_probes
 
 TRAFFIC_TIMEOUT_S = 120.0
-RESTORE_TIMEOUT_S = 20.0  # a cancelled run is killed after 30 s
 SETTLE_POLL_S = 0.2
-
-
-@asynccontextmanager
-async def taken_back_on_failure(request: Request, candidates: Sequence[Candidate]) -> AsyncIterator[None]:
-    """All or nothing: whatever ends the block early, every service's traffic is as it was before."""
-    try:
-        yield
-    except BaseException as error:
-        await asyncio.shield(asyncio.ensure_future(_take_back(request, candidates, error)))
-        raise
-
-
-@stage("shift")
-async def promote(request: Request, candidates: Sequence[Candidate]) -> tuple[Live, ...]:
-    """Dependencies before the services that call them; within one level all at once."""
-    live: list[Live] = []
-    for level in request.manifest.order(request.services):
-        chosen = [candidate for candidate in candidates if candidate.service in level]
-        live += await all_of([move_traffic(request, candidate) for candidate in chosen])
-    return tuple(live)
+Written = MutableMapping[tuple[str, str], tuple[Target, ...]]  # service and region -> the split this run wrote last
+BEING_TAKEN_BACK = "Traffic is being given back."
 
 
 @step("move traffic", run_name="move traffic of {candidate.service} in {candidate.region}", timeout_s=200)
-async def move_traffic(request: Request, candidate: Candidate) -> Live:
+async def advance(request: Request, candidate: Candidate, steps: Sequence[int], written: tuple[Target, ...]) -> Step:
+    """One step up for a candidate that was found healthy where it is.
+
+    written: the split that this run wrote last. Raises TrafficConflict if somebody else has moved traffic since.
+    """
+    service, revisions = await read_service(request.run_service(candidate.service, candidate.region))
+    refuse_foreign_change(service, written)
+    live = live_traffic(service, revisions)
+    stable = traffic_plan.stable_revision(live, candidate.revision)
+    taken = traffic_plan.next_split(live, stable, candidate.revision, steps, Verdict.HEALTHY)
+    await write_split(service, taken.targets)
+    get_run_logger().info(
+        "%s in %s: %s has %d %% (%s)",
+        *(candidate.service, candidate.region, candidate.revision, taken.percent, taken.reason),
+    )
+    return taken
+
+
+def refuse_foreign_change(service: RunService, written: Sequence[Target]) -> None:
+    """Raises TrafficConflict when traffic is not where this run put it; tags of others are no reason to stop."""
+    changes = foreign_changes(service, written)
+    if changes:
+        raise TrafficConflict(
+            f"Somebody moved the traffic of {service.id} in {service.region} while this run was releasing it: "
+            + "; ".join(changes)
+            + ".",
+            "find out who (gcloud run services describe shows the last modifier), then start the run again.",
+            state=f"Their split of {service.id} was not overwritten; the other services are taken back.",
+        )
+
+
+def foreign_changes(service: RunService, written: Sequence[Target]) -> tuple[str, ...]:
+    found = [Target(target.revision, target.percent, target.tag) for target in service.traffic]
+    return traffic_plan.changed_by_other(written, found).traffic
+
+
+async def open_to_everyone(request: Request, candidate: Candidate) -> None:
+    """Lets the world call a public service, from its first proven release on."""
     name = request.run_service(candidate.service, candidate.region)
-    service, revisions = await read_service(name)
-    targets = traffic_plan.everything_to(live_traffic(service, revisions), candidate.revision)
-    await write_split(service, targets)
     if request.service(candidate.service).public and await run.allow_everyone(name):
         get_run_logger().info("%s in %s is open to everyone now", candidate.service, candidate.region)
-    get_run_logger().info("100 %% of %s in %s goes to %s", candidate.service, candidate.region, candidate.revision)
+
+
+@step("verify", run_name="verify {candidate.service} in {candidate.region}", attempts=2, state=BEING_TAKEN_BACK)
+async def verify(request: Request, candidate: Candidate) -> Live:
+    """Asks the service where its users do. Raises ProofFailed if it does not answer as it must."""
+    judgement = await ask_service(request, candidate)
+    if judgement.verdict is not Verdict.HEALTHY:
+        raise ProofFailed(
+            f"{candidate.service} in {candidate.region} was healthy on its own URL but not as {candidate.service_url}: "
+            f"{judgement.reason}",
+            "look at the service's log and its ingress settings, correct them and ship again.",
+            Cause.CONTAINER_CRASH,
+            state=BEING_TAKEN_BACK,
+        )
     return Live(candidate.service, candidate.region, candidate.revision, candidate.service_url)
+
+
+async def ask_service(request: Request, candidate: Candidate) -> Judgement:
+    health = request.service(candidate.service).health
+    headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
+    return judge_probes(await probe_until_clear(candidate.service_url + health.path, health, headers), rules_of(health))
 
 
 async def write_split(service: RunService, targets: Sequence[Target]) -> None:
@@ -89,33 +120,3 @@ async def _routed(service: RunService, targets: Sequence[Target]) -> None:
             Cause.TIMEOUT,
             state="The split is written; what is routed may still be the old one.",
         ) from error
-
-
-async def _take_back(request: Request, candidates: Sequence[Candidate], error: BaseException) -> None:
-    """Gives traffic back wherever a candidate has some; a service where that fails keeps no other from it."""
-    logger, started = get_run_logger(), time.monotonic()
-    logger.warning("taking the release back: %s", str(error).partition("\n")[0] or type(error).__name__)
-    outcomes = await asyncio.gather(*(_restore(request, each) for each in candidates), return_exceptions=True)
-    for candidate, outcome in zip(candidates, outcomes, strict=True):
-        where = f"{candidate.service} in {candidate.region}"
-        if isinstance(outcome, BaseException):
-            logger.error("%s could not be taken back: %s", where, explain(outcome).problem)
-        elif outcome:
-            logger.warning("%s serves %s again", where, candidate.before.serving or "its placeholder")
-    logger.info("taken back in %.1f s", time.monotonic() - started)
-
-
-async def _restore(request: Request, candidate: Candidate) -> bool:
-    """Whether there was anything to give back."""
-    async with asyncio.timeout(RESTORE_TIMEOUT_S):
-        service, revisions = await read_service(request.run_service(candidate.service, candidate.region))
-        if not any(t.percent for t in (*service.traffic, *service.live) if t.revision == candidate.revision):
-            return False
-        live = live_traffic(service, revisions)
-        await write_split(service, traffic_plan.restore(live, as_live(candidate.before, live)))
-        return True
-
-
-def as_live(before: Snapshot, live: traffic_plan.Live) -> traffic_plan.Live:
-    targets = tuple(Target(t.revision, t.percent, t.tag) for t in before.traffic)
-    return traffic_plan.Live(targets, before.latest_ready or None, live.ready)

@@ -13,7 +13,7 @@ from tasks.model import Candidate, Snapshot, Verdict
 from tasks.verdict import Probe
 
 BEFORE = Snapshot("api", "europe-west1", (TrafficTarget("r1", 100),), "r1", "r1")
-CANDIDATE = Candidate("api", "europe-west1", "r2", "v1", "https://v1---api", "https://api", BEFORE)
+CANDIDATE = Candidate("api", "europe-west1", "r2", "v1", "https://v1---api", "https://api", BEFORE, ())
 HEALTH = Health(samples=5)
 GOOD, BAD = Probe(True, 20, 200), Probe(False, 10, 500, "status 500")
 

@@ -1,0 +1,45 @@
+"""Goes back to a release that was seen healthy: its revisions are proven again, then get all traffic."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.gates import Override
+from tasks.history import recorded
+from tasks.lock import one_at_a_time
+from tasks.model import Release
+from tasks.progress import shown_progress
+from tasks.release import go_back
+from tasks.report import report
+from tasks.request import read_request, workspace
+from tasks.rollback import choose_release, version_of
+from tasks.source import Source
+
+
+@flow(name="rollback", flow_run_name="roll back {environment}", timeout_seconds=3600)
+async def rollback(
+    source: Source, environment: str, to: str | None = None, override: Override | None = None
+) -> Release:
+    """Gives all traffic back to an earlier release. Nothing is built or deployed, so it takes seconds.
+
+    Args:
+        source: The repository that holds slipway.yaml; its version does not matter.
+        environment: An environment of slipway.yaml, such as staging or production.
+        to: The version to go back to; empty for the last good one before what serves now.
+        override: Go back although a newer release declares a migration that cannot be undone.
+    """
+    async with workspace() as folder:
+        request = await read_request(source, environment, [], folder)
+        async with one_at_a_time(request), shown_progress(request) as progress:
+            target, serving = await choose_release(request, to, override)
+            async with recorded(
+                request,
+                version_of(target),
+                action="rollback",
+                left=serving.version,
+                override=str(override or ""),
+                images=target.images,
+            ) as ledger:
+                released = await go_back(request, target, ledger)
+            await report(request, released, progress)
+            return released

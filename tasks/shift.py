@@ -1,0 +1,99 @@
+"""Moves traffic to a proven set of candidates, step by step, each step kept until it is proven again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasks.approval import ask
+from tasks.errors import Cause, ProofFailed
+from tasks.manifest_types import Canary
+from tasks.model import Candidate, Live, Request, Verdict
+from tasks.progress import stage
+from tasks.together import all_of
+from tasks.traffic import Written, advance, open_to_everyone, verify
+from tasks.traffic_plan import ALL, Move, Step
+from tasks.verdict import Judgement
+from tasks.watch import watch
+
+UNTIL_DECIDED = "All traffic is being given back."
+
+
+@stage("shift")
+async def shift(request: Request, candidates: Sequence[Candidate], written: Written) -> tuple[Live, ...]:
+    """Until every candidate has all the traffic it can get; raises ProofFailed as soon as one step is not proven."""
+    while True:
+        percents = await _advance_all(request, candidates, written)
+        if min(percents) == ALL:
+            break
+        await _prove_step(request, candidates, written, min(percents))
+    return await all_of([verify(request, candidate) for candidate in candidates])
+
+
+@stage("shift")
+async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written) -> tuple[Live, ...]:
+    """All traffic in one step, for revisions that have served before."""
+    steps = await all_of([advance(request, each, (), written[each.service, each.region]) for each in candidates])
+    for candidate, step in zip(candidates, steps, strict=True):
+        written[candidate.service, candidate.region] = step.targets
+    return await all_of([verify(request, candidate) for candidate in candidates])
+
+
+async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[int]:
+    """One step for all, dependencies before the services that call them; the percentage each has then."""
+    percents: list[int] = []
+    for level in request.manifest.order(request.services):
+        chosen = [candidate for candidate in candidates if candidate.service in level]
+        steps = await all_of([_advance(request, each, written) for each in chosen])
+        await all_of([open_to_everyone(request, each) for each in chosen])
+        percents += [ALL if step.move is Move.DONE else step.percent for step in steps]
+    return percents
+
+
+async def _advance(request: Request, candidate: Candidate, written: Written) -> Step:
+    where = (candidate.service, candidate.region)
+    step = await advance(request, candidate, steps_for(request, candidate), written[where])
+    written[where] = step.targets
+    return step
+
+
+def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
+    """The percentages on the way to all traffic; none where nothing of ours serves yet, so nothing is at risk."""
+    strategy = request.settings.strategy
+    return tuple(strategy.canary) if isinstance(strategy, Canary) and candidate.before.serving else ()
+
+
+async def _prove_step(request: Request, candidates: Sequence[Candidate], written: Written, percent: int) -> None:
+    """Raises ProofFailed unless the step is HEALTHY, or a person takes an unclear one on their own account."""
+    strategy = request.settings.strategy
+    if not isinstance(strategy, Canary):
+        return
+    following = next((step for step in strategy.canary if step > percent), ALL)
+    moving = [candidate for candidate in candidates if candidate.before.serving]
+    judgement = await watch(request, moving, written, percent, following, strategy.bake_s)
+    if judgement.verdict is Verdict.HEALTHY:
+        return
+    if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
+        limit_s = request.settings.approval_timeout_s
+        await ask(_question(request, judgement, percent), f"step-{percent}", limit_s, UNTIL_DECIDED)
+        return
+    raise ProofFailed(
+        f"At {percent} % the release is {judgement.verdict}: {judgement.reason}",
+        _remedy(request, judgement),
+        Cause.OTHER,
+        state="All traffic is being given back; what became of each service is in the log and the release record.",
+    )
+
+
+def _remedy(request: Request, judgement: Judgement) -> str:
+    if judgement.verdict is Verdict.UNHEALTHY:
+        return "look at the service's log for that time, correct it and ship a new version."
+    where = f"environments.{request.environment}"
+    return f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to pause."
+
+
+def _question(request: Request, judgement: Judgement, percent: int) -> str:
+    lines = "\n".join(f"- {line}" for line in judgement.evidence)
+    return (
+        f"**{request.app} -> {request.environment}** has {percent} % of the traffic and the evidence does not suffice: "
+        f"{judgement.reason}\n\n{lines}\n\n`go` moves on to the next step, `no-go` takes the release back."
+    )

@@ -10,7 +10,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cyclopts
 import httpx
@@ -97,7 +97,7 @@ def mirror(
         sys.exit(str(error))
 
 
-def _word(data: Path) -> dict[str, object]:
+def _word(data: Path) -> dict[str, Any]:
     """What the running emulator left in its folder."""
     with contextlib.suppress(FileNotFoundError):
         return json.loads((data / "emulator.json").read_text())  # type: ignore[no-any-return]

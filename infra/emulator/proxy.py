@@ -73,7 +73,12 @@ class Proxy:
                 port = self._grpc if offers_only_h2(first) else self._rest
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
         local = upstream.get_extra_info("sockname")[1]
-        self._tunnels[local] = lambda: (writer.transport.abort(), upstream.transport.abort())[0]
+
+        def cut() -> None:
+            writer.transport.abort()
+            upstream.transport.abort()
+
+        self._tunnels[local] = cut
         upstream.write(first)
         try:
             await asyncio.gather(_pipe(reader, upstream), _pipe(upstream_reader, writer))

@@ -74,14 +74,14 @@ class Rpc:
     bindings: list[Binding] = field(default_factory=list)
 
 
-class RecordingChannel(grpc.aio.Channel):  # type: ignore[misc]
+class RecordingChannel(grpc.aio.Channel):
     """Notes every unary stub that a transport prepares, and never calls anything."""
 
     def __init__(self) -> None:
         self.unary: dict[str, tuple[Any, Any]] = {}
         self._unary_unary_interceptors: list[Any] = []  # the transports append their logger here
 
-    def unary_unary(
+    def unary_unary(  # type: ignore[override]
         self,
         method: str,
         request_serializer: Any = None,
@@ -92,10 +92,10 @@ class RecordingChannel(grpc.aio.Channel):  # type: ignore[misc]
         self.unary[method] = (request_serializer, response_deserializer)
         return lambda *_a, **_k: None
 
-    def unary_stream(self, *_: Any, **__: Any) -> Callable[..., None]:
+    def unary_stream(self, *_: Any, **__: Any) -> Callable[..., None]:  # type: ignore[override]
         return lambda *_a, **_k: None
 
-    stream_unary = stream_stream = unary_stream
+    stream_unary = stream_stream = unary_stream  # type: ignore[assignment]
 
     async def __aenter__(self) -> RecordingChannel:
         return self
@@ -159,7 +159,7 @@ def _pb2_response(deserializer: Any) -> type[Message]:
     for candidate in (operations_pb2.Operation, policy_pb2.Policy, iam_policy_pb2.TestIamPermissionsResponse):
         if deserializer == candidate.FromString:
             return candidate  # type: ignore[no-any-return]
-    return empty_pb2.Empty  # type: ignore[no-any-return]
+    return empty_pb2.Empty
 
 
 def _pb(cls: Any) -> type[Message]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from infra.emulator.services import mount_all
 from infra.emulator.tls import certificates
 
 MAX_UPLOAD_BYTES = 4 << 30
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ class Emulator:
         await self.cloud.background.stop()
         self.cloud.store.close()
 
-    async def _listen(self, handler: web.RequestHandler, *, tls: bool = False, port: int = 0) -> int:  # type: ignore[type-arg]
+    async def _listen(self, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
-        app.router.add_route("*", "/{path:.*}", handler)  # type: ignore[arg-type]
+        app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         context = self._certificates.server_context(self.settings.data / "certs") if tls else None

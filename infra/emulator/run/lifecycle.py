@@ -43,7 +43,7 @@ class Lifecycle:
         check_service_id(service_name.id)
         service = ServicePb(name=name, uid=str(uuid.uuid4()), generation=1, creator=principal, last_modifier=principal)
         _copy_mutable(wanted, service)
-        check_first_traffic(service.traffic)
+        check_first_traffic(service)
         self._complete(service, principal)
         if name in self._state.services:
             raise already_exists(f"Resource '{service_name.id}' already exists.")

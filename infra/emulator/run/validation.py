@@ -175,9 +175,9 @@ def check_traffic(traffic: Any) -> None:
         raise invalid(f"{field}: A revision, or LATEST, may be given a percent once only.", field)
 
 
-def check_first_traffic(traffic: Any) -> None:
-    """On creation there is no revision yet that traffic could name."""
-    for index, target in enumerate(traffic):
-        if target.type_ == BY_REVISION or target.revision:
+def check_first_traffic(service: Any) -> None:
+    """On creation there is no revision that traffic could name but the one that comes with it."""
+    for index, target in enumerate(service.traffic):
+        if (target.type_ == BY_REVISION or target.revision) and short(target.revision) != service.template.revision:
             kind = "type.googleapis.com/google.cloud.run.v2.TrafficTarget"
             raise invalid(f"Invalid value at 'service.traffic' ({kind}), {index}", "service.traffic")

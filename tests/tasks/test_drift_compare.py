@@ -113,6 +113,10 @@ SAME += [
     (service(resources={}), service(resources={"cpuIdle": True})),
     ({**service(), "ingress": "INGRESS_TRAFFIC_UNSPECIFIED"}, {**service(), "ingress": "INGRESS_TRAFFIC_ALL"}),
     ({**service(), "traffic": []}, {**service(), "traffic": [{"percent": 100}]}),
+    (
+        {**service(), "traffic": [{"revision": "api-1", "percent": 100}]},
+        {**service(), "traffic": [{"revision": "a/b/revisions/api-1", "percent": "100"}, {"revision": "api-0"}]},
+    ),
 ]
 
 

@@ -138,6 +138,12 @@ def test_what_could_not_be_deleted_keeps_what_it_needs_and_what_is_attached_to_i
     assert [name for name, answer in outcomes.items() if answer == Go()] == ["loose"]
 
 
+def test_a_signature_stays_with_the_image_that_could_not_be_deleted() -> None:
+    signature = image("signature", subject="sha256:a")
+    assert recheck(signature, signature, {}) == Go()
+    assert isinstance(recheck(signature, signature, claims(image("a"))), Skip)
+
+
 @given(worlds(), policies(), st.data())
 @settings(max_examples=200, deadline=None)
 def test_whatever_fails_or_dies_half_way_nothing_loses_what_it_needs(

@@ -133,7 +133,7 @@ def from_exception(exc: BaseException, method: str) -> GoogleError:
     if isinstance(exc, core.GoogleAPICallError):
         return _from_call_error(exc, method)
     if isinstance(exc, grpc.RpcError) and hasattr(exc, "code"):
-        return _from_call_error(core.from_grpc_error(exc), method)  # type: ignore[no-untyped-call]
+        return _from_call_error(core.from_grpc_error(exc), method)
     if isinstance(exc, auth.GoogleAuthError):
         return _from_auth_error(exc, method)
     response = getattr(exc, "response", None)

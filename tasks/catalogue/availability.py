@@ -140,6 +140,7 @@ TIMEOUT = (
         r"status:? [\"']?(?:timeout|expired)",
         r"build (?:step )?[^\n]{0,80}(?:timed out|time ?out|exceeded[^\n]{0,20} timeout)",
         r"build[^\n]{0,40}context deadline exceeded",
+        r"build time-?out[.\s]*$",
     ),
     rule(
         Cause.TIMEOUT,

@@ -130,6 +130,6 @@ INVALID_CONFIG = (
         r"\berror:? 400\b|\b400 (?:bad|post|get|put|patch|client)|http(?:error)? 400|status(?: code)?:? 400|\"code\" ?: ?400",
         r"required field|is required|are required|missing (?:a )?(?:required|field|value|parameter|property)",
         r"misconfigured|misconfiguration|incorrect",
-        r"no such file or directory",
+        r"no such file or directory|make sure [^\n]{0,80}file exists",
     ),
 )

@@ -71,7 +71,7 @@ IMAGE_MISSING = (
         r"no such image|reference does not exist|tag does not exist|unknown tag|no such manifest",
         r"pull access denied for (?!\S+\.pkg\.dev|\S*gcr\.io)",
         r"could not find (?:the )?image|failed to find image",
-        r"errimagepull|imagepullbackoff",
+        r"errimagepull|imagepullbackoff|@sha256:\S+ (?:can't|cannot|could not) be pulled",
     ),
 )
 

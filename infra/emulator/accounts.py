@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from google.cloud.iam_admin_v1.types import ServiceAccount
+from google.iam.v1 import policy_pb2
 
 from infra.emulator.errors import already_exists, invalid, not_found
 from infra.emulator.identity import Identity
@@ -18,6 +19,8 @@ from infra.emulator.store import Store
 AccountPb: Any = ServiceAccount.pb()
 # https://cloud.google.com/iam/docs/service-accounts-create: 6 to 30 characters
 ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
+# A member that is an account people have made: its e-mail and its project.
+OWN_MEMBER = re.compile(r"serviceAccount:([a-z0-9-]+@([a-z0-9-]+)\.iam\.gserviceaccount\.com)")
 # Accounts of Google's own that act in a project, and the roles they have there from the start.
 # https://cloud.google.com/iam/docs/service-agents and https://cloud.google.com/build/docs/cloud-build-service-account
 AGENTS = {
@@ -33,6 +36,19 @@ class Accounts:
         self.table = store.messages("service-accounts", AccountPb)  # projects/{id}/serviceAccounts/{email}
         self._deleted = store.messages("deleted-accounts", AccountPb)  # by unique id
         self._projects, self._identity, self._policies = projects, identity, policies
+        policies.guards.append(self._check_members)
+
+    def _check_members(self, resource: str, policy: policy_pb2.Policy) -> None:
+        """A policy may keep naming an account that is gone, but nobody may be added who does not exist."""
+        before = {member for binding in self._policies.get(resource).bindings for member in binding.members}
+        for member in {member for binding in policy.bindings for member in binding.members} - before:
+            own = OWN_MEMBER.fullmatch(member)
+            if (
+                own
+                and self._projects.exists(own[2])
+                and f"projects/{own[2]}/serviceAccounts/{own[1]}" not in self.table
+            ):
+                raise invalid(f"Service account {own[1]} does not exist.")
 
     def seed(self, project: Project) -> None:
         """What a project has once its APIs are on: the default compute account and Google's agents."""
@@ -106,9 +122,13 @@ class Accounts:
         self._deleted.put(account.unique_id, account)
         self.table.delete(account.name)
 
-    def undelete(self, unique_id: str) -> AccountPb:
+    def deleted(self, unique_id: str) -> AccountPb:
+        """Raises NOT_FOUND."""
         account = self._deleted.get(unique_id)
         if account is None:
             raise not_found(f"Service account {unique_id} was not found among the deleted ones.")
-        self._deleted.delete(unique_id)
+        return account
+
+    def undelete(self, account: AccountPb) -> AccountPb:
+        self._deleted.delete(account.unique_id)
         return self.put(account)

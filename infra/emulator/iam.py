@@ -41,6 +41,10 @@ class AccountAccess:
     def find(self, call: Call, permission: str, name: str) -> Any:
         """Raises NOT_FOUND, SERVICE_DISABLED or PERMISSION_DENIED."""
         account = self._cloud.accounts.find(name)
+        self.check(call, permission, account)
+        return account
+
+    def check(self, call: Call, permission: str, account: Any) -> None:
         self._cloud.projects.require(self._cloud.projects.find(account.project_id), HOST)
         if not self._cloud.policies.allowed(call.principal, permission, account.name):
             raise RpcError(
@@ -48,7 +52,6 @@ class AccountAccess:
                 f"Permission '{permission}' denied on resource (or it may not exist).",
                 error_info("IAM_PERMISSION_DENIED", HOST, permission=permission),
             )
-        return account
 
 
 class ServiceAccounts:
@@ -95,8 +98,10 @@ class ServiceAccounts:
         return empty_pb2.Empty()
 
     @rpc(f"{API}/UndeleteServiceAccount", resource="", rest=(("POST", f"{ACCOUNT}:undelete", "*"),))
-    async def undelete(self, request: Any, _: Call) -> Any:
-        return UndeletePb(restored_account=self._accounts.undelete(request.name.rsplit("/", 1)[1]))
+    async def undelete(self, request: Any, call: Call) -> Any:
+        account = self._accounts.deleted(request.name.rsplit("/", 1)[1])
+        self._access.check(call, "iam.serviceAccounts.undelete", account)
+        return UndeletePb(restored_account=self._accounts.undelete(account))
 
     @rpc(f"{API}/DisableServiceAccount", resource="", rest=(("POST", f"{ACCOUNT}:disable", "*"),))
     async def disable(self, request: Any, call: Call) -> empty_pb2.Empty:

@@ -24,6 +24,8 @@ BASIC = {"projectOwner": "roles/owner", "projectEditor": "roles/editor", "projec
 
 
 class Policies:
+    """Conditions of bindings are kept and shown, but not evaluated: a conditional binding counts."""
+
     def __init__(self, store: Store, behaviour: Behaviour) -> None:
         self._table = store.messages("policies", policy_pb2.Policy)
         self._changes = store.values("policy-changes")  # resource -> {at, before}: what still counts for a while
@@ -65,7 +67,7 @@ class Policies:
 
     def _put(self, resource: str, policy: policy_pb2.Policy) -> policy_pb2.Policy:
         normal = policy_pb2.Policy(version=policy.version, etag=str(time.time_ns()).encode())
-        normal.bindings.extend(binding for binding in policy.bindings if binding.members)
+        normal.bindings.extend(_merged(policy.bindings))
         self._table.put(resource, normal)
         return normal
 
@@ -130,6 +132,20 @@ class Policies:
             if change and time.time() - change["at"] < propagation_s:
                 return policy_pb2.Policy.FromString(base64.b64decode(change["before"]))
         return self._table.get(resource)
+
+
+def _merged(bindings: Iterable[policy_pb2.Binding]) -> Iterator[policy_pb2.Binding]:
+    """One binding per role and condition, each member once, empty ones gone."""
+    members: dict[tuple[str, bytes], list[str]] = {}
+    for binding in bindings:
+        key = (binding.role, binding.condition.SerializeToString())
+        members.setdefault(key, []).extend(binding.members)
+    for (role, condition), names in members.items():
+        if names:
+            binding = policy_pb2.Binding(role=role, members=list(dict.fromkeys(names)))
+            if condition:
+                binding.condition.MergeFromString(condition)
+            yield binding
 
 
 def _text(etag: bytes) -> str:

@@ -74,6 +74,9 @@ class Projects:
         changed = {"name": name, "labels": labels, "etag": f"{time.time_ns():x}"}
         self._table.put(project_id, self.row(project_id) | changed)
 
+    def exists(self, project_id: str) -> bool:
+        return project_id in self._table
+
     def find(self, name: str) -> Project:
         """`name` is an id, a number or projects/{either}[/…]; an unknown project looks like a forbidden one."""
         key = name.removeprefix("projects/").split("/", 1)[0]

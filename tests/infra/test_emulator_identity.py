@@ -202,8 +202,12 @@ class TestPolicies:
 
     @pytest.mark.parametrize(
         ("role", "member"),
-        [("roles/run.emperor", "user:a@example.com"), ("roles/browser", "someone@example.com")],
-        ids=["role", "member"],
+        [
+            ("roles/run.emperor", "user:a@example.com"),
+            ("roles/browser", "someone@example.com"),
+            ("roles/browser", f"serviceAccount:never-made@{PROJECT}.iam.gserviceaccount.com"),
+        ],
+        ids=["role", "member", "account"],
     )
     def test_roles_and_members_must_exist(
         self, projects: resourcemanager_v3.ProjectsClient, role: str, member: str
@@ -212,6 +216,15 @@ class TestPolicies:
         policy.bindings.add(role=role, members=[member])
         with pytest.raises(exceptions.InvalidArgument):
             projects.set_iam_policy(request=iam_policy_pb2.SetIamPolicyRequest(resource=PARENT, policy=policy))
+
+    def test_bindings_of_one_role_are_merged(self, projects: resourcemanager_v3.ProjectsClient) -> None:
+        policy = projects.get_iam_policy(resource=PARENT)
+        for name in ("a", "b", "a"):
+            policy.bindings.add(role="roles/run.viewer", members=[f"user:{name}@merged.example"])
+        changed = projects.set_iam_policy(request=iam_policy_pb2.SetIamPolicyRequest(resource=PARENT, policy=policy))
+        (binding,) = [b for b in changed.bindings if b.role == "roles/run.viewer"]
+        merged = [member for member in binding.members if member.endswith("@merged.example")]
+        assert merged == ["user:a@merged.example", "user:b@merged.example"]
 
     def test_an_invented_permission_cannot_be_asked_for(self, projects: resourcemanager_v3.ProjectsClient) -> None:
         with pytest.raises(exceptions.InvalidArgument, match=r"run\.services\.bless is not valid"):

@@ -76,7 +76,7 @@ def unlisted(world: World, policy: Policy) -> frozenset[str]:
     facts = Facts.of(world, policy)
     kept = kept_items(world.items, facts)
     lost = {item.subject for item in world.items if item.name in kept and kept[item.name].why is Why.SUBJECT_UNKNOWN}
-    return frozenset(lack.key for lack in _lacks(kept, world, facts)) - world.gone | lost
+    return (frozenset(lack.key for lack in _lacks(kept, world, facts)) - world.gone) | lost
 
 
 def used(world: World) -> dict[str, str]:

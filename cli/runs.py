@@ -29,6 +29,7 @@ from tasks.errors import Cause, ParameterError, SlipwayError
 
 FOLDER = Path(".slipway")
 POLL_S = 0.4
+ENGINE_CHATTER = {"Finished in state Completed()"}  # Prefect says so of every task
 LEVEL_STYLES = {30: "yellow", 40: "red", 50: "bold red"}
 
 
@@ -116,6 +117,8 @@ async def _show_log(client: PrefectClient, run_id: UUID, offset: int, console: C
         LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])), offset=offset, sort=LogSort.TIMESTAMP_ASC
     )
     for line in logs:
+        if line.message in ENGINE_CHATTER:
+            continue
         clock = line.timestamp.strftime("%H:%M:%S")
         console.print(f"{clock} {line.message}", style=LEVEL_STYLES.get(line.level), markup=False, highlight=False)
     return len(logs)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -99,16 +100,20 @@ def show(outcome: Outcome, seconds: float, console: Console) -> None:
         console.print(f"Run: {outcome.url}", highlight=False)
         return
     for title, rows in (("services", outcome.tables.get("services", [])), ("stages", outcome.tables.get("stages", []))):
-        table = Table(title=title, title_justify="left")
-        for column in rows[0] if rows else ():
-            if column != "image":
-                table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*(str(value) for name, value in row.items() if name != "image"))
         if rows:
-            console.print(table)
+            console.print(_table(title, rows))
     console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold green", highlight=False)
     console.print(f"Run: {outcome.url}", highlight=False)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    columns = [name for name in rows[0] if name not in ("image", "revision")]
+    table = Table(title=title, title_justify="left", box=None, title_style="bold")
+    for name in columns:
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in columns))
+    return table
 
 
 def _hints(stack: Stack, folder: Path) -> str:

@@ -21,6 +21,7 @@ PROVE_TIMEOUT_S = 600.0  # five tries of 30 s with 2 to 32 s in between, and the
 MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the samples
 
 
+@stage("prove")
 async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proof, ...]:
     """Every candidate at once. Raises ProofFailed unless each is HEALTHY."""
     proofs = await all_of([prove_service(request, candidate) for candidate in candidates])

@@ -25,7 +25,9 @@ from tests.e2e.conftest import REGION, App, program
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
 SERVICES = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 5s, samples: 20}, public: true}"
-CANARY = "strategy: {canary: [20, 50], bake: 3s}\n    slo: {metrics_lag: 1s, min_requests: 30, max_error_rate: 0.05}\n    inconclusive_limit: 10s"
+CANARY = """strategy: {canary: [20, 50], bake: 3s}
+    slo: {metrics_lag: 1s, min_requests: 30, max_error_rate: 0.05}
+    inconclusive_limit: 10s"""
 # Healthy on its own URL until it has real traffic, then failing one request in five.
 TURNS_BAD = """
 import itertools

@@ -184,14 +184,18 @@ class Cloud:
         holder = reduce(getattr, parents, request)
         name = str(getattr(holder, last))
         if name.startswith("projects/"):
-            project = self.projects.find(name)
-            self.projects.require(project, host)
             name = self.projects.canonical(name)
             setattr(holder, last, name)
-            self.projects.require_billing(project, host, handler.permission)
+            self.require_usable(name, host, handler.permission)
         if handler.permission:
             self.require(call.principal, handler.permission, name, host)
-        if handler.permission.endswith(".create"):
+
+    def require_usable(self, name: str, host: str, permission: str) -> None:
+        """Raises unless, whoever calls, the project of `name` has the API on, pays, and may create things there."""
+        project = self.projects.find(name)
+        self.projects.require(project, host)
+        self.projects.require_billing(project, host, permission)
+        if permission.endswith(".create"):
             self.org.allow_parent(name)
 
     def require(self, principal: str, permission: str, resource: str, service: str) -> None:

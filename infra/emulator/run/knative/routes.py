@@ -162,8 +162,8 @@ class Knative:
     def _admit(self, call: Call, namespace: str, location: str, permission: str, resource: str = "") -> str:
         """Checks project, API and permission; answers projects/{id}/locations/{location}."""
         project = self._cloud.projects.find(namespace)
-        self._cloud.projects.require(project, HOST)
         parent = f"projects/{project.id}/locations/{location or _region(call)}"
+        self._cloud.require_usable(parent, HOST, permission)
         self._permit(call, permission, project, parent, resource)
         return parent
 

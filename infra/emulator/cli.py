@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import fcntl
 import json
 import logging
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NoReturn
 
 import cyclopts
 import httpx
@@ -18,9 +20,14 @@ from cyclopts import Parameter
 
 from infra.emulator.server import Emulator, Settings
 
-app = cyclopts.App(name="emulator", help="The local Google Cloud: one process that clients take for the real one.")
+app = cyclopts.App(
+    name="emulator",
+    help="The local Google Cloud: one process that clients take for the real one.",
+    default_parameter=Parameter(negative=()),
+)
 DATA = Path(".slipway/cloud")
 Data = Annotated[Path, Parameter(help="Folder that holds the emulator's state.")]
+Profile = Annotated[Literal["instant", "brisk", "real"], Parameter(help="How long things take.")]
 
 
 @app.command
@@ -28,14 +35,32 @@ def run(
     *,
     data: Data = DATA,
     project: Annotated[list[str], Parameter(help="Project to have; repeatable.")] | None = None,
-    profile: Annotated[str, Parameter(help="Latency profile: instant, brisk or real.")] = "brisk",
+    profile: Profile = "brisk",
     port: Annotated[int, Parameter(help="Port of the proxy; 0 takes a free one.")] = 0,
     admin_port: Annotated[int, Parameter(help="Port of the admin API; 0 takes a free one.")] = 0,
 ) -> None:
     """Run the local Google Cloud until Ctrl-C."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = Settings(data.absolute(), tuple(project or ("slipway-demo",)), profile, port, admin_port)
-    asyncio.run(_serve(settings))
+    with _alone(data):
+        try:
+            asyncio.run(_serve(settings))
+        except OSError as error:  # a port that is taken, a full disk
+            _refuse(f"The local Google Cloud cannot run: {error}")
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """Two processes on the same state would undo each other's work."""
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            _refuse(
+                f"A local Google Cloud is running on {data} already. Stop it, or choose another folder with --data."
+            )
+        yield
 
 
 async def _serve(settings: Settings) -> None:
@@ -52,7 +77,9 @@ async def _serve(settings: Settings) -> None:
 
 
 @app.command
-def env(*, data: Data = DATA, as_json: Annotated[bool, Parameter(name="--json")] = False) -> None:
+def env(
+    *, data: Data = DATA, as_json: Annotated[bool, Parameter(name="--json", help="Print them as JSON.")] = False
+) -> None:
     """Print the variables that point gcloud, Terraform and the client libraries at the local Google Cloud."""
     variables = _word(data)["environment"]
     if as_json:
@@ -69,12 +96,19 @@ def reset(*, data: Data = DATA) -> None:
 
 
 @app.command
-def faults(file: Path | None = None, *, data: Data = DATA, clear: bool = False) -> None:
-    """Show the faults that are set; with FILE (a JSON list, - for standard input) or --clear, set them."""
+def faults(
+    file: Annotated[
+        Path | None, Parameter(help="JSON list of faults; - is standard input.", allow_leading_hyphen=True)
+    ] = None,
+    *,
+    data: Data = DATA,
+    clear: Annotated[bool, Parameter(help="Set none.")] = False,
+) -> None:
+    """Show the faults that are set; with FILE or --clear, set them first."""
     if clear:
         _admin(data, "PUT", "/faults", "[]")
     elif file is not None:
-        _admin(data, "PUT", "/faults", sys.stdin.read() if str(file) == "-" else file.read_text())
+        _admin(data, "PUT", "/faults", _read(file))
     print(json.dumps(_admin(data, "GET", "/faults"), indent=2))
 
 
@@ -94,21 +128,37 @@ def mirror(
         chosen = Distribution(suite or source.suite, archive or source.address)
         fill(Mirror(data.absolute()), list(images) or ["python:3.12-slim"], chosen, print)
     except MirrorError as error:
-        sys.exit(str(error))
+        _refuse(str(error))
+
+
+def _read(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        _refuse(f"The faults cannot be read: {error}")
 
 
 def _word(data: Path) -> dict[str, Any]:
-    """What the running emulator left in its folder."""
-    with contextlib.suppress(FileNotFoundError):
-        return json.loads((data / "emulator.json").read_text())  # type: ignore[no-any-return]
-    sys.exit(f"No local Google Cloud is running on {data}. Start one with: slipway emulator run --data {data}")
+    """What the running emulator left in its folder; a killed one's is not believed."""
+    try:
+        word: dict[str, Any] = json.loads((data / "emulator.json").read_text())
+        httpx.get(f"{word['admin']}/health", trust_env=False, timeout=10).raise_for_status()
+    except (FileNotFoundError, httpx.HTTPError):
+        _refuse(f"No local Google Cloud is running on {data}. Start one with: slipway emulator run --data {data}")
+    return word
 
 
 def _admin(data: Path, verb: str, path: str, body: str | None = None) -> object:
     response = httpx.request(verb, f"{_word(data)['admin']}{path}", content=body, trust_env=False, timeout=30)
     if response.is_error:
-        sys.exit(f"The emulator refused: {response.json().get('error')}")
+        _refuse(f"The emulator refused: {response.json().get('error')}")
     return response.json()
+
+
+def _refuse(text: str) -> NoReturn:
+    """Ends the program: it could not be done as asked."""
+    print(f"slipway: {text}", file=sys.stderr)
+    sys.exit(2)
 
 
 def main() -> None:

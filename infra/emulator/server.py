@@ -133,4 +133,6 @@ class Emulator:
         """Leaves word of the running emulator for `slipway emulator env` and friends."""
         plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
         word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
-        (self.settings.data / "emulator.json").write_text(json.dumps(word, indent=2))
+        new = self.settings.data / "emulator.json.new"
+        new.write_text(json.dumps(word, indent=2))
+        new.replace(self.settings.data / "emulator.json")  # whole or not at all

@@ -1,4 +1,4 @@
-"""Freeze windows: the times in which an environment takes no release, unless somebody signs for it. Pure.
+"""Freeze windows: the times in which an environment takes no release. Pure.
 
 Windows are written in the local time of a time zone. Where a local time exists twice or not at all, because clocks
 change, a window reaches as far as either reading: a freeze is never an hour short.
@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
-from tasks.errors import ManifestError, ParameterError
+from tasks.errors import ManifestError
 
 _CLOCK_CHANGE = timedelta(hours=3)  # the furthest that a zone in tzdata has put its clocks back since 1990
 _CRON_REMEDY = "write minute, hour, day of month, month and day of week: 0 16 * * FRI."
@@ -91,21 +91,6 @@ class Freeze:
         local = self.until.astimezone(_zone(self.window.timezone))
         why = f" ({self.window.reason})" if self.window.reason else ""
         return f"frozen until {local:%Y-%m-%d %H:%M %Z}{why}: {self.window}"
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """A release in spite of a freeze, for its record. ParameterError when it is not signed or not explained."""
-
-    who: str
-    why: str
-    when: datetime
-
-    def __post_init__(self) -> None:
-        if not self.who.strip() or not self.why.strip():
-            raise ParameterError("a freeze is overridden only by name and with a reason.", "say who you are and why.")
-        if self.when.tzinfo is None:
-            raise ParameterError("the time of a freeze's override has no time zone.", "pass an aware datetime.")
 
 
 def frozen_at(moment: datetime, windows: Iterable[DateWindow | CronWindow]) -> Freeze | None:

@@ -131,16 +131,22 @@ def next_split(live: Live, stable: str | None, candidate: str, steps: Iterable[i
     candidate's share comes from `stable` alone, so everything is what `stable` has: with 10 % on a third revision, 90.
     `stable` is None in a first deployment: then there is nothing to go back to, and the split stays.
 
-    TrafficConflict when a step needs more than `stable` has, when `stable` cannot take its share back, or when no ready
-    revision serves.
+    TrafficConflict when a step needs more than `stable` has, when `stable` cannot take its share back, and when the
+    candidate or all that serves is gone or not ready.
     """
     if verdict is Verdict.UNHEALTHY:
         return _back(live, stable, candidate)
     shares = _shares(live) or _refuse_unserved(live)
-    tags, _ = _usable_tags(live, candidate)
+    tags, _ = _usable_tags(live)
     held = shares.get(candidate, 0)
     if verdict is Verdict.INCONCLUSIVE:
         return Step(Move.HOLD, _split(shares, tags), held, f"no proof either way: the candidate stays at {held} %")
+    if candidate not in live.ready:
+        raise TrafficConflict(
+            f"{candidate} was healthy, but is gone or not ready now.",
+            "start the run again; it deploys the revision anew.",
+            state=f"{candidate} gets no more traffic.",
+        )
     percent = _step_up(shares, stable, candidate, steps)
     if percent == held:
         return Step(Move.DONE, _split(shares, tags), held, _finished(shares, candidate))
@@ -163,11 +169,6 @@ def restore(live: Live, snapshot: Live) -> tuple[Target, ...]:
             state="Traffic is as it was.",
         )
     return _split(shares, _usable_tags(live)[0])
-
-
-def everything_to(live: Live, revision: str) -> tuple[Target, ...]:
-    """All traffic to one revision, tags as they are. TrafficConflict when the revision cannot serve."""
-    return restore(live, Live((Target(revision, ALL),), revision, frozenset({revision})))
 
 
 def changed_by_other(expected: Iterable[Target], found: Iterable[Target]) -> Changes:

@@ -10,8 +10,8 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import ManifestError, ParameterError
-from tasks.freeze import CronWindow, DateWindow, Override, frozen_at
+from tasks.errors import ManifestError
+from tasks.freeze import CronWindow, DateWindow, frozen_at
 
 BERLIN = "Europe/Berlin"  # 2026: 02:00 becomes 03:00 on 29 March, 03:00 becomes 02:00 on 25 October
 NEW_YORK = "America/New_York"
@@ -174,19 +174,3 @@ def test_a_date_window_that_does_not_end_after_it_begins_is_refused(end: datetim
 def test_a_date_window_with_an_offset_is_refused() -> None:
     with pytest.raises(ManifestError, match="names an offset and a time zone"):
         DateWindow(utc("2026-01-01"), datetime(2026, 2, 1), BERLIN)
-
-
-def test_an_override_says_who_why_and_when() -> None:
-    override = Override("mira@acme.example", "fixes the outage", utc("2026-12-24T18:00"))
-    assert (override.who, override.why, override.when.year) == ("mira@acme.example", "fixes the outage", 2026)
-
-
-@pytest.mark.parametrize(("who", "why"), [("", "urgent"), ("mira", " ")], ids=["unsigned", "unexplained"])
-def test_an_override_without_a_name_or_a_reason_is_refused(who: str, why: str) -> None:
-    with pytest.raises(ParameterError, match="by name and with a reason"):
-        Override(who, why, utc("2026-12-24T18:00"))
-
-
-def test_an_override_at_an_unclear_time_is_refused() -> None:
-    with pytest.raises(ParameterError, match="no time zone"):
-        Override("mira", "fixes the outage", datetime(2026, 12, 24))

@@ -13,6 +13,7 @@ from infra.gcp import iam, run
 from tasks.errors import Cause, ProofFailed
 from tasks.manifest_types import Health
 from tasks.model import Candidate, Proof, Request, Verdict
+from tasks.progress import stage
 from tasks.steps import step
 from tasks.together import all_of
 from tasks.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95

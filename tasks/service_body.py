@@ -75,7 +75,11 @@ def _container(
     return {
         "image": image.reference,
         "ports": [{"containerPort": settings.port}],
-        "resources": {"limits": {"cpu": settings.cpu, "memory": settings.memory}, "startupCpuBoost": True},
+        "resources": {
+            "limits": {"cpu": settings.cpu, "memory": settings.memory},
+            "cpuIdle": True,  # CPU during requests only: the default, but not of a resource that states its limits
+            "startupCpuBoost": True,
+        },
         "env": env,
     }
 

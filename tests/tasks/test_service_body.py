@@ -18,7 +18,7 @@ def test_a_service_is_asked_for_whole() -> None:
         {
             "image": f"europe-west1-docker.pkg.dev/acme-prod/shop/api@sha256:{'a' * 64}",
             "ports": [{"containerPort": 9000}],
-            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "startupCpuBoost": True},
+            "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "cpuIdle": True, "startupCpuBoost": True},
             "env": [
                 {"name": "LEVEL", "value": "info"},
                 {"name": "KEY", "valueSource": {"secretKeyRef": {"secret": "key", "version": "3"}}},

@@ -209,6 +209,7 @@ class Cloud:
         self.operations.abandon()
         self.store.reset()
         self.objects.reset()
+        self.identity.reset()
         self.behaviour.set_faults([])
         self.calls.clear()
         self.journal.clear()

@@ -15,7 +15,7 @@ from google.rpc.code_pb2 import Code
 
 from infra.emulator.cloud import Call, Cloud, rpc
 from infra.emulator.errors import RpcError, error_info, failed_precondition, invalid, not_found
-from infra.emulator.identity import new_private_key
+from infra.emulator.keys import new_private_key
 from infra.emulator.orgpolicy import KEYS
 
 API = "google.iam.admin.v1.IAM"
@@ -154,25 +154,25 @@ class AccountKeys:
     @rpc(f"{API}/ListServiceAccountKeys", resource="", rest=(("GET", f"{ACCOUNT}/keys", ""),))
     async def list(self, request: Any, call: Call) -> Any:
         account = self._access.find(call, "iam.serviceAccountKeys.list", request.name)
-        keys = [_key(account.name, key_id, row) for key_id, row in self._identity.keys(account.email).items()]
+        keys = [_key(account.name, key_id, row) for key_id, row in self._identity.keys.of(account.email).items()]
         return ListKeysPb(keys=[key for key in keys if not request.key_types or key.key_type in request.key_types])
 
     @rpc(f"{API}/GetServiceAccountKey", resource="", rest=(("GET", KEY, ""),))
     async def get(self, request: Any, call: Call) -> Any:
         account, key_id = self._find(call, "iam.serviceAccountKeys.get", request.name)
-        return _key(account.name, key_id, self._identity.keys(account.email)[key_id])
+        return _key(account.name, key_id, self._identity.keys.of(account.email)[key_id])
 
     @rpc(f"{API}/CreateServiceAccountKey", resource="", rest=(("POST", f"{ACCOUNT}/keys", "*"),))
     async def create(self, request: Any, call: Call) -> Any:
         account = self._access.find(call, "iam.serviceAccountKeys.create", request.name)
         if self._org.enforced(account.project_id, KEYS):
             raise failed_precondition("Key creation is not allowed on this service account.")
-        if sum("private" not in row for row in self._identity.keys(account.email).values()) >= MAX_KEYS:
+        if sum("private" not in row for row in self._identity.keys.of(account.email).values()) >= MAX_KEYS:
             raise failed_precondition("Precondition check failed.")
         private = await asyncio.to_thread(new_private_key)
-        file = self._identity.create_key(account.email, account.project_id, private)
+        file = self._identity.keys.create(account.email, account.project_id, private)
         key_id = file["private_key_id"]
-        key = _key(account.name, key_id, self._identity.keys(account.email)[key_id])
+        key = _key(account.name, key_id, self._identity.keys.of(account.email)[key_id])
         key.private_key_type = types.ServiceAccountPrivateKeyType.TYPE_GOOGLE_CREDENTIALS_FILE
         key.private_key_data = json.dumps(file, indent=2).encode()
         return key
@@ -186,7 +186,7 @@ class AccountKeys:
     def _find(self, call: Call, permission: str, name: str) -> tuple[Any, str]:
         account = self._access.find(call, permission, name)
         key_id = name.rsplit("/", 1)[1]
-        if key_id not in self._identity.keys(account.email):
+        if key_id not in self._identity.keys.of(account.email):
             raise not_found(f"Service account key {key_id} does not exist.")
         return account, key_id
 

@@ -10,7 +10,7 @@ from google.cloud.iam_credentials_v1 import types
 from infra.emulator.cloud import Call, Cloud, rpc
 from infra.emulator.errors import invalid
 from infra.emulator.iam import AccountAccess
-from infra.emulator.identity import LIFETIME_S
+from infra.emulator.keys import LIFETIME_S
 
 API = "google.iam.credentials.v1.IAMCredentials"
 LONGEST_S = 3600  # https://cloud.google.com/iam/docs/create-short-lived-credentials-direct
@@ -41,16 +41,16 @@ class Credentials:
         account = self._access.find(call, "iam.serviceAccounts.getOpenIdToken", request.name)
         if not request.audience:
             raise invalid("Request must have an audience.")
-        return IdTokenPb(token=self._identity.id_token(account.email, request.audience))
+        return IdTokenPb(token=self._identity.id_tokens.issue(account.email, request.audience))
 
     @rpc(f"{API}/SignBlob", resource="")
     async def sign_blob(self, request: Any, call: Call) -> Any:
         account = self._access.find(call, "iam.serviceAccounts.signBlob", request.name)
-        key_id, signature = self._identity.sign(account.email, request.payload)
+        key_id, signature = self._identity.keys.sign(account.email, request.payload)
         return SignedBlobPb(key_id=key_id, signed_blob=signature)
 
     @rpc(f"{API}/SignJwt", resource="")
     async def sign_jwt(self, request: Any, call: Call) -> Any:
         account = self._access.find(call, "iam.serviceAccounts.signJwt", request.name)
-        key_id, token = self._identity.sign_jwt(account.email, request.payload)
+        key_id, token = self._identity.keys.sign_jwt(account.email, request.payload)
         return SignedJwtPb(key_id=key_id, signed_jwt=token)

@@ -35,12 +35,12 @@ class OAuth:
 
     @route("GET", "/oauth2/v1/certs", method="oauth2.certs", host=WWW, anonymous=True)
     async def certificates(self, _request: web.Request, _: Call) -> web.Response:
-        key_id, pem = self._identity.public_certificate()
+        key_id, pem = self._identity.id_tokens.certificate()
         return web.json_response({key_id: pem})
 
     @route("GET", "/oauth2/v3/certs", method="oauth2.certs", host=WWW, anonymous=True)
     async def keys(self, _request: web.Request, _: Call) -> web.Response:
-        return web.json_response({"keys": [self._identity.public_jwk()]})
+        return web.json_response({"keys": [self._identity.id_tokens.jwk()]})
 
     @route("GET", "/tokeninfo", method="oauth2.tokeninfo", host=OAUTH, anonymous=True)
     @route("POST", "/tokeninfo", method="oauth2.tokeninfo", host=OAUTH, anonymous=True)
@@ -54,7 +54,7 @@ class OAuth:
 
     def _described(self, given: dict[str, str]) -> dict[str, Any]:
         if "id_token" in given:
-            return {key: str(value) for key, value in self._identity.id_token_claims(given["id_token"]).items()}
+            return {key: str(value) for key, value in self._identity.id_tokens.claims(given["id_token"]).items()}
         token = self._identity.verify(given.get("access_token", ""))
         left_s = int(token.expires - time.time())
         return {"email": token.email, "email_verified": "true", "scope": SCOPE, "expires_in": str(left_s)}

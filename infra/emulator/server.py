@@ -19,6 +19,7 @@ from infra.emulator.services import mount_all
 from infra.emulator.tls import certificates
 
 MAX_UPLOAD_BYTES = 4 << 30
+GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -96,12 +97,20 @@ class Emulator:
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
         self.cloud.accounts.ensure(self.settings.projects[0], deployer, "Deployer")
-        key = self.settings.data / "deployer.json"
-        key.touch(mode=0o600)
-        key.write_text(json.dumps(self.cloud.identity.create_key(deployer, self.settings.projects[0])))
+        self._seed_key(deployer)
         token = self.settings.data / "gcloud-token"
         token.touch(mode=0o600)
-        token.write_text(self.cloud.identity.access_token("you@example.com"))
+        token.write_text(self.cloud.identity.access_token("you@example.com", GCLOUD_TOKEN_S))
+
+    def _seed_key(self, deployer: str) -> None:
+        """A key file of the deployer, which stays good through restarts and resets: clients may have read it."""
+        path, keys = self.settings.data / "deployer.json", self.cloud.identity.keys
+        path.touch(mode=0o600)
+        before = json.loads(path.read_text() or "{}")
+        if before.get("client_email") == deployer:
+            keys.adopt(before)
+        else:
+            path.write_text(json.dumps(keys.create(deployer, self.settings.projects[0])))
 
     def _variables(self, proxy_port: int) -> dict[str, str]:
         """What clients need to find the emulator: nothing but places on the network and credentials."""

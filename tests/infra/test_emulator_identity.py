@@ -11,6 +11,7 @@ import google.auth
 import httpx
 import pytest
 from google.api_core import exceptions
+from google.auth import crypt, jwt
 from google.auth.transport.requests import Request
 from google.cloud import iam_admin_v1, iam_credentials_v1, resourcemanager_v3, run_v2, secretmanager_v1
 from google.iam.v1 import iam_policy_pb2, policy_pb2
@@ -281,3 +282,14 @@ def test_answers_are_as_googles_documents_say(cloud: LocalCloud, nobody: Identit
         for url in (f"{manager}/v1/{PARENT}:testIamPermissions", f"{manager}/v3/{PARENT}:testIamPermissions"):
             assert http.post(url, json=asked).json() == asked
         assert http.checked == 16
+
+
+def test_a_claimed_email_does_not_make_anybody_someone_else(cloud_env: dict[str, str], nobody: Identity) -> None:
+    key: Any = json.loads(nobody.key_file.read_text())
+    now = int(time.time())
+    claims = {"iss": nobody.email, "sub": nobody.email, "iat": now, "exp": now + 60, "email": "you@example.com"}
+    token = jwt.encode(crypt.RSASigner.from_service_account_info(key), claims).decode()
+    answer = httpx.get(
+        f"https://cloudresourcemanager.googleapis.com/v3/{PARENT}", headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 403

@@ -17,7 +17,7 @@ from infra.emulator.artifacts.oci_errors import RegistryError, manifest_unknown,
 from infra.emulator.artifacts.references import TAG, Reference
 from infra.emulator.cloud import Call, Cloud
 from infra.emulator.errors import RpcError
-from infra.emulator.identity import LIFETIME_S
+from infra.emulator.keys import LIFETIME_S
 
 VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 MANIFEST_LIMIT_BYTES = 4 << 20

@@ -25,7 +25,7 @@ class Invoker:
         if scheme.lower() != "bearer":
             return 403
         try:
-            claims = self._identity.id_token_claims(token)
+            claims = self._identity.id_tokens.claims(token)
         except RpcError:
             return 401
         if str(claims.get("aud", "")).rstrip("/") not in {*audiences, *service.custom_audiences}:

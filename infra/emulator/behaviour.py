@@ -8,7 +8,7 @@ import random
 from typing import Literal
 
 from google.rpc.code_pb2 import Code
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from infra.emulator.errors import RpcError, error_info
 
@@ -62,6 +62,14 @@ class Fault(BaseModel):
     skip: int = Field(0, ge=0, description="let so many matching calls through first")
     times: int | None = Field(None, ge=1, description="then misbehave so many times; without it, always")
     probability: float = Field(1.0, ge=0, le=1)
+
+    @field_validator("code")
+    @classmethod
+    def _known(cls, code: str) -> str:
+        known = list(Code.DESCRIPTOR.values_by_name)
+        if code and code not in known:
+            raise ValueError(f"{code} is no canonical status; there are {', '.join(known)}")
+        return code
 
     def error(self) -> RpcError:
         details = [error_info(self.reason, self.domain, **self.metadata)] if self.reason else []

@@ -88,7 +88,7 @@ class Checked(httpx.Client):
     def send(self, request: httpx.Request, **arguments: Any) -> httpx.Response:
         response = super().send(request, **arguments)
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
-        if response.is_success and is_json and not arguments.get("stream"):
+        if response.is_success and is_json and request.method != "HEAD" and not arguments.get("stream"):
             path = request.url.raw_path.decode().partition("?")[0]
             api = self._api or api_of(request.url.host, path)
             assert_conforms(api, request.method, path, response.json(), dict(request.url.params))

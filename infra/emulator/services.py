@@ -15,6 +15,7 @@ from infra.emulator.longrunning import LongRunning
 from infra.emulator.monitoring import Monitoring
 from infra.emulator.platform import PLATFORM
 from infra.emulator.run.knative.routes import Knative
+from infra.emulator.run.others_api import OtherKinds
 from infra.emulator.run.revisions_api import Revisions
 from infra.emulator.run.services_api import Services
 from infra.emulator.storage.services import STORAGE
@@ -25,6 +26,7 @@ def mount_all(cloud: Cloud) -> None:
         LongRunning,
         Services,
         Revisions,
+        OtherKinds,
         Knative,
         Monitoring,
         Locations,

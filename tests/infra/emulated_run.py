@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,10 +20,11 @@ import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.api_core.future.polling import DEFAULT_POLLING
 from google.cloud import run_v2
+from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2
 
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, LocalCloud
 
 HELLO = "us-docker.pkg.dev/cloudrun/container/hello"
 REGION = "europe-west1"
@@ -122,3 +132,49 @@ def answer(url: str, path: str = "/", **options: Any) -> dict[str, Any]:
 
 def short(name: str) -> str:
     return name.rsplit("/", 1)[-1]
+
+
+def lines_of(service: run_v2.Service, log: str) -> list[str]:
+    """The texts in one of the service's logs, oldest first; waits for the first."""
+    client = LoggingServiceV2Client()
+    condition = (
+        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{short(service.name)}" '
+        f'AND log_id("run.googleapis.com/{log}")'
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        entries = client.list_log_entries(resource_names=[f"projects/{PROJECT}"], filter=condition)
+        if texts := [entry.text_payload or str(dict(entry.json_payload)) for entry in entries]:
+            return texts
+        time.sleep(0.05)
+    raise AssertionError(f"nothing in {log}")
+
+
+class Own:
+    """An emulator process that a test may kill, over one data folder."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    @classmethod
+    def over(cls, data: Path, cloud: LocalCloud) -> Iterator[Own]:
+        """For a fixture. It has the session's certificates, since gRPC reads its roots once per process."""
+        before = dict(os.environ)
+        shutil.copytree(cloud.data / "certs", data / "certs")
+        yield cls(data)
+        os.environ.clear()
+        os.environ.update(before)
+
+    @contextmanager
+    def running(self, *, kill: bool = False, profile: str = "instant") -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(self.data), "--profile", profile]
+        process = subprocess.Popen([*command, "--project", PROJECT], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            process.stdout.readline()
+            os.environ.update(json.loads((self.data / "emulator.json").read_text())["environment"])
+            yield process
+        finally:
+            process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
+            process.wait(timeout=30)
+            process.stdout.close()

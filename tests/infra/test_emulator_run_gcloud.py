@@ -20,7 +20,7 @@ Gcloud = Callable[..., Any]
 
 @pytest.fixture
 def gcloud(cloud: LocalCloud) -> Gcloud:
-    """Runs `gcloud run …` in the region and answers its JSON; with fails=True it must fail, and its words are answered."""
+    """Runs `gcloud run …` in the region and answers its JSON; with fails=True it must fail, and answers its words."""
 
     def call(*arguments: str, fails: bool = False, region: bool = True) -> Any:
         place = ("--region", REGION) if region else ()

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,35 +13,18 @@ import httpx
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2, secretmanager
-from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.emulator.run.journal import structured
 from infra.emulator.run.workload import command_of, quantity
 from tests.conftest import PROJECT, LocalCloud
-from tests.infra.emulated_run import PARENT, QUICK, Run, answer, new_name, short, template, to
+from tests.infra.emulated_run import PARENT, QUICK, Own, Run, answer, lines_of, new_name, short, template, to
 from tests.infra.identities import grant, new_identity
 
 
 @pytest.fixture
 def run(cloud_env: dict[str, str]) -> Run:
     return Run()
-
-
-def lines_of(service: run_v2.Service, log: str) -> list[str]:
-    """The texts in one of the service's logs, oldest first; waits for the first."""
-    client = LoggingServiceV2Client()
-    condition = (
-        f'resource.type="cloud_run_revision" AND resource.labels.service_name="{short(service.name)}" '
-        f'AND log_id("run.googleapis.com/{log}")'
-    )
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        entries = client.list_log_entries(resource_names=[f"projects/{PROJECT}"], filter=condition)
-        if texts := [entry.text_payload or str(dict(entry.json_payload)) for entry in entries]:
-            return texts
-        time.sleep(0.05)
-    raise AssertionError(f"nothing in {log}")
 
 
 def test_each_line_of_a_containers_output_is_logged(run: Run) -> None:
@@ -164,35 +142,9 @@ def test_a_command_replaces_the_images_entry_point_and_arguments(
 # --- an emulator of one's own, to be stopped and killed
 
 
-class Own:
-    """An emulator process that a test may kill, over one data folder."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-
-    @contextmanager
-    def running(self, *, kill: bool = False, profile: str = "instant") -> Iterator[subprocess.Popen[str]]:
-        command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(self.data), "--profile", profile]
-        process = subprocess.Popen([*command, "--project", PROJECT], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        try:
-            process.stdout.readline()
-            os.environ.update(json.loads((self.data / "emulator.json").read_text())["environment"])
-            yield process
-        finally:
-            process.send_signal(signal.SIGKILL if kill else signal.SIGTERM)
-            process.wait(timeout=30)
-            process.stdout.close()
-
-
 @pytest.fixture
 def own(cloud: LocalCloud, tmp_path: Path) -> Iterator[Own]:
-    """With the session's certificates: gRPC reads its roots once per process."""
-    before = dict(os.environ)
-    shutil.copytree(cloud.data / "certs", tmp_path / "cloud" / "certs")
-    yield Own(tmp_path / "cloud")
-    os.environ.clear()
-    os.environ.update(before)
+    yield from Own.over(tmp_path / "cloud", cloud)
 
 
 def is_alive(pid: int) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.conftest import LocalCloud
 from tests.infra.emulated_run import (
     PARENT,
     QUICK,
@@ -257,176 +254,6 @@ def test_the_same_name_and_configuration_is_the_same_revision(run: Run) -> None:
     assert len(list(run.revisions.list_revisions(parent=service.name))) == 1
 
 
-def two_revisions(run: Run) -> tuple[run_v2.Service, str, str]:
-    """A service with a revision at 100 % and a newer one, dark, with the tag `next`."""
-    name = new_name()
-    old, new = f"{name}-v1", f"{name}-v2"
-    service = run.create(name, template(revision=old, env={"VERSION": "1"}))
-    service.template = template(revision=new, env={"VERSION": "2"})
-    service.traffic = [to(old, 100), to(new, tag="next")]
-    return run.update(service), old, new
-
-
-def test_a_dark_revision_answers_at_its_tag_only(run: Run) -> None:
-    service, old, new = two_revisions(run)
-    statuses = {(s.revision, s.percent, s.tag): s.uri for s in service.traffic_statuses}
-    tag_uri = statuses[(new, 0, "next")]
-    assert statuses[(old, 100, "")] == "" and tag_uri.startswith("http://127.0.0.1:")
-    assert {answer(service.uri)["revision"] for _ in range(5)} == {old}
-    assert answer(tag_uri)["revision"] == new
-
-
-def test_requests_are_split_by_percent(run: Run) -> None:
-    service, old, new = two_revisions(run)
-    service.traffic = [to(old, 75), to(new, 25)]
-    service = run.update(service, "traffic")
-    seen = [answer(service.uri)["revision"] for _ in range(100)]
-    assert (seen.count(old), seen.count(new)) == (75, 25)
-
-
-def test_latest_traffic_follows_the_latest_ready_revision(run: Run) -> None:
-    service, _, new = two_revisions(run)
-    service.traffic = [latest()]
-    service = run.update(service, "traffic")
-    assert answer(service.uri)["revision"] == new
-    service.template = template(env={"VERSION": "3"})
-    service = run.update(service)
-    assert answer(service.uri)["revision"] == short(service.latest_ready_revision) != new
-
-
-def test_a_tag_that_is_taken_away_no_longer_answers(run: Run) -> None:
-    service, old, new = two_revisions(run)
-    tag_uri = next(s.uri for s in service.traffic_statuses if s.tag)
-    service.traffic = [to(old, 100)]
-    run.update(service, "traffic")
-    with pytest.raises(Exception, match=r"refused"):
-        fetch(tag_uri)
-    assert new in {short(r.name) for r in run.revisions.list_revisions(parent=service.name)}
-
-
-def test_traffic_to_a_revision_that_does_not_exist_fails_and_moves_nothing(run: Run) -> None:
-    service, old, _ = two_revisions(run)
-    service.traffic = [to(f"{short(service.name)}-gone", 100)]
-    error = run.failure(run.start_update(service, "traffic"))
-    assert error.code == 500 or error.grpc_status_code
-    assert error.message == (
-        f"Revision '{short(service.name)}-gone' does not exist or is deleted. Update all traffic to route to "
-        "currently available revisions."
-    )
-    now = run.get(short(service.name))
-    assert now.terminal_condition.state == State.CONDITION_FAILED
-    assert answer(now.uri)["revision"] == old
-
-
-@pytest.mark.parametrize(
-    ("traffic", "words"),
-    [
-        ([to("x-1", 50)], "must sum to 100"),
-        ([to("x-1", 100, "t"), to("x-2", 0, "t")], "tags must be unique"),
-        ([latest(50), latest(50)], "once only"),
-        ([to("x-1", 100, "Bad")], "Traffic tag 'Bad'"),
-        ([to("", 100)], "must name a revision"),
-    ],
-    ids=["sum", "tags", "latest twice", "tag form", "no revision"],
-)
-def test_impossible_traffic_is_refused(run: Run, traffic: list[run_v2.TrafficTarget], words: str) -> None:
-    service = run.create(new_name())
-    service.traffic = traffic
-    with pytest.raises(exceptions.InvalidArgument, match=words):
-        run.start_update(service, "traffic")
-
-
-def test_an_image_that_is_not_there_fails_the_first_deployment(run: Run) -> None:
-    name, image = new_name(), "europe-west1-docker.pkg.dev/acme-test/shop/none:v1"
-    made = run_v2.RevisionTemplate(revision=f"{name}-v1", containers=[run_v2.Container(image=image)])
-    operation = run.services.create_service(parent=PARENT, service=run_v2.Service(template=made), service_id=name)
-    error = run.failure(operation)
-    message = f"Revision '{name}-v1' is not ready and cannot serve traffic. Image '{image}' not found."
-    assert error.message == message
-    service = run.get(name)
-    assert (service.terminal_condition.state, service.terminal_condition.message) == (State.CONDITION_FAILED, message)
-    assert service.terminal_condition.reason == CommonReason.CONTAINER_MISSING
-    assert not service.uri and not service.latest_ready_revision and not service.reconciling
-    assert short(service.latest_created_revision) == f"{name}-v1"
-    assert [c.state for c in service.conditions] == [State.CONDITION_FAILED, State.CONDITION_SUCCEEDED]
-
-
-def test_a_container_that_ends_at_start_fails_the_revision_and_live_traffic_stays(run: Run) -> None:
-    service = run.create(new_name())
-    before = service.latest_ready_revision
-    service.template = template("import sys; print('no database', file=sys.stderr); sys.exit(3)")
-    error = run.failure(run.start_update(service))
-    failed = run.get(short(service.name))
-    assert error.message.startswith(
-        f"Revision '{short(failed.latest_created_revision)}' is not ready and cannot serve traffic. The user-provided "
-        "container failed to start and listen on the port defined provided by the PORT=8080 environment variable "
-        "within the allocated timeout."
-    )
-    assert "Logs URL: https://console.cloud.google.com/logs/viewer?project=acme-test" in error.message
-    assert failed.terminal_condition.revision_reason == RevisionReason.HEALTH_CHECK_CONTAINER_ERROR
-    assert failed.latest_ready_revision == before != failed.latest_created_revision
-    assert answer(failed.uri)["revision"] == short(before)
-    revision = run.revisions.get_revision(name=failed.latest_created_revision)
-    assert revision.conditions[0].state == State.CONDITION_FAILED and not revision.reconciling
-
-
-def test_traffic_can_be_pinned_back_after_a_failed_deployment(run: Run) -> None:
-    service = run.create(new_name())
-    before = short(service.latest_ready_revision)
-    service.template = template("raise SystemExit(1)")
-    run.failure(run.start_update(service))
-    service = run.get(short(service.name))
-    service.traffic = [to(before, 100)]
-    pinned = run.update(service, "traffic")
-    assert pinned.terminal_condition.state == State.CONDITION_SUCCEEDED
-    assert answer(pinned.uri)["revision"] == before
-
-
-@pytest.fixture
-def short_start(cloud: LocalCloud) -> Any:
-    """Containers have a second to listen."""
-    cloud.put("/latency", {"stages": {"run.start-timeout": 1.0}})
-    yield
-    cloud.put("/latency", {"profile": "instant"})
-
-
-def test_a_container_that_listens_elsewhere_fails_the_revision(run: Run, short_start: None) -> None:
-    code = "import http.server as h; h.HTTPServer(('127.0.0.1', 0), h.BaseHTTPRequestHandler).serve_forever()"
-    operation = run.services.create_service(
-        parent=PARENT, service=run_v2.Service(template=template(code)), service_id=new_name()
-    )
-    assert "failed to start and listen on the port" in run.failure(operation).message
-
-
-def test_a_startup_probe_that_is_answered_badly_fails_the_revision(run: Run) -> None:
-    probe = run_v2.Probe(period_seconds=1, failure_threshold=2, http_get=run_v2.HTTPGetAction(path="/status/500"))
-    made = template(container={"startup_probe": probe})
-    operation = run.services.create_service(parent=PARENT, service=run_v2.Service(template=made), service_id=new_name())
-    assert "failed the configured startup probe checks." in run.failure(operation).message
-
-
-def test_a_startup_probe_that_is_answered_well_lets_the_revision_serve(run: Run) -> None:
-    probe = run_v2.Probe(period_seconds=1, failure_threshold=2, http_get=run_v2.HTTPGetAction(path="/healthz"))
-    assert run.create(new_name(), template(container={"startup_probe": probe})).uri
-
-
-def test_a_revision_that_serves_cannot_be_deleted(run: Run) -> None:
-    service, old, new = two_revisions(run)
-    for revision in (old, new):
-        with pytest.raises(exceptions.FailedPrecondition, match="because it is actively serving"):
-            run.revisions.delete_revision(name=f"{service.name}/revisions/{revision}")
-
-
-def test_a_retired_revision_can_be_deleted(run: Run) -> None:
-    service, old, new = two_revisions(run)
-    service.traffic = [to(new, 100)]
-    run.update(service, "traffic")
-    name = f"{service.name}/revisions/{old}"
-    assert run.revisions.delete_revision(name=name).result(polling=QUICK).name == name
-    with pytest.raises(exceptions.NotFound, match="of kind 'REVISION'"):
-        run.revisions.get_revision(name=name)
-
-
 def test_a_deleted_service_is_gone_with_its_address(run: Run) -> None:
     service = run.create(new_name())
     operation = run.services.delete_service(name=service.name)
@@ -447,3 +274,10 @@ def test_services_and_revisions_are_listed_in_pages(run: Run) -> None:
     assert [[short(s.name) for s in page.services] for page in pages] == [["pages-a", "pages-b"], ["pages-c"]]
     everywhere = run.services.list_services(parent=f"{parent.rsplit('/', 1)[0]}/-")
     assert {"pages-a", "pages-c"} <= {short(s.name) for s in everywhere}
+
+
+def test_there_are_no_jobs_and_no_worker_pools(run: Run) -> None:
+    assert list(run_v2.JobsClient().list_jobs(parent=PARENT)) == []
+    assert list(run_v2.WorkerPoolsClient().list_worker_pools(parent=PARENT)) == []
+    with pytest.raises(exceptions.NotFound, match="Resource 'j' of kind 'JOB'"):
+        run_v2.JobsClient().get_job(name=f"{PARENT}/jobs/j")

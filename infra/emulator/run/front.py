@@ -79,13 +79,24 @@ class Front:
         response = web.StreamResponse()
         timeout_s = self._state.revision(revision).timeout.ToTimedelta().total_seconds()
         try:
-            async with asyncio.timeout(timeout_s), self._instances.request(revision) as port:
-                await self._pass(request, port, response)
+            async with asyncio.timeout(timeout_s):
+                try:
+                    await self._attempt(request, revision, response)
+                except aiohttp.ClientConnectorError:  # nothing has been sent yet
+                    await self._attempt(request, revision, response)
         except TimeoutError:
             return self._failed(request, response, 504)
         except (Unready, Abandoned, aiohttp.ClientError):
             return self._failed(request, response, 503)
         return response
+
+    async def _attempt(self, request: web.BaseRequest, revision: str, response: web.StreamResponse) -> None:
+        async with self._instances.request(revision) as port:
+            try:
+                await self._pass(request, port, response)
+            except aiohttp.ClientConnectorError:
+                await self._instances.discard(revision, port)
+                raise
 
     async def _pass(self, request: web.BaseRequest, port: int, response: web.StreamResponse) -> None:
         session = self._kept if request.method in IDEMPOTENT else self._fresh

@@ -75,6 +75,13 @@ class Instances:
             slot.requests -= 1
             slot.last_used = time.monotonic()
 
+    async def discard(self, revision: str, port: int) -> None:
+        """Ends the instance that should listen on `port` and does not; the next request starts another."""
+        slot = self._slot(revision)
+        async with slot.lock:
+            if slot.instance is not None and slot.instance.port == port:
+                await self._end(slot, hurry=True)
+
     async def stop(self, revision: str, *, hurry: bool = False) -> None:
         """Ends the revision's instance; one that is just starting is given up."""
         slot = self._slots.pop(revision, None)

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import shutil
+import tempfile
 import uuid
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +21,9 @@ if TYPE_CHECKING:
 
 # Within what an unprivileged shell may set; podman's own defaults can exceed that and then nothing starts.
 LIMITS = ("--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:2048")
+NO_MOUNT = ("--storage-opt", "overlay.skip_mount_home=true")  # else the store stays mounted and cannot be removed
 # Ways to call podman, tried in this order; the second helps where crun or systemd cannot manage control groups.
-VARIANTS: tuple[tuple[str, ...], ...] = ((), ("--runtime", "runc", "--cgroup-manager", "cgroupfs"))
+VARIANTS = (NO_MOUNT, (*NO_MOUNT, "--runtime", "runc", "--cgroup-manager", "cgroupfs"))
 OWN = ("PATH", "HOME", "USER", "TMPDIR", "XDG_RUNTIME_DIR")  # what podman itself needs of the environment
 CHECK_TIMEOUT_S = 20.0
 
@@ -30,7 +33,9 @@ class Podman:
 
     def __init__(self, images: Images, folder: Path) -> None:
         self._images, self._folder = images, folder
-        self._variant: tuple[str, ...] | None = None
+        # podman takes no path of more than 50 characters here
+        self._run_root = Path(tempfile.gettempdir(), f"slipway-{zlib.crc32(bytes(folder.absolute())):08x}")
+        self._variant: tuple[str, ...] = VARIANTS[0]
         self._refusal: str | None = None  # why podman cannot be used; '' if it can, None if nobody has asked yet
         self._checking = asyncio.Lock()
 
@@ -53,17 +58,20 @@ class Podman:
         if bundle := env.get("SSL_CERT_FILE"):
             flags += ["--volume", f"{bundle}:{bundle}:ro"]
         return Order(
-            command=self._run(self._variant or (), *flags, image, *workload.command),
+            command=self._run(self._variant, *flags, image, *workload.command),
             env={**env, **_own_env()},
             cwd=str(folder),
-            stop=self._podman(self._variant or (), "stop", "--time", f"{GRACE_S:.0f}", name),
-            cleanup=self._podman(self._variant or (), "rm", "--force", "--time", "0", name),
+            stop=self._podman(self._variant, "stop", "--time", f"{GRACE_S:.0f}", name),
+            cleanup=self._podman(self._variant, "rm", "--force", "--time", "0", name),
         )
 
     async def remove_leftovers(self) -> None:
         """Ends the containers of an emulator that was killed together with their wardens."""
         if self._folder.exists():
             await self.refusal()
+
+    async def close(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._run_root, ignore_errors=True)
 
     async def _check(self) -> str:
         if shutil.which("podman") is None:
@@ -87,7 +95,7 @@ class Podman:
         found = self._images.resolve(reference)
         layout = self._folder / "layouts" / found.digest.removeprefix("sha256:")
         self._write_layout(layout, found.digest, found.media_type)
-        code, out, why = await _call(self._podman(self._variant or (), "pull", "--quiet", f"oci:{layout}:image"))
+        code, out, why = await _call(self._podman(self._variant, "pull", "--quiet", f"oci:{layout}:image"))
         if code:
             raise RuntimeError(f"podman cannot load {reference}: {why}")
         return out.strip()
@@ -112,7 +120,7 @@ class Podman:
         return self._podman(variant, "run", *shared, *arguments)
 
     def _podman(self, variant: Sequence[str], *arguments: str) -> list[str]:
-        store = ("--root", str(self._folder / "store"), "--runroot", str(self._folder / "run"))
+        store = ("--root", str(self._folder / "store"), "--runroot", str(self._run_root))
         return ["podman", *store, *variant, *arguments]
 
 

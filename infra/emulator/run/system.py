@@ -56,5 +56,6 @@ class CloudRun:
         self._sweep.cancel()
         await self._doors.stop()
         await self._instances.stop_all()
+        await self._runtimes.podman.close()
         await self._front.stop()
         self.metrics.clear()

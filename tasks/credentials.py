@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-from prefect_gcp import GcpCredentials
-
 from infra.gcp.clients import use_credentials
 from tasks.errors import ParameterError
 
@@ -17,6 +15,8 @@ async def use_credentials_block() -> None:
     name = os.environ.get(VARIABLE)
     if not name:
         return
+    from prefect_gcp import GcpCredentials  # takes 0.4 s to import, which few runs need
+
     try:
         block = await GcpCredentials.aload(name)
     except ValueError as error:

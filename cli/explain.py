@@ -30,11 +30,7 @@ def explain_command(
     *,
     jsonl: Annotated[bool, Parameter(help='Read one {"id", "text"} per line, answer one JSON line each.')] = False,
 ) -> int:
-    """Explain an error message of Google Cloud, a build, a container, Terraform or the network.
-
-    With --jsonl a line that is not such an object is reported with its number on standard error and skipped; the
-    other lines are answered all the same, and the exit code is then 2.
-    """
+    """The command; `cli.main` has its help, so that this module is loaded only when it runs."""
     with _opened(file) as source:
         if jsonl:
             return _explain_lines(source)

@@ -15,9 +15,19 @@ from rich.console import Console
 
 from tasks.errors import SlipwayError
 
-app = App(name="slipway", help="Ships containers to Google Cloud Run: proven before they take traffic.")
-app.command("infra.emulator.cli:app", name="emulator")
-app.command("cli.explain:explain_command", name="explain")
+app = App(
+    name="slipway",
+    help="Ships containers to Google Cloud Run: proven before they take traffic.",
+    default_parameter=Parameter(negative=()),
+)
+app.command("infra.emulator.cli:app", name="emulator", help="The local Google Cloud: run it, point clients at it.")
+app.command(
+    "cli.explain:explain_command",
+    name="explain",
+    help="Explain an error message of Google Cloud, a build, a container, Terraform or the network.\n\n"
+    "With --jsonl a line that is not such an object is reported with its number on standard error and skipped; the "
+    "other lines are answered all the same, and the exit code is then 2.",
+)
 
 Json = Annotated[bool, Parameter(name="--json", help="Print the result as JSON on standard output.")]
 Environment = Annotated[str, Parameter(name=["--environment", "-e"], help="Environment of slipway.yaml.")]

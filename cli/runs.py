@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import PrefectClient
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
@@ -22,10 +23,11 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import LogSort
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from rich.console import Console
 
-from tasks.errors import Cause, ParameterError, SlipwayError
+from tasks.errors import UNTOUCHED, Cause, ParameterError, SlipwayError
 
 FOLDER = Path(".slipway")
 POLL_S = 0.4
@@ -50,53 +52,93 @@ class Outcome:
 
 
 def api_url() -> str:
-    """Prefect's API: as the environment says, or the one of a running `slipway up`."""
+    """Prefect's API: as the environment says, else that of a running `slipway up`, else as Prefect's profile says."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url
-    try:
+    with suppress(FileNotFoundError):
         word = json.loads((FOLDER / "up.json").read_text())
-    except FileNotFoundError:
-        raise SlipwayError(
-            "No Prefect server is known.",
-            "set PREFECT_API_URL, or start a local one with: slipway up",
-            Cause.NETWORK,
-        ) from None
-    return str(word["environment"]["PREFECT_API_URL"])
+        return str(word["environment"]["PREFECT_API_URL"])
+    if url := PREFECT_API_URL.value():
+        return str(url)
+    raise SlipwayError(
+        "No Prefect server is known.",
+        "set PREFECT_API_URL, or start a local one with: slipway up",
+        Cause.NETWORK,
+    )
 
 
 async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> Outcome:
     """Starts `flow/deployment` and shows its log until it ends. Ctrl-C cancels the run and waits for its end."""
-    async with PrefectClient(url) as client:
-        run = await _create(client, name, parameters)
-        link = f"{url.removesuffix('/api')}/runs/flow-run/{run.id}"
-        console.print(f"[dim]{link}[/dim]")
-        try:
-            run = await _follow(client, run.id, console)
-        except asyncio.CancelledError:
-            console.print("[yellow]cancelling; the run gives back what it has taken …[/yellow]")
-            await client.set_flow_run_state(run.id, Cancelling())
-            run = await _follow(client, run.id, console)
-        assert run.state is not None
-        tables = await _tables(client, run.id)
-        return Outcome(run.id, run.name, run.state.name or "", run.state.message or "", link, tables)
+    with temporary_settings({PREFECT_API_URL: url}):
+        async with get_client() as client:
+            with _refusals(url):
+                run = await _create(client, name, parameters)
+            link = f"{url.removesuffix('/api')}/runs/flow-run/{run.id}"
+            console.print(f"[dim]{link}[/dim]")
+            with _refusals(url, state=f"The run goes on unwatched: {link}"):
+                return await _watched(client, run, link, console)
+
+
+async def _watched(client: PrefectClient, run: FlowRun, link: str, console: Console) -> Outcome:
+    try:
+        run = await _follow(client, run.id, console)
+    except asyncio.CancelledError:
+        console.print("[yellow]cancelling; the run gives back what it has taken …[/yellow]")
+        await client.set_flow_run_state(run.id, Cancelling())
+        run = await _follow(client, run.id, console)
+    assert run.state is not None
+    tables = await _tables(client, run.id)
+    return Outcome(run.id, run.name, run.state.name or "", run.state.message or "", link, tables)
+
+
+@contextmanager
+def _refusals(url: str, state: str = UNTOUCHED) -> Iterator[None]:
+    """Says what Prefect's API refused, or that it is not there."""
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        detail = _detail(error.response)
+        if error.response.status_code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
+            raise ParameterError(
+                f"Prefect refused the run's parameters: {detail}",
+                "correct them; the deployment's form in the Prefect UI explains each.",
+            ) from None
+        raise SlipwayError(
+            f"Prefect's API at {url} answered {error.response.status_code}: {detail}",
+            "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
+            state=state,
+        ) from None
+    except (httpx.HTTPError, ValueError) as error:  # ValueError: the answer is not JSON
+        raise SlipwayError(
+            f"Prefect's API at {url} does not answer: {str(error).rstrip('.')}.",
+            "start it, or correct PREFECT_API_URL (it ends in /api).",
+            Cause.NETWORK,
+            state=state,
+        ) from None
+
+
+def _detail(response: httpx.Response) -> str:
+    """What the API says is wrong; its validation errors come as a list."""
+    try:
+        found = response.json()
+    except ValueError:
+        return response.reason_phrase
+    said = found.get("detail") or found.get("exception_detail") or found
+    if isinstance(said, list):
+        return "; ".join(f"{'.'.join(map(str, each.get('loc', ())))}: {each.get('msg')}" for each in said)
+    return str(said)
 
 
 async def _create(client: PrefectClient, name: str, parameters: dict[str, Any]) -> FlowRun:
     try:
         deployment = await client.read_deployment_by_name(name)
-        return await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
     except ObjectNotFound:
         raise ParameterError(
             f"Prefect knows no deployment {name}.",
             "register the deployments with: prefect deploy --all",
             Cause.NOT_FOUND,
         ) from None
-    except httpx.ConnectError as error:
-        raise SlipwayError(
-            f"Prefect's API at {client.api_url} does not answer: {error}.",
-            "start it, or correct PREFECT_API_URL.",
-            Cause.NETWORK,
-        ) from None
+    return await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
 
 
 async def _follow(client: PrefectClient, run_id: UUID, console: Console) -> FlowRun:

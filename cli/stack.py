@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Stack:
 async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[Stack]:
     """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
     async with AsyncExitStack() as stack:
+        stack.enter_context(_alone(folder))
         cloud, server = await asyncio.gather(_cloud(stack, folder, projects), _server(stack, folder))
         environment = {**os.environ, **cloud, **server}
         async with PrefectClient(server["PREFECT_API_URL"]) as client:
@@ -54,9 +56,27 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
         yield running
 
 
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One stack per folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SlipwayError(
+                f"A local stack is running on {folder} already.",
+                "stop it with Ctrl-C where it was started, or choose another folder with --data.",
+                Cause.STATE_LOCK,
+            ) from None
+        yield
+
+
 def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
     """Leaves word of the running stack, so that `slipway deploy` in another terminal finds it."""
-    (stack.folder / "up.json").write_text(json.dumps({"environment": dict(variables)}, indent=2))
+    new = stack.folder / "up.json.new"
+    new.write_text(json.dumps({"environment": dict(variables)}, indent=2))
+    new.replace(stack.folder / "up.json")  # whole or not at all
 
 
 async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:

@@ -102,9 +102,12 @@ def test_projects_and_their_policy(gcloud: Gcloud) -> None:
     assert (found["projectId"], found["lifecycleState"]) == (PROJECT, "ACTIVE")
     assert {project["projectId"] for project in gcloud("projects", "list")} == {PROJECT, OTHER_PROJECT}
     member, role = "user:gcloud@example.com", "roles/run.viewer"
-    binding = ("add-iam-policy-binding", PROJECT, f"--member={member}", f"--role={role}")
-    assert {"members": [member], "role": role} in gcloud("projects", *binding)["bindings"]
-    assert {"members": [member], "role": role} in gcloud("projects", "get-iam-policy", PROJECT)["bindings"]
+    for policy in (
+        gcloud("projects", "add-iam-policy-binding", PROJECT, f"--member={member}", f"--role={role}"),
+        gcloud("projects", "get-iam-policy", PROJECT),
+    ):
+        (binding,) = [binding for binding in policy["bindings"] if binding["role"] == role]
+        assert member in binding["members"]
 
 
 def test_service_accounts_act_with_their_keys(

@@ -21,8 +21,6 @@ from infra.emulator.store import Store
 Repository = artifactregistry_v1.Repository.pb()
 Package = artifactregistry_v1.Package.pb()
 Tag = artifactregistry_v1.Tag.pb()
-
-
 M = TypeVar("M", bound=Callable[..., Any])
 
 
@@ -151,9 +149,12 @@ class Catalogue:
             raise not_found()
         if repository.docker_config.immutable_tags and (tags := self.tags.names(f"{name}/tags/")):
             raise _immutable("delete", parse_package(tags[0]))
-        for digest in self.digests(package):
-            version = package.at(digest)
-            self._forget(version, self.image(version))
+        images = package.docker_image  # the beginning of their names: the digest is missing
+        self._grow(repository, -sum(image.image_size_bytes for image in self.manifests.list(images)))
+        self.manifests.clear(images)
+        self.tags.clear(f"{name}/")
+        self._parents.clear(f"{name}/")
+        self._referrers.clear(f"{name}/")
         self.packages.delete(name)
 
     @whole
@@ -162,9 +163,6 @@ class Catalogue:
         for table in (self.packages, self.manifests, self.tags, self._parents, self._referrers):
             table.clear(f"{name}/")
         self.repositories.delete(name)
-
-    def digests(self, package: Reference) -> list[str]:
-        return [key.rpartition("@")[2] for key in self.manifests.names(package.at("").docker_image)]
 
     def referrers(self, subject: Reference) -> list[dict[str, Any]]:
         """Descriptors of the manifests that name `subject` as theirs."""
@@ -196,8 +194,11 @@ class Catalogue:
             self._refer(reference, manifest, manifest_bytes)
         self.manifests.put(image.name, image)
         self._touch_package(reference, now)
-        repository.size_bytes += image.image_size_bytes
-        repository.update_time.CopyFrom(now)
+        self._grow(repository, image.image_size_bytes)
+
+    def _grow(self, repository: Any, size_bytes: int) -> None:
+        repository.size_bytes += size_bytes
+        repository.update_time.CopyFrom(_now())
         self.repositories.put(repository.name, repository)
 
     def _refer(self, reference: Reference, manifest: Manifest, size: int) -> None:
@@ -241,12 +242,12 @@ class Catalogue:
         if subject := self.manifest(reference).subject:
             self._referrers.delete(f"{reference.at(subject).version}/{reference.digest}")
         self.manifests.delete(image.name)
-        repository = self.repository(reference.repository)
-        repository.size_bytes = max(0, repository.size_bytes - image.image_size_bytes)
-        self.repositories.put(repository.name, repository)
+        self._grow(self.repository(reference.repository), -image.image_size_bytes)
 
     def _make_builtin(self) -> None:
-        self.repositories.put(builtin.REPOSITORY, Repository(name=builtin.REPOSITORY, format_=1, create_time=_now()))
+        docker = artifactregistry_v1.Repository.Format.DOCKER
+        repository = Repository(name=builtin.REPOSITORY, format_=docker, create_time=_now())
+        self.repositories.put(repository.name, repository)
         manifest = builtin.compose_hello(self.blobs)
         for image in builtin.IMAGES:
             self.put(Reference(builtin.REPOSITORY, image, "latest"), manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -307,3 +308,37 @@ def test_builds_of_one_project_are_not_seen_in_another(builds: Builds) -> None:
     build = builds.run(shell("true"))
     elsewhere = build["name"].replace(f"projects/{PROJECT}/", f"projects/{OTHER_PROJECT}/")
     assert builds.http.get(builds.url(elsewhere)).status_code == 404
+
+
+def test_cloud_run_builds_a_source_by_itself(builds: Builds) -> None:
+    image = f"{builds.repository()}/app"
+    source = builds.source({"Dockerfile": "FROM scratch\nENV A=1\n"})
+    url = f"https://run.googleapis.com/v2/{PARENT}/builds:submit"
+    answer = builds.http.post(url, json={"imageUri": image, "dockerBuild": {}, **source}).raise_for_status().json()
+    build = builds.finished(answer["buildOperation"]["metadata"]["build"]["name"])
+    assert build["status"] == "SUCCESS", builds.log(build)
+    assert builds.config(f"{image}:latest")["config"]["Env"][-1] == "A=1"
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+def test_gcloud_submits_streams_lists_describes_and_cancels(builds: Builds, cloud: LocalCloud, tmp_path: Path) -> None:
+    def gcloud(*arguments: str) -> str:
+        command = ["gcloud", "builds", *arguments, "--quiet"]
+        done = subprocess.run(command, env=cloud.env, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    image = f"{builds.repository()}/app:v1"
+    streamed = gcloud("submit", ".", "--tag", image, "--region", "europe-west1")
+    assert f"Successfully tagged {image}" in streamed
+    row = gcloud("list", "--region", "europe-west1", "--limit", "1", "--format", "value(id,status,images)").split()
+    assert row[1:] == ["SUCCESS", image]
+    assert "DONE" in gcloud("log", row[0], "--region", "europe-west1")
+    (tmp_path / "cloudbuild.yaml").write_text("steps: [{name: ubuntu, args: [sleep, '300']}]")
+    build_id = gcloud(
+        "submit", "--no-source", "--config", "cloudbuild.yaml", "--async", "--format", "value(id)"
+    ).strip()
+    assert build_id in gcloud("list", "--ongoing", "--format", "value(id)")
+    gcloud("cancel", build_id)
+    assert gcloud("describe", build_id, "--format", "value(status)").strip() == "CANCELLED"

@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -53,13 +54,16 @@ def run(
 def _alone(data: Path) -> Iterator[None]:
     """Two processes on the same state would undo each other's work."""
     data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("w") as file:
+    with (data / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _refuse(
-                f"A local Google Cloud is running on {data} already. Stop it, or choose another folder with --data."
-            )
+            file.seek(0)
+            who = f"A local Google Cloud (process {file.read()}) is running on {data} already."
+            _refuse(f"{who} Stop it, or choose another folder with --data.")
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield
 
 

@@ -56,10 +56,12 @@ def emulator(data: Path, profile: str = "instant") -> Iterator[Process]:
     with process.stdout:
         process.stdout.readline()  # says that it listens
         word = json.loads((data / "emulator.json").read_text())
-        yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process)
-        if process.poll() is None:
-            process.terminate()
-            assert process.wait(timeout=30) == 0
+        try:
+            yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                assert process.wait(timeout=30) == 0
 
 
 def post(cloud: LocalCloud, path: str) -> None:

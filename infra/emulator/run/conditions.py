@@ -70,6 +70,11 @@ def secret_denied(revision: str, project_number: int, secret: str, version: str,
     )
 
 
+def not_prepared(revision: str, why: str) -> Unready:
+    """The instance's files or its runtime could not be had: nothing that real Run has words for."""
+    return _unready(revision, f"Cloud Run error: {why}", reason=CommonReason.INTERNAL)
+
+
 def did_not_listen(revision: str, port: int) -> Unready:
     return _start_failure(
         revision,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from infra.emulator.run.ports import bind
 from infra.emulator.run.state import State
 from infra.emulator.run.traffic import NOWHERE, Routes, Split
 
@@ -75,7 +74,7 @@ class Doors:
         key = f"{service}#{tag}" if tag else service
         if key not in self._by_key:
             assert self._runner is not None
-            listener = _bind(self._state.port(key))
+            listener = bind(self._state.port(key))
             port = int(listener.getsockname()[1])
             site = web.SockSite(self._runner, listener)
             await site.start()
@@ -88,14 +87,3 @@ class Doors:
         self._by_key.pop(f"{door.service}#{door.tag}" if door.tag else door.service, None)
         self._by_port.pop(door.port, None)
         await door.site.stop()
-
-
-def _bind(remembered: int) -> socket.socket:
-    """A listener on the remembered port if it is free, else on any."""
-    listener = socket.socket()
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    with contextlib.suppress(OSError):
-        listener.bind(("127.0.0.1", remembered))
-        return listener
-    listener.bind(("127.0.0.1", 0))
-    return listener

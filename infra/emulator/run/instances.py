@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.emulator.run.conditions import Unready, did_not_listen, probe_failed
+from infra.emulator.errors import RpcError
+from infra.emulator.run.conditions import Unready, did_not_listen, not_prepared, probe_failed
 from infra.emulator.run.defaults import START_LIMIT_S, ingress_container
 from infra.emulator.run.journal import Journal
+from infra.emulator.run.ports import free_port
 from infra.emulator.run.probes import Probe, passes, startup_probe
 from infra.emulator.run.runtime import Instance, launch
 from infra.emulator.run.runtimes import Runtimes
@@ -125,9 +126,12 @@ class Instances:
         workload = self._resolver.resolve(revision)
         runtime, why = await self._runtimes.choose(workload)
         self._journal.system(revision.name, f"Starting an instance with the {runtime.name} runtime: {why}.")
-        port, slot.folder = _free_port(), self._folder / uuid.uuid4().hex
+        port, slot.folder = free_port(), self._folder / uuid.uuid4().hex
         slot.folder.mkdir(parents=True)
-        order = await runtime.prepare(workload, port, slot.folder)
+        try:
+            order = await runtime.prepare(workload, port, slot.folder)
+        except (OSError, RuntimeError, RpcError) as error:
+            raise not_prepared(revision.name, str(error)) from error
         slot.instance = await launch(order, port, self._journal.sink(revision.name))
         limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
         probe = startup_probe(ingress_container(revision.containers), port, limit_s)
@@ -183,9 +187,3 @@ class Instances:
 
 def _whose(probe: Probe) -> str:
     return "" if probe.configured else "Default "
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -101,30 +101,32 @@ class Lifecycle:
         return self._start(name, revision, self._reconciler.remove_revision(name))
 
     def resume(self) -> None:
-        """After a restart: takes up the changes that were under way, under the names of their operations."""
+        """After a restart: takes up what was under way, under the names of the operations that callers wait for."""
+        begun = {service.name for service in self._state.services.list() if service.reconciling}
         for operation in self._cloud.operations.list("projects/"):
-            if operation.done:
-                continue
-            if operation.metadata.Is(ServicePb.DESCRIPTOR):
-                subject = ServicePb()
-                operation.metadata.Unpack(subject)
+            subject = None if operation.done else self._subject(operation)
+            if subject is not None:
                 work = self._work_left(subject.name)
-            elif operation.metadata.Is(RevisionPb.DESCRIPTOR):
-                subject = RevisionPb()
-                operation.metadata.Unpack(subject)
-                work = self._reconciler.remove_revision(subject.name)
-            else:
-                continue
-            if work is not None:
                 self._cloud.operations.start(operation.name, subject, work, partial(self._current, subject))
+                begun.discard(subject.name)
+        for name in begun:
+            self._start(name, self._state.service(name), self._work_left(name))
 
-    def _work_left(self, name: str) -> Coroutine[Any, Any, Any] | None:
-        service = self._state.services.get(name)
-        if service is None or not service.reconciling:
-            return None
-        return (
-            self._remove(name) if service.HasField("delete_time") else self._reconciler.apply(name, service.generation)
-        )
+    def _subject(self, operation: Any) -> Any:
+        """The service or revision that an operation is about; None if it is gone, or of another API."""
+        for kind, table in ((ServicePb, self._state.services), (RevisionPb, self._state.revisions)):
+            subject = kind()
+            if operation.metadata.Unpack(subject):
+                return subject if subject.name in table else None
+        return None
+
+    def _work_left(self, name: str) -> Coroutine[Any, Any, Any]:
+        if name in self._state.revisions:
+            return self._reconciler.remove_revision(name)
+        service = self._state.service(name)
+        if service.HasField("delete_time"):
+            return self._remove(name)
+        return self._reconciler.apply(name, service.generation)
 
     def _complete(self, service: Any, principal: str) -> None:
         name = ServiceName.parse(service.name)

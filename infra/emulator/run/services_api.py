@@ -8,6 +8,7 @@ from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.emulator.cloud import Call, Cloud, rpc
+from infra.emulator.locations import check_location
 from infra.emulator.run.fields import merged
 from infra.emulator.run.lifecycle import check_etag, shown
 from infra.emulator.run.names import ServiceName
@@ -25,6 +26,7 @@ class Services:
 
     @rpc(f"{SERVICES}/CreateService", permission="run.services.create", resource="parent")
     async def create(self, request: Any, call: Call) -> Any:
+        check_location(request.parent)
         name = f"{request.parent}/services/{request.service_id}"
         return self._lifecycle.create(name, request.service, call.principal, validate_only=request.validate_only)
 

@@ -11,7 +11,7 @@ from google.rpc.code_pb2 import Code
 
 from infra.emulator.cloud import Call, Cloud, route
 from infra.emulator.errors import RpcError, aborted, error_info, invalid
-from infra.emulator.locations import REGIONS
+from infra.emulator.locations import REGIONS, check_location
 from infra.emulator.projects import Project
 from infra.emulator.run.knative import incoming, outgoing, selectors
 from infra.emulator.run.names import short
@@ -63,6 +63,7 @@ class Knative:
         self, request: web.Request, call: Call, namespace: str, location: str = ""
     ) -> web.Response:
         parent = self._admit(call, namespace, location, "run.services.create")
+        check_location(parent)
         body = await _body(request)
         full = f"{parent}/services/{(body.get('metadata') or {}).get('name', '')}"
         dry = _is_dry(request)

@@ -216,9 +216,14 @@ def test_buildah_runs_commands_and_caches_layers(buildah: Builds, tmp_path: Path
 
 
 @needs_buildah
-def test_cancelling_a_run_leaves_no_process_and_no_mount(buildah: Builds, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "step",
+    [docker("build", "-t", "x", "."), shell("docker build -t x .")],
+    ids=["by the docker step", "by docker in a script"],
+)
+def test_cancelling_a_run_leaves_no_process_and_no_mount(buildah: Builds, tmp_path: Path, step: dict[str, Any]) -> None:
     text = f"FROM {system_image(buildah, tmp_path)}\nRUN echo started; kill -STOP $$\n"
-    operation = buildah.create(docker("build", "-t", "x", "."), source=buildah.source({"Dockerfile": text}))
+    operation = buildah.create(step, source=buildah.source({"Dockerfile": text}))
     build = buildah.until(operation["metadata"]["build"]["name"], "WORKING")
     while "started" not in buildah.log(build):
         time.sleep(0.05)

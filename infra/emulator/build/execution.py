@@ -20,7 +20,7 @@ from infra.emulator.build.environment import Environment, SecretRefused
 from infra.emulator.build.pack import Pack
 from infra.emulator.build.processes import Processes
 from infra.emulator.build.queue import Queue
-from infra.emulator.build.records import Builds, FailureType, Status, built_in
+from infra.emulator.build.records import ONGOING, Builds, FailureType, Status, built_in
 from infra.emulator.build.registry import PushError, Registry
 from infra.emulator.build.steps import StepRefused, Steps, Workspace
 from infra.emulator.build.substitutions import BuildPb
@@ -31,7 +31,7 @@ TimeSpanPb: Any = cloudbuild_v1.TimeSpan.pb()
 
 
 class Ended(Exception):
-    """The build is over without success. `detail` is its statusDetail, `failure` what failureInfo says of it."""
+    """The build is over without success. `detail` is its statusDetail, `kind` a FailureInfo type."""
 
     def __init__(self, status: int, detail: str, kind: int = FailureType.FAILURE_TYPE_UNSPECIFIED) -> None:
         super().__init__(detail)
@@ -39,7 +39,7 @@ class Ended(Exception):
 
 
 class Execution:
-    """`run` is the build's background task; `cancel` ends it from outside."""
+    """`start` runs the build in the background; `cancel` and `stop` end it from outside."""
 
     def __init__(
         self, cloud: Cloud, builds: Builds, processes: Processes, queue: Queue, workshop: Workshop, build: BuildPb
@@ -53,7 +53,6 @@ class Execution:
         self._steps = Steps(self._workspace, source.folder_of_steps(build), self._commands, processes)
         self._environment = Environment(cloud, build, account, built_in(cloud, build), self._workspace.home)
         self._task: asyncio.Task[None] | None = None
-        self._cancelled = False
 
     def start(self) -> asyncio.Task[None]:
         self._task = self._cloud.background.spawn(self._run())
@@ -61,8 +60,9 @@ class Execution:
 
     async def cancel(self) -> None:
         """Ends the build as CANCELLED, its processes included; returns when that is so."""
-        self._cancelled = True
         await self.stop()
+        if self.build.status in ONGOING:
+            self._close(Ended(Status.CANCELLED, "context canceled"))
 
     async def stop(self) -> None:
         """Ends the work without deciding the build's status."""
@@ -76,11 +76,7 @@ class Execution:
             await self._to_the_end()
         except Ended as reason:
             end = reason
-        except asyncio.CancelledError:
-            if not self._cancelled:
-                raise
-            end = Ended(Status.CANCELLED, "context canceled")
-        except Exception as error:
+        except Exception as error:  # a build must not hang because of a flaw of ours
             log.exception("build %s", self.build.name)
             end = Ended(Status.INTERNAL_ERROR, f"internal error: {error}")
         finally:
@@ -157,8 +153,10 @@ class Execution:
                 self._environment.add(address)
                 for index, needed in enumerate(validation.dependencies(self.build)):
                     group.create_task(self._step(index, [done[other] for other in needed], done[index]))
-        except* Ended as failures:
-            raise failures.exceptions[0] from None
+        except ExceptionGroup as group:
+            if failures := group.subgroup(Ended):
+                raise failures.exceptions[0] from None
+            raise
         self.build.results.build_step_images[:] = [""] * len(self.build.steps)
         missing = [image for image in self.build.images if tagged(image) not in self._docker.images]
         if missing:

@@ -216,7 +216,7 @@ class Execution:
             except PushError as error:
                 del self.build.results.images[-1]
                 self._log.line(f"{error}\nERROR: failed to push because we ran out of retries.")
-                detail = f'error pushing image "{image}": {error}'
+                detail = f'error pushing image "{image}": retry budget exhausted: step exited with non-zero status: 1'
                 raise Ended(Status.FAILURE, detail, error.kind) from error
             built.push_timing.end_time.GetCurrentTime()
 

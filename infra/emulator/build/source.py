@@ -16,6 +16,8 @@ from infra.emulator.build.substitutions import BuildPb
 from infra.emulator.cloud import Cloud
 from infra.emulator.errors import RpcError, invalid
 
+FETCHING = "error fetching storage source: generic::unknown: fetching gcs source"  # as real logs put it
+
 
 class FetchError(Exception):
     """The source could not be had; `str()` says why."""
@@ -68,9 +70,9 @@ async def _fetch_object(cloud: Cloud, build: BuildPb, folder: Path, output: Call
         output(f"Copying {address}...")
         await asyncio.to_thread(extract, archive, folder)
     except RpcError as error:
-        raise FetchError(f"failed to fetch {address}: {error.status.message}") from error
+        raise FetchError(f"{FETCHING}: {error.status.message}") from error
     except (ValueError, OSError, EOFError) as error:
-        raise FetchError(f"failed to unpack {address}: {error}") from error
+        raise FetchError(f"{FETCHING}: unpacking source from gcs: {error}") from error
     size = human_size(len(archive))
     output(f"/ [1 files][{size:>10}/{size:>10}]\nOperation completed over 1 objects/{size}.")
 
@@ -80,7 +82,7 @@ async def _fetch_repository(git: Any, folder: Path, processes: Processes, output
     env = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     for command in (["clone", "--quiet", git.url, "."], ["checkout", "--quiet", git.revision or "HEAD"]):
         if await processes.run(["git", *command], cwd=folder, env=env, output=output):
-            raise FetchError(f"failed to fetch {git.url}: git {command[0]} failed")
+            raise FetchError(f"error fetching git source: {git.url}: git {command[0]} failed")
 
 
 def folder_of_steps(build: BuildPb) -> str:

@@ -12,9 +12,10 @@ import difflib
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import Cause, SourceError, Transient
 
@@ -78,7 +79,7 @@ async def attempt(
     env: Mapping[str, str] | None = None,
 ) -> Finished:
     """Run git in `folder` for a caller that reads the exit code; SourceError when git is missing or too slow."""
-    process = await _start(folder, arguments, stdin is not None, env or {})
+    process = await _started(_start(folder, arguments, stdin is not None, env or {}))
     try:
         async with asyncio.timeout(timeout_s):
             output, complaint = await process.communicate(stdin.encode() if stdin is not None else None)
@@ -114,6 +115,16 @@ async def similar_refs(folder: Path, ref: str) -> list[str]:
     names = "--format=%(refname:strip=2)"
     listed = await git(folder, "for-each-ref", names, "refs/heads", "refs/tags", "refs/remotes")
     return difflib.get_close_matches(ref, {name.removeprefix("origin/") for name in listed.split()}, n=3)
+
+
+async def _started(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """The process, or a cancellation with nothing left running: asyncio alone would leave git's children behind."""
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await _end(await starting)
+        raise
 
 
 async def _start(

@@ -13,13 +13,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import cyclopts
 import httpx
 from cyclopts import Parameter
 
-from infra.emulator.server import Emulator, Settings
+if TYPE_CHECKING:
+    from infra.emulator.server import Settings
 
 app = cyclopts.App(
     name="emulator",
@@ -41,6 +42,8 @@ def run(
     admin_port: Annotated[int, Parameter(help="Port of the admin API; 0 takes a free one.")] = 0,
 ) -> None:
     """Run the local Google Cloud until Ctrl-C."""
+    from infra.emulator.server import Settings
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = Settings(data.absolute(), tuple(project or ("slipway-demo",)), profile, port, admin_port)
     with _alone(data):
@@ -68,6 +71,8 @@ def _alone(data: Path) -> Iterator[None]:
 
 
 async def _serve(settings: Settings) -> None:
+    from infra.emulator.server import Emulator
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

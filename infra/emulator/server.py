@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,53 +40,59 @@ class Emulator:
         self.settings = settings
         self.cloud = Cloud(settings.data, settings.profile)
         self._certificates = certificates(settings.data / "certs")
-        self._runners: list[web.AppRunner] = []
         self.environment: dict[str, str] = {}
         self.admin_url = ""
 
     async def __aenter__(self) -> Emulator:
-        mount_all(self.cloud)
-        self._seed()
-        door = RestDoor(self.cloud)
-        rest = await self._listen(door.handle, tls=True)
-        plain = self.cloud.http_port = await self._listen(door.handle)
-        self._grpc, grpc_port = serve_grpc(
-            self.cloud,
-            self._certificates.certificate,
-            self._certificates.key,
-            lambda peer: self._proxy.drop(peer),
-        )
-        await self._grpc.start()
-        self._proxy = Proxy(grpc_port, rest, plain)
-        proxy_port = await self._proxy.start(self.settings.proxy_port)
-        self.environment = self.cloud.environment = self._variables(proxy_port)
-        admin = Admin(self.cloud, lambda: self.environment, self._seed)
-        self.admin_url = f"http://127.0.0.1:{await self._listen(admin.handle, port=self.settings.admin_port)}"
-        for start in self.cloud.on_start:
-            await start()
-        self.cloud.operations.fail_interrupted()
-        self._announce()
+        async with AsyncExitStack() as stack:
+            await self._start(stack)
+            self._started = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        (self.settings.data / "emulator.json").unlink(missing_ok=True)
-        await self._proxy.stop()
-        await self._grpc.stop(grace=0)
-        for runner in self._runners:
-            await runner.cleanup()
-        for stop in self.cloud.on_stop:
-            await stop()
-        await self.cloud.background.stop()
-        self.cloud.store.close()
+        await self._started.aclose()
 
-    async def _listen(self, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
+    async def _start(self, stack: AsyncExitStack) -> None:
+        """Opens every door; `stack` closes what was opened, the last one first."""
+        stack.callback(self.cloud.store.close)
+        stack.push_async_callback(self.cloud.background.stop)
+        services = await stack.enter_async_context(AsyncExitStack())
+        mount_all(self.cloud)
+        self._seed()
+        proxy_port = await self._open_doors(stack)
+        self.environment = self.cloud.environment = self._variables(proxy_port)
+        admin = Admin(self.cloud, lambda: self.environment, self._seed)
+        admin_port = await self._listen(stack, admin.handle, port=self.settings.admin_port)
+        self.admin_url = f"http://127.0.0.1:{admin_port}"
+        for start in self.cloud.on_start:
+            await start()
+        for stop in reversed(self.cloud.on_stop):
+            services.push_async_callback(stop)
+        self.cloud.operations.fail_interrupted()
+        stack.callback((self.settings.data / "emulator.json").unlink, missing_ok=True)
+        self._announce()
+
+    async def _open_doors(self, stack: AsyncExitStack) -> int:
+        """The proxy's port, behind which all other doors are."""
+        door = RestDoor(self.cloud)
+        rest = await self._listen(stack, door.handle, tls=True)
+        plain = self.cloud.http_port = await self._listen(stack, door.handle)
+        certificate, key = self._certificates.certificate, self._certificates.key
+        grpc, grpc_port = serve_grpc(self.cloud, certificate, key, lambda peer: self._proxy.drop(peer))
+        stack.push_async_callback(grpc.stop, grace=0)
+        await grpc.start()
+        self._proxy = Proxy(grpc_port, rest, plain)
+        stack.push_async_callback(self._proxy.stop)
+        return await self._proxy.start(self.settings.proxy_port)
+
+    async def _listen(self, stack: AsyncExitStack, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
+        stack.push_async_callback(runner.cleanup)
         context = self._certificates.server_context(self.settings.data / "certs") if tls else None
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
-        self._runners.append(runner)
         return int(runner.addresses[0][1])
 
     def _seed(self) -> None:

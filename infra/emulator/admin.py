@@ -76,7 +76,8 @@ class Admin:
 
     async def _calls(self, _: web.Request) -> object:
         journal = [dataclasses.asdict(entry) for entry in self._cloud.journal]
-        return {"count": dict(self._cloud.calls), "journal": journal}
+        work = list(self._cloud.operations.journal)
+        return {"count": dict(self._cloud.calls), "journal": journal, "work": work}
 
     async def _forget_calls(self, _: web.Request) -> object:
         self._cloud.calls.clear()

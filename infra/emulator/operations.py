@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -48,6 +50,7 @@ class Operations:
         self._table = store.messages("operations", operations_pb2.Operation)
         self._background = background
         self._finished: dict[str, asyncio.Event] = {}
+        self.journal: deque[dict[str, Any]] = deque(maxlen=10_000)  # name, start (monotonic) and seconds of each
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.canceller: dict[str, Callable[[str], None]] = {}  # by operation name
 
@@ -89,6 +92,7 @@ class Operations:
 
     async def _run(self, name: str, work: Coroutine[Any, Any, Message], current: Callable[[], Message] | None) -> None:
         outcome: Message | RpcError
+        started = time.monotonic()
         try:
             outcome = await work
         except RpcError as error:
@@ -97,6 +101,7 @@ class Operations:
             log.exception("operation %s", name)
             outcome = RpcError(Code.INTERNAL, "Internal error encountered.")
         self._finish(name, outcome, current)
+        self.journal.append({"name": name, "start": started, "seconds": time.monotonic() - started})
 
     def _finish(self, name: str, outcome: Message | RpcError, current: Callable[[], Message] | None) -> None:
         operation = self.get(name)

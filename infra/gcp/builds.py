@@ -9,7 +9,8 @@ from typing import Any
 from google.cloud.devtools import cloudbuild_v1
 from google.protobuf import json_format
 
-from infra.gcp.clients import READ, call, client, read
+from infra.gcp.clients import READ, call, client
+from infra.gcp.errors import GoogleError
 
 FINISHED = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
 
@@ -71,7 +72,11 @@ async def find_builds(project: str, region: str, query: str) -> list[Build]:
 
 async def cancel_build(name: str) -> None:
     """Already finished or gone is success."""
-    await read("cloudbuild.builds.cancel", _client().cancel_build, _by_name(name))
+    try:
+        await call("cloudbuild.builds.cancel", _client().cancel_build, _by_name(name), retry=READ)
+    except GoogleError as error:
+        if error.status not in ("NOT_FOUND", "FAILED_PRECONDITION"):
+            raise
 
 
 def _client() -> cloudbuild_v1.CloudBuildAsyncClient:

@@ -17,7 +17,7 @@ class Api(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
-            case "/healthz":
+            case "/health":
                 self.answer(HTTPStatus.OK, "ok", "text/plain")
             case "/products":
                 self.answer_json(HTTPStatus.OK, {"version": VERSION, "products": PRODUCTS})

@@ -47,7 +47,7 @@ class Frontend(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         match self.path.partition("?")[0]:
-            case "/healthz":
+            case "/health":
                 self.answer(HTTPStatus.OK, "ok", "text/plain")
             case "/":
                 self.answer(*page(), "text/html")

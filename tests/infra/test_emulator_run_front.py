@@ -150,6 +150,9 @@ def test_no_request_fails_while_traffic_moves(run: Run) -> None:
             shares = {f"{name}-a": percent, f"{name}-b": 100 - percent}
             current.traffic = [to(revision, share) for revision, share in shares.items() if share]
             run.update(current, "traffic")
+            enough = len(seen) + 40
+            while len(seen) < enough and not any(visitor.done() for visitor in visitors):
+                time.sleep(0.01)
         stop.set()
         for visitor in visitors:
             visitor.result()

@@ -281,3 +281,29 @@ def test_there_are_no_jobs_and_no_worker_pools(run: Run) -> None:
     assert list(run_v2.WorkerPoolsClient().list_worker_pools(parent=PARENT)) == []
     with pytest.raises(exceptions.NotFound, match="Resource 'j' of kind 'JOB'"):
         run_v2.JobsClient().get_job(name=f"{PARENT}/jobs/j")
+
+
+def test_changes_that_overlap_are_all_made_in_order(run: Run) -> None:
+    name = new_name()
+    service = run.create(name)
+    operations = []
+    for number in range(4):
+        changed = run_v2.Service(
+            name=service.name, labels={"number": str(number)}, template=template(env={"N": str(number)})
+        )
+        operations.append(run.start_update(changed, "labels" if number % 2 else "template"))
+    for operation in operations:
+        operation.result(polling=QUICK)
+    now = run.get(name)
+    assert (now.generation, now.observed_generation, now.reconciling) == (5, 5, False)
+    assert (now.labels["number"], answer(now.uri)["env"]["N"]) == ("3", "2")
+    assert [r.reconciling for r in run.revisions.list_revisions(parent=now.name)] == [False] * 3
+
+
+def test_a_location_that_does_not_exist_is_refused(run: Run) -> None:
+    with pytest.raises(exceptions.PermissionDenied, match="Location atlantis is not found or access is unauthorized"):
+        run.services.create_service(
+            parent="projects/acme-test/locations/atlantis",
+            service=run_v2.Service(template=template()),
+            service_id=new_name(),
+        )

@@ -57,12 +57,14 @@ class Doors:
 
     async def route(self, service: str, routes: Routes) -> None:
         """Sends requests by `routes` from now on, and closes the addresses of tags that are gone."""
-        for door in [door for door in self._by_key.values() if door.service == service]:
+        doors = [door for door in self._by_key.values() if door.service == service]
+        for door in doors:
             if not door.tag:
                 door.split = Split(routes.shares)
             elif door.tag in routes.tags:
                 door.split = Split({routes.tags[door.tag]: 100})
-            else:
+        for door in doors:
+            if door.tag and door.tag not in routes.tags:
                 await self._close(door)
 
     async def close(self, service: str) -> None:

@@ -128,17 +128,16 @@ class Instances:
         self._journal.system(revision.name, f"Starting an instance with the {runtime.name} runtime: {why}.")
         port, slot.folder = free_port(), self._folder / uuid.uuid4().hex
         slot.folder.mkdir(parents=True)
-        try:
-            order = await runtime.prepare(workload, port, slot.folder)
-        except (OSError, RuntimeError, RpcError) as error:
-            raise not_prepared(revision.name, str(error)) from error
-        slot.instance = await launch(order, port, self._journal.sink(revision.name))
         limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
         probe = startup_probe(ingress_container(revision.containers), port, limit_s)
         try:
+            order = await runtime.prepare(workload, port, slot.folder)
+            slot.instance = await launch(order, port, self._journal.sink(revision.name))
             await self._await_start(slot, slot.instance, probe, workload)
-        except BaseException:
-            await self._end(slot)
+        except BaseException as error:
+            await self._end(slot, hurry=True)
+            if isinstance(error, OSError | RuntimeError | RpcError):
+                raise not_prepared(revision.name, str(error)) from error
             raise
 
     async def _await_start(self, slot: Slot, instance: Instance, probe: Probe, workload: Workload) -> None:

@@ -126,7 +126,7 @@ class Lifecycle:
         service = self._state.service(name)
         if service.HasField("delete_time"):
             return self._remove(name)
-        return self._reconciler.apply(name, service.generation)
+        return self._reconciler.apply(name, service.generation, self._state.wanted(name))
 
     def _complete(self, service: Any, principal: str) -> None:
         name = ServiceName.parse(service.name)
@@ -155,7 +155,8 @@ class Lifecycle:
             self._state.add_revision(revision)
         self._state.want(revision.name)
         self._state.services.put(service.name, service)
-        return self._start(service.name, service, self._reconciler.apply(service.name, service.generation))
+        work = self._reconciler.apply(service.name, service.generation, revision.name)
+        return self._start(service.name, service, work)
 
     def _start(self, name: str, subject: Any, work: Coroutine[Any, Any, Any]) -> Any:
         operations = self._cloud.operations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from google.rpc.code_pb2 import Code
@@ -27,24 +28,27 @@ class Reconciler:
         self._state, self._behaviour, self._instances, self._doors = state, behaviour, instances, doors
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def apply(self, name: str, generation: int) -> Any:
-        """Returns the settled service; raises the RpcError that its operation ends with."""
+    async def apply(self, name: str, generation: int, revision: str) -> Any:
+        """Returns the settled service; raises the RpcError that its operation ends with.
+
+        generation: of the service that the operation made. revision: full name of the one its template stands for.
+        """
         async with self._turns[name]:
-            revision = self._state.revision(self._state.wanted(name))
             failure = None
             if self._must_start(revision):
                 await self._behaviour.pause("run.service")
-                failure = await self._start(revision.name)
+                failure = await self._start(revision)
             else:
                 await self._behaviour.pause("run.traffic")
-            return await self._settle(name, generation, failure)
+            return await self._settle(name, generation, revision, failure)
 
     async def remove(self, name: str) -> Any:
         """Takes a deleted service away: its doors, its instances, and then its state."""
         await self._behaviour.pause("run.traffic")
         await self._doors.close(name)
-        await asyncio.gather(*(self._instances.stop(r.name) for r in self._state.revisions_of(name)))
-        async with self._turns[name]:  # a deployment that was under way has just been given up
+        await self._stop_instances(name)  # a deployment that is under way is given up
+        async with self._turns[name]:
+            await self._stop_instances(name)
             service = self._state.service(name)
             self._state.delete_service(name)
             service.ClearField("reconciling")
@@ -59,18 +63,26 @@ class Reconciler:
 
     async def restore(self, name: str) -> None:
         """After a restart: opens a service's doors again, on the same ports where they are free."""
-        service = self._state.service(name)
-        if service.uri:
-            await self._publish(service)
+        if self._state.service(name).uri:
+            tags = routes_of(self._state.service(name)).tags
+            uris = await self._doors.open(name, sorted(tags))
+            service = self._state.service(name)
+            _show_addresses(service, uris)
             self._state.services.put(name, service)
-            self._instances.want(name, routes_of(service).revisions)
+            await self._send(service)
 
-    def _must_start(self, revision: Any) -> bool:
+    async def _stop_instances(self, service: str) -> None:
+        await asyncio.gather(*(self._instances.stop(revision.name) for revision in self._state.revisions_of(service)))
+
+    def _must_start(self, name: str) -> bool:
         """A revision that failed before is tried again only if traffic is to reach it."""
+        revision = self._state.revision(name)
         if revisions.is_ready(revision):
             return False
-        service = self._state.service(str(ServiceName.parse(revision.name)))
-        return bool(revision.reconciling) or revision.name in self._targets(service, revision.name)
+        return bool(revision.reconciling) or name in self._targets(self._service_of(name), name)
+
+    def _service_of(self, revision: str) -> Any:
+        return self._state.service(str(ServiceName.parse(revision)))
 
     @staticmethod
     def _targets(service: Any, latest: str) -> list[str]:
@@ -79,7 +91,9 @@ class Reconciler:
         return [latest if target.type_ == LATEST else name.revision(target.revision) for target in service.traffic]
 
     async def _start(self, name: str) -> Failure | None:
-        service = self._state.service(str(ServiceName.parse(name)))
+        """Starts the revision's instance and writes down how that went."""
+        service = self._service_of(name)
+        _check_still_wanted(service)
         service.latest_created_revision = name
         self._state.services.put(service.name, service)
         failure = None
@@ -88,32 +102,36 @@ class Reconciler:
         except Unready as unready:
             failure = unready.failure
         except Abandoned:
-            if self._state.service(service.name).HasField("delete_time"):
-                raise aborted(f"Service '{service.name}' was deleted while it was being deployed.") from None
+            _check_still_wanted(self._service_of(name))
             raise asyncio.CancelledError from None  # the emulator stops; the deployment goes on when it is back
         revision = self._state.revision(name)
         revisions.finish(revision, failure)
         self._state.revisions.put(name, revision)
         return failure
 
-    async def _settle(self, name: str, generation: int, failure: Failure | None) -> Any:
+    async def _settle(self, name: str, generation: int, revision: str, failure: Failure | None) -> Any:
+        """Moves the routes, unless a newer change waits to do so."""
         service = self._state.service(name)
-        if service.HasField("delete_time"):
-            raise aborted(f"Service '{name}' was deleted while it was being changed.")
-        service.latest_created_revision = self._state.wanted(name)
-        if revisions.is_ready(self._state.revision(service.latest_created_revision)):
-            service.latest_ready_revision = service.latest_created_revision
-        if service.generation == generation:  # else a newer change waits, and settles the routes
-            failure = failure or self._unroutable(service)
-            await self._route(service, failure)
+        if failure is None and service.generation == generation:
+            failure = self._unroutable(service, revision)
+        tags = sorted({target.tag for target in service.traffic if target.tag})
+        uris = {} if failure else await self._doors.open(name, tags)
+        service = self._state.service(name)  # it may have been changed meanwhile; from here on it cannot be
+        _check_still_wanted(service)
+        service.latest_created_revision = revision
+        if revisions.is_ready(self._state.revision(revision)):
+            service.latest_ready_revision = revision
+        if service.generation == generation:
+            _conclude(service, failure, uris)
         self._state.services.put(name, service)
+        await self._send(service)
         if failure is not None:
             raise RpcError(Code.INTERNAL, failure.message)
         return service
 
-    def _unroutable(self, service: Any) -> Failure | None:
+    def _unroutable(self, service: Any, latest: str) -> Failure | None:
         """The first reason why the wanted traffic cannot be routed; None if it can."""
-        for name in self._targets(service, service.latest_created_revision):
+        for name in self._targets(service, latest):
             revision = self._state.revisions.get(name)
             if revision is None:
                 return revision_gone(name).failure
@@ -121,33 +139,44 @@ class Reconciler:
                 return failure
         return None
 
-    async def _route(self, service: Any, failure: Failure | None) -> None:
-        service.observed_generation = service.generation
-        service.ClearField("reconciling")
-        state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
-        service.terminal_condition.CopyFrom(condition("Ready", state, failure))
-        del service.conditions[:]
-        service.conditions.append(condition("RoutesReady", state, failure))
-        service.conditions.append(condition("ConfigurationsReady", State.CONDITION_SUCCEEDED))
-        if failure is None:
-            await self._publish(service)
-        elif not service.traffic_statuses:  # nothing served before
-            service.traffic_statuses.extend(statuses(service.traffic, {}))
-        self._mark_active(service)
-        self._instances.want(service.name, routes_of(service).revisions)
+    async def _send(self, service: Any) -> None:
+        """Sends requests where the service's statuses say, and keeps instances for them."""
+        routes = routes_of(service)
+        self._instances.want(service.name, routes.revisions)
+        self._mark_active(service.name, routes.revisions)
+        await self._doors.route(service.name, routes)
 
-    async def _publish(self, service: Any) -> None:
-        """Opens the addresses that the wanted traffic asks for and sends their requests there from now on."""
-        tags = sorted({target.tag for target in service.traffic if target.tag})
-        uris = await self._doors.open(service.name, tags)
-        service.uri = uris[""]
-        service.urls[:] = [service.uri]
-        del service.traffic_statuses[:]
-        service.traffic_statuses.extend(statuses(service.traffic, uris))
-        await self._doors.route(service.name, routes_of(service))
-
-    def _mark_active(self, service: Any) -> None:
-        serving = routes_of(service).revisions
-        for revision in self._state.revisions_of(service.name):
+    def _mark_active(self, service: str, serving: set[str]) -> None:
+        for revision in self._state.revisions_of(service):
             if revisions.is_ready(revision) and revisions.set_active(revision, revision.name in serving):
                 self._state.revisions.put(revision.name, revision)
+
+
+def _check_still_wanted(service: Any) -> None:
+    if service.HasField("delete_time"):
+        raise aborted(f"Service '{service.name}' was deleted while it was being deployed.")
+
+
+def _conclude(service: Any, failure: Failure | None, uris: Mapping[str, str]) -> None:
+    """Writes into the service how its change ended."""
+    service.observed_generation = service.generation
+    service.ClearField("reconciling")
+    state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
+    service.terminal_condition.CopyFrom(condition("Ready", state, failure))
+    del service.conditions[:]
+    service.conditions.append(condition("RoutesReady", state, failure))
+    service.conditions.append(condition("ConfigurationsReady", State.CONDITION_SUCCEEDED))
+    if failure is None or not service.traffic_statuses:  # a failure leaves the routes as they were
+        del service.traffic_statuses[:]
+        service.traffic_statuses.extend(statuses(service.traffic))
+    if failure is None:
+        _show_addresses(service, uris)
+
+
+def _show_addresses(service: Any, uris: Mapping[str, str]) -> None:
+    """`uris`: by tag; the service's own is under ''."""
+    service.uri = uris[""]
+    service.urls[:] = [service.uri]
+    for status in service.traffic_statuses:
+        if status.tag:
+            status.uri = uris[status.tag]

@@ -30,15 +30,14 @@ class Routes:
 NOWHERE = Routes({}, {})
 
 
-def statuses(traffic: Sequence[Any], tag_uris: Mapping[str, str]) -> list[Any]:
-    """The traffic statuses that correspond to wanted traffic; a LATEST one names no revision."""
+def statuses(traffic: Sequence[Any]) -> list[Any]:
+    """The statuses that correspond to wanted traffic, still without addresses; a LATEST one names no revision."""
     return [
         StatusPb(
             type_=target.type_,
             revision="" if target.type_ == LATEST else short(target.revision),
             percent=target.percent,
             tag=target.tag,
-            uri=tag_uris.get(target.tag, "") if target.tag else "",
         )
         for target in traffic
     ]

@@ -71,7 +71,12 @@ async def check_permissions(request: Request) -> Readiness:
     report = judge_permissions(request.project, missing, member)
     if ACT_AS.permission in held:
         return report
-    return merge([report, await _check_act_as(request, member)])
+    try:
+        return merge([report, await _check_act_as(request, member)])
+    except GoogleError:
+        if report.problems:  # without these permissions the accounts cannot even be asked about
+            return report
+        raise
 
 
 def judge_permissions(project_id: str, missing: list[Need], member: str) -> Readiness:

@@ -48,7 +48,6 @@ def step(
             retry_condition_fn=is_transient,
             timeout_seconds=timeout_s,
             cache_policy=NO_CACHE,
-            persist_result=False,
         )(explained)
 
     return decorate

@@ -26,7 +26,7 @@ async def test_a_run_acts_with_the_credentials_of_the_block_that_the_environment
 ) -> None:
     """An account without any role is told so, although the default credentials may do everything."""
     nobody = new_identity(tmp_path, [], PROJECT)
-    key = json.loads(Path(nobody.key_file).read_text())
+    key = json.loads(nobody.key_file.read_text())
     await GcpCredentials(service_account_info=key).save("nobody", overwrite=True)  # type: ignore[misc]
     monkeypatch.setenv("SLIPWAY_GCP_CREDENTIALS_BLOCK", "nobody")
     try:

@@ -200,6 +200,16 @@ def test_a_killed_emulator_comes_back_with_its_services_at_the_same_addresses(ow
         assert answer(after.traffic_statuses[1].uri)["revision"] == "svc-b"
 
 
+def test_a_restart_keeps_the_routes_of_before_a_change_that_failed(own: Own) -> None:
+    with own.running():
+        service = Run().create("svc", template(revision="svc-a"))
+        service.traffic = [to("svc-gone", 100)]
+        Run().failure(Run().start_update(service, "traffic"))
+        assert answer(service.uri)["revision"] == "svc-a"
+    with own.running():
+        assert answer(Run().get("svc").uri)["revision"] == "svc-a"
+
+
 def test_a_service_gets_another_address_when_its_own_was_taken_meanwhile(own: Own) -> None:
     with own.running(kill=True):
         before = Run().create("svc")
@@ -250,7 +260,7 @@ def test_a_service_deleted_while_it_starts_is_gone_at_once(run: Run) -> None:
 
 
 def test_lending_an_account_needs_permission_to_act_as_it(run: Run, tmp_path: Path) -> None:
-    account = f"shop@{PROJECT}.iam.gserviceaccount.com"
+    account = new_identity(tmp_path).email
     run.create(new_name(), template(service_account=account))  # the owner may
     developer = new_identity(tmp_path, ["roles/run.developer"])
     services = run_v2.ServicesClient(credentials=developer.credentials)
@@ -263,6 +273,13 @@ def test_lending_an_account_needs_permission_to_act_as_it(run: Run, tmp_path: Pa
     grant(developer.member, "roles/iam.serviceAccountUser")
     name = new_name()
     assert services.create_service(parent=PARENT, service=service, service_id=name).result(polling=QUICK).uri
+
+
+def test_an_account_that_does_not_exist_cannot_be_lent(run: Run) -> None:
+    account = f"nobody@{PROJECT}.iam.gserviceaccount.com"
+    service = run_v2.Service(template=template(service_account=account))
+    with pytest.raises(exceptions.PermissionDenied, match=r"\(or it may not exist\)"):
+        run.services.create_service(parent=PARENT, service=service, service_id=new_name())
 
 
 def test_a_viewer_may_look_at_services_but_not_change_them(run: Run, tmp_path: Path) -> None:

@@ -51,21 +51,19 @@ def image_missing(revision: str, image: str) -> Unready:
     return _unready(revision, f"Image '{image}' not found.", reason=CommonReason.CONTAINER_MISSING)
 
 
-def secret_missing(revision: str, project_number: int, secret: str, version: str) -> Unready:
+def secret_missing(revision: str, field: str, version: str) -> Unready:
+    """`field`: where the revision's specification asks for it; `version`: the secret version's full name."""
     return _unready(
-        revision,
-        f"Secret projects/{project_number}/secrets/{secret}/versions/{version} was not found",
-        reason=CommonReason.SECRETS_ACCESS_CHECK_FAILED,
+        revision, f"{field}: Secret {version} was not found", reason=CommonReason.SECRETS_ACCESS_CHECK_FAILED
     )
 
 
-def secret_denied(revision: str, project_number: int, secret: str, version: str, account: str) -> Unready:
-    path = f"projects/{project_number}/secrets/{secret}/versions/{version}"
+def secret_denied(revision: str, field: str, version: str, account: str) -> Unready:
     return _unready(
         revision,
-        f"Permission denied on secret: {path} for Revision service account {account}. The service account used must "
-        "be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the secret, "
-        "project or higher level.",
+        f"{field}: Permission denied on secret: {version} for Revision service account {account}. The service account "
+        "used must be granted the 'Secret Manager Secret Accessor' role (roles/secretmanager.secretAccessor) at the "
+        "secret, project or higher level.",
         reason=CommonReason.SECRETS_ACCESS_CHECK_FAILED,
     )
 

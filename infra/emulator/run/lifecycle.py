@@ -56,11 +56,10 @@ class Lifecycle:
 
     def update(self, name: str, wanted: Any, principal: str, *, validate_only: bool = False) -> Any:
         """Answers the operation that brings a service to `wanted`: the whole of it, as it shall be."""
-        service = before = self._state.service(name)
+        before = self._state.service(name)
         if before.HasField("delete_time"):
             raise failed_precondition(f"Resource '{short(name)}' is being deleted.")
-        service = ServicePb()
-        service.CopyFrom(before)
+        service = _copy(before)
         _copy_mutable(wanted, service)
         self._complete(service, principal)
         revision = revisions.revision_for(self._state, service, principal)
@@ -135,9 +134,11 @@ class Lifecycle:
         self._check_act_as(name.project, service.template.service_account, principal)
 
     def _check_act_as(self, project: str, account: str, principal: str) -> None:
-        """Whoever deploys lends the service its account, and must be allowed to."""
-        resource = f"projects/{project}/serviceAccounts/{account}"
-        if not self._cloud.policies.allowed(principal, "iam.serviceAccounts.actAs", resource):
+        """Whoever deploys lends the service its account, which must exist, and must be allowed to."""
+        home = account.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
+        resource = f"projects/{home if self._cloud.projects.exists(home) else project}/serviceAccounts/{account}"
+        may = self._cloud.policies.allowed(principal, "iam.serviceAccounts.actAs", resource)
+        if not may or resource not in self._cloud.accounts.table:
             permission = "iam.serviceaccounts.actAs"
             raise RpcError(
                 Code.PERMISSION_DENIED,

@@ -77,27 +77,29 @@ class Resolver:
     def _own_env(self, revision: Any, container: Any) -> dict[str, str]:
         name = ServiceName.parse(revision.name)
         env = {"K_SERVICE": name.id, "K_CONFIGURATION": name.id, "K_REVISION": short(revision.name)}
-        for variable in container.env:
+        for index, variable in enumerate(container.env):
             if variable.HasField("value_source"):
-                env[variable.name] = self._secret(revision, variable.value_source.secret_key_ref)
+                position = list(revision.containers).index(container)
+                field = f"spec.template.spec.containers[{position}].env[{index}].value_from.secret_key_ref.name"
+                env[variable.name] = self._secret(revision, field, variable.value_source.secret_key_ref)
             else:
                 env[variable.name] = variable.value
         return env
 
-    def _secret(self, revision: Any, reference: Any) -> str:
+    def _secret(self, revision: Any, field: str, reference: Any) -> str:
         path, version = reference.secret, reference.version or "latest"
         project = path.split("/")[1] if path.startswith("projects/") else ServiceName.parse(revision.name).project
-        home = self._cloud.projects.find(project)
-        name, account = short(path), revision.service_account
+        home, name, account = self._cloud.projects.find(project), short(path), revision.service_account
+        shown = f"projects/{home.number}/secrets/{name}/versions/{version}"
         resource = f"projects/{home.id}/secrets/{name}"
         if not self._cloud.policies.allowed(account, "secretmanager.versions.access", resource):
-            raise secret_denied(revision.name, home.number, name, version, account)
+            raise secret_denied(revision.name, field, shown, account)
         try:
             return self._cloud.secrets.access(home.id, name, version).decode()
         except RpcError as error:
             if error.status.code not in (Code.NOT_FOUND, Code.FAILED_PRECONDITION):
                 raise
-            raise secret_missing(revision.name, home.number, name, version) from error
+            raise secret_missing(revision.name, field, shown) from error
 
 
 def command_of(container: Any, config: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +51,20 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     assert process.wait(timeout=30) == 0
 
 
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Sets this process's environment, and restores it."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 @pytest.fixture
 def cloud_env(cloud: LocalCloud) -> Iterator[dict[str, str]]:
-    """Sets this process's environment so that the official clients find the emulator, and restores it."""
-    before = dict(os.environ)
-    os.environ.update(cloud.env)
-    yield cloud.env
-    os.environ.clear()
-    os.environ.update(before)
+    """This process's environment is one in which the official clients find the emulator."""
+    with environment(cloud.env):
+        yield cloud.env

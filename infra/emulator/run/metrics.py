@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,8 +28,7 @@ class Cell:
         self.count += 1
         self.sum_ms += latency_ms
         self.squares_ms += latency_ms**2
-        # bucket 0 is underflow: [0, 1 ms); bucket i is [bound i-1, bound i)
-        index = bisect_left(BOUNDS_MS, latency_ms) if latency_ms >= SCALE else 0
+        index = bisect_right(BOUNDS_MS, latency_ms)  # bucket i is [bound i-1, bound i); 0 lies below the first bound
         self.buckets[index] = self.buckets.get(index, 0) + 1
 
     def merge(self, other: Cell) -> None:

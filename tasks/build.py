@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from infra.gcp import builds, registry, storage
+from infra.gcp.attempts import closed_circuits
 from infra.gcp.builds import Build
-from tasks.build_request import Recipe, adoptable, build_body
+from infra.gcp.errors import GoogleError
+from tasks.build_request import UNDER_WAY, Recipe, adoptable, build_body
 from tasks.buildlog import diagnose
 from tasks.errors import BuildFailed, Cause, TagTaken
 from tasks.explain import explain
@@ -22,6 +24,7 @@ from tasks.together import all_of
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 POLL_S = 1.0  # Cloud Build appends to its log about once a second
+STOP_LIMIT_S = 20.0  # a cancelled run is killed after 30 s
 GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
 
 
@@ -30,7 +33,31 @@ async def build(request: Request, version: Version) -> tuple[Image, ...]:
     """All services in parallel under one version; no build starts before every tag is known to be free or ours."""
     recipes = await all_of([prepare_source(request, version, name) for name in request.services])
     ready = await check_tags(request, recipes)
-    return await all_of([build_service(request, r, ready.get(r.service)) for r in recipes], stop_on_failure=True)
+    try:
+        return await all_of([build_service(request, r, ready.get(r.service)) for r in recipes], stop_on_failure=True)
+    except BaseException:
+        with closed_circuits():
+            await asyncio.shield(asyncio.ensure_future(stop_builds(request)))
+        raise
+
+
+async def stop_builds(request: Request, run_id: str = "") -> int:
+    """Cancels what a run's builds, this one's by default, have left going; answers how many there were.
+
+    That includes a build that Google started although its answer to us was lost. What cannot be stopped ends by its
+    own time-out.
+    """
+    query = f'({UNDER_WAY}) AND tags="run-{run_id or request.run_id}"'
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            left = await builds.find_builds(request.project, request.build_region, query)
+            await all_of([builds.cancel_build(build.name) for build in left])
+    except (GoogleError, TimeoutError) as error:
+        get_run_logger().error("builds of run %s may go on: %s", run_id or request.run_id, explain(error).problem)
+        return 0
+    for build in left:
+        get_run_logger().warning("cancelled build %s", build.id)
+    return len(left)
 
 
 @step("pack and upload the source", run_name="upload {name}", attempts=3, state="No build was started.")
@@ -93,12 +120,14 @@ def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | No
 async def build_service(request: Request, recipe: Recipe, digest: str | None) -> Image:
     """The image of one service: reused, adopted from a build under way, or built."""
     logger = get_run_logger()
+    under_way = [] if digest else await builds.find_builds(request.project, request.build_region, adoptable(recipe))
+    if not under_way and not digest:  # an earlier attempt may have built it meanwhile
+        _, digest = await _known_digest(request, recipe)
     if digest:
         repository = registry.repository_name(request.project, request.build_region, request.settings.repository)
         await registry.create_tag(repository, recipe.service, recipe.tag, digest)
         logger.info("%s is built already: %s", recipe.service, digest)
         return Image(recipe.service, recipe.uri, digest, recipe.tag, built=False)
-    under_way = await builds.find_builds(request.project, request.build_region, adoptable(recipe))
     if under_way:
         logger.info("%s: adopting build %s, which is under way", recipe.service, under_way[0].id)
         started = under_way[0]
@@ -129,7 +158,7 @@ async def _follow(build: Build, recipe: Recipe, logger: RunLogger) -> Build:
                 await asyncio.sleep(POLL_S)
                 build, lines = await asyncio.gather(builds.get_build(build.name), log.new_lines())
                 tail = _show(lines, tail, recipe, logger)
-    except BaseException:
+    except (asyncio.CancelledError, TimeoutError):
         await builds.cancel_build(build.name)
         raise
     tail = _show(await log.new_lines(last=True), tail, recipe, logger)
@@ -145,13 +174,19 @@ def _show(lines: list[str], tail: list[str], recipe: Recipe, logger: RunLogger) 
 
 
 class LogCursor:
-    """Reads what was appended to a build's log object since the last look, by whole lines."""
+    """Reads what was appended to a build's log object since the last look, by whole lines.
+
+    A log that cannot be read now is no reason to stop a build: its lines come with the next look, or not at all.
+    """
 
     def __init__(self, bucket: str, name: str) -> None:
         self._bucket, self._name, self._offset, self._rest = bucket, name, 0, b""
 
     async def new_lines(self, *, last: bool = False) -> list[str]:
-        data = await storage.read_from(self._bucket, self._name, self._offset)
+        try:
+            data = await storage.read_from(self._bucket, self._name, self._offset)
+        except GoogleError:
+            return []
         self._offset += len(data)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if last and self._rest:

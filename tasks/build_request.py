@@ -13,6 +13,7 @@ PACK = "gcr.io/k8s-skaffold/pack"
 BUILDPACKS = "gcr.io/buildpacks/builder:google-22"
 CONTENT_TAG_DIGITS = 32
 QUEUE_LIMIT_S = 600
+UNDER_WAY = 'status="QUEUED" OR status="WORKING"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def build_tags(recipe: Recipe) -> list[str]:
 def adoptable(recipe: Recipe) -> str:
     """Cloud Build's filter for a build of the same content under the same version that is still going on."""
     image = f"{recipe.uri}:{recipe.tag}"
-    return f'(status="QUEUED" OR status="WORKING") AND tags="{recipe.content_tag}" AND images="{image}"'
+    return f'({UNDER_WAY}) AND tags="{recipe.content_tag}" AND images="{image}"'
 
 
 def _docker(recipe: Recipe, images: list[str]) -> dict[str, Any]:

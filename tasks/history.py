@@ -6,6 +6,7 @@ Every write names the generation it replaces, so two writers can never both beli
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -13,10 +14,15 @@ from enum import StrEnum
 from typing import Any
 
 from prefect import get_client
+from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict
 
 from infra.gcp import storage
+from infra.gcp.attempts import closed_circuits
+from infra.gcp.errors import GoogleError
 from tasks.errors import SlipwayError
+from tasks.explain import explain
 from tasks.model import Candidate, Image, Live, Proof, Request, Verdict, Version
 from tasks.redact import redact
 from tasks.together import all_of
@@ -90,6 +96,19 @@ class Ledger:
             self._bucket, self._name, self.release.model_dump(mode="json"), self._generation
         )
 
+    async def released(self) -> None:
+        """The point of no return: from here on the release stands."""
+        await self.note(state=State.RELEASED, finished=datetime.now(UTC))
+
+    async def ended(self, error: BaseException) -> None:
+        """Notes why the release did not come about. A record that cannot be written is left to reconcile."""
+        state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
+        reason = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
+        try:
+            await self.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC))
+        except GoogleError as unwritten:
+            get_run_logger().error("the release record says %s still: %s", State.STARTED, explain(unwritten).problem)
+
     async def built(self, images: Sequence[Image]) -> None:
         await self.note(images={image.service: image.reference for image in images})
 
@@ -99,6 +118,9 @@ class Ledger:
     async def proven(self, proofs: Sequence[Proof]) -> None:
         verdicts = {(proof.service, proof.region): proof for proof in proofs}
         await self.note(targets=tuple(judged(t, verdicts.get((t.service, t.region))) for t in self.release.targets))
+
+    async def timed(self, what: str, seconds: float) -> None:
+        await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})
 
     async def taken_back(self, outcomes: Mapping[tuple[str, str], str], seconds: float) -> None:
         """`outcomes` by service and region; `seconds` from the decision to traffic restored everywhere."""
@@ -141,7 +163,7 @@ def judged(target: TargetRecord, proof: Proof | None) -> TargetRecord:
 
 @asynccontextmanager
 async def recorded(request: Request, version: Version, action: str = "deploy", **facts: Any) -> AsyncIterator[Ledger]:
-    """Writes the intent, and when the block ends, how it ended; a failure keeps its own error.
+    """Writes the intent, and when the block fails, why; the block itself says when the release stands.
 
     facts: further fields of the record, such as `override`.
     """
@@ -164,11 +186,10 @@ async def recorded(request: Request, version: Version, action: str = "deploy", *
     try:
         yield ledger
     except BaseException as error:
-        state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
-        reason = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
-        await ledger.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC))
+        if not isinstance(error, Pause):
+            with closed_circuits():
+                await asyncio.shield(asyncio.ensure_future(ledger.ended(error)))
         raise
-    await ledger.note(state=State.RELEASED, finished=datetime.now(UTC))
 
 
 def prefix(app: str, environment: str) -> str:

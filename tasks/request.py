@@ -7,24 +7,30 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
-from infra.gcp.clients import request_reason
+from infra.gcp.attempts import calling
 from tasks.credentials import use_credentials_block
 from tasks.errors import ParameterError
 from tasks.manifest import MANIFEST_NAME, Manifest, load_manifest
 from tasks.model import Request
 from tasks.naming import service_name
+from tasks.redact import redact
 from tasks.source import Source, open_source
 from tasks.steps import step
 
 
 @asynccontextmanager
 async def workspace() -> AsyncIterator[Path]:
-    """A folder for the run's files, and the run's id on every call to Google within."""
+    """A folder for the run's files; within, calls to Google carry the run's id and its log tells of repeated ones."""
     await use_credentials_block()
-    with TemporaryDirectory(prefix="slipway-") as folder, request_reason(f"slipway/{flow_run.id}"):
+    with TemporaryDirectory(prefix="slipway-") as folder, calling(f"slipway/{flow_run.id}", _notice):
         yield Path(folder)
+
+
+def _notice(said: str) -> None:
+    get_run_logger().warning("%s", redact(said))
 
 
 @step("read the request", attempts=3)

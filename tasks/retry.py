@@ -1,14 +1,18 @@
-"""Whether a failed task is worth another attempt: the `retry_condition_fn` of tasks that may be repeated."""
+"""Whether a failure is worth another attempt: the `retry_condition_fn` of tasks that may be repeated."""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from prefect import State, Task
 from prefect.client.schemas.objects import TaskRun
 
 from tasks.errors import Transient
 from tasks.explain import explain
+
+R = TypeVar("R")
 
 
 async def is_transient(_task: Task[Any, Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -22,3 +26,15 @@ async def is_transient(_task: Task[Any, Any], task_run: TaskRun, state: State[An
         return False
     transient = explain(error).transient
     return transient is Transient.YES or (transient is Transient.MAYBE and task_run.run_count <= 1)
+
+
+async def repeated(work: Callable[[], Awaitable[R]], pauses_s: Sequence[float]) -> R:
+    """For work outside a task: tried again after each pause, unless its failure is permanent."""
+    for pause_s in pauses_s:
+        try:
+            return await work()
+        except Exception as error:
+            if explain(error).transient is Transient.NO:
+                raise
+        await asyncio.sleep(pause_s)
+    return await work()

@@ -13,7 +13,7 @@ from infra.gcp.errors import GoogleError
 from infra.gcp.run import Revision, TrafficTarget
 from infra.gcp.run import Service as RunService
 from tasks import traffic_plan
-from tasks.errors import CandidateFailed, Cause, SlipwayError, TrafficConflict
+from tasks.errors import CandidateFailed, Cause, SlipwayError, TrafficConflict, Transient
 from tasks.explain import explain
 from tasks.manifest_values import SecretRef
 from tasks.model import Candidate, Image, Request, Snapshot, Version
@@ -41,10 +41,16 @@ async def deploy_dark(
     )
 
 
-@step("deploy dark", run_name="deploy {image.service} dark in {region}", timeout_s=600, state=UNTOUCHED_TRAFFIC)
+@step(
+    "deploy dark",
+    run_name="deploy {image.service} dark in {region}",
+    attempts=3,
+    timeout_s=1200,
+    state=UNTOUCHED_TRAFFIC,
+)
 async def deploy_service(request: Request, version: Version, image: Image, region: str) -> Candidate:
-    """The revision for this image and configuration, ready, tagged and without traffic."""
-    service, revisions = await read_service(request.run_service(image.service, region))
+    """The revision for this image and configuration, ready, tagged and without traffic; an earlier attempt's if any."""
+    service, revisions = await read_settled(request.run_service(image.service, region))
     urls, numbers = await asyncio.gather(
         dependency_urls(request, image.service, region), secret_versions(request, image.service)
     )
@@ -72,6 +78,16 @@ async def read_service(name: str) -> tuple[RunService, list[Revision]]:
             state=UNTOUCHED_TRAFFIC,
         )
     return service, revisions
+
+
+async def read_settled(name: str) -> tuple[RunService, list[Revision]]:
+    """The same once nothing is going on there: an earlier attempt, or somebody else, may have begun a change."""
+    service, revisions = await read_service(name)
+    if service.settled:
+        return service, revisions
+    get_run_logger().info("%s is being changed: waiting", service.id)
+    await run.until_settled(service, DEPLOY_TIMEOUT_S)
+    return await read_service(name)
 
 
 def live_traffic(service: RunService, revisions: Sequence[Revision]) -> Live:
@@ -170,6 +186,8 @@ async def _write(
     except GoogleError as error:
         if error.status == "ABORTED":
             raise changed_meanwhile(service.name) from error
+        if await run.get_revision(service.name, wanted.revision) is None:
+            raise
         raise await _failed(request, name, service.name, wanted, before, error) from error
 
 
@@ -178,6 +196,7 @@ def changed_meanwhile(service: str) -> TrafficConflict:
         f"Somebody else changed {service} while this run was working on it.",
         "look at who changed it (gcloud run services describe shows the last modifier), then start the run again.",
         state="Their change was not overwritten.",
+        transient=Transient.MAYBE,
     )
 
 

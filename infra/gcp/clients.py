@@ -3,45 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import time
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
-from google.api_core import exceptions
 from google.api_core.gapic_v1.client_info import ClientInfo
-from google.api_core.retry import if_exception_type
 from google.api_core.retry_async import AsyncRetry
 from google.auth.credentials import Credentials
 
+from infra.gcp.attempts import ONCE, READ, Attempts, attempted, current_caller
 from infra.gcp.errors import GoogleError, translated
+
+__all__ = ["ONCE", "READ", "call", "client", "current_credentials", "finish", "read", "use_credentials"]
 
 C = TypeVar("C")
 
-CALL_TIMEOUT_S = 30.0
 CLIENT_INFO = ClientInfo(user_agent="slipway")
-
-
-class StillRunning(Exception):
-    """A long-running operation has not ended yet."""
-
-
-# The statuses that AIP-194 calls safe to retry, and DEADLINE_EXCEEDED of a single attempt.
-TRANSIENT = (exceptions.ServiceUnavailable, exceptions.DeadlineExceeded, exceptions.TooManyRequests)
-READ = AsyncRetry(
-    predicate=if_exception_type(*TRANSIENT),
-    initial=0.25,
-    maximum=4.0,
-    multiplier=2.0,
-    timeout=CALL_TIMEOUT_S,
-)
-# Polling of long-running operations: quick at first, so that short ones cost little, then every 2 s.
-POLL = AsyncRetry(predicate=if_exception_type(StillRunning, *TRANSIENT), initial=0.1, maximum=2.0, multiplier=1.4)
+OPERATIONS = "operations.get"
+FIRST_POLL_S, LONGEST_POLL_S = 0.1, 2.0  # quick at first, so that short operations cost little
+NEVER = AsyncRetry(predicate=lambda _: False)  # attempts are counted here alone
 
 _clients: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[type, Any]] = WeakKeyDictionary()
 _credentials: Credentials | None = None
-_reason: ContextVar[str] = ContextVar("request_reason", default="")
 
 
 def use_credentials(credentials: Credentials | None) -> None:
@@ -53,20 +37,6 @@ def use_credentials(credentials: Credentials | None) -> None:
 
 def current_credentials() -> Credentials | None:
     return _credentials
-
-
-@contextmanager
-def request_reason(text: str) -> Iterator[None]:
-    """Within, every call carries `text` as X-Goog-Request-Reason, which audit logs keep."""
-    token = _reason.set(text)
-    try:
-        yield
-    finally:
-        _reason.reset(token)
-
-
-def current_reason() -> str:
-    return _reason.get()
 
 
 def client(kind: type[C]) -> C:
@@ -81,42 +51,41 @@ def client(kind: type[C]) -> C:
     return known[kind]  # type: ignore[no-any-return]
 
 
-async def call(
-    name: str,
-    method: Callable[..., Awaitable[Any]],
-    request: Any,
-    *,
-    timeout_s: float = CALL_TIMEOUT_S,
-    retry: AsyncRetry | None = None,
-) -> Any:
-    """One call with a deadline; `name` is what errors call it. Raises GoogleError.
+async def call(name: str, method: Callable[..., Awaitable[Any]], request: Any, *, retry: Attempts = ONCE) -> Any:
+    """One call to Google; `name` is what errors and circuits call it. Raises GoogleError.
 
     Pass `retry=READ` only where repeating the call is harmless.
     """
-    reason = _reason.get()
-    with translated(name):
+    reason = current_caller().reason
+
+    async def once() -> Any:
         return await method(
             request=request,
-            timeout=timeout_s if retry is None else timeout_s / 2,
-            retry=retry,
+            timeout=retry.timeout_s,
+            retry=None,
             metadata=(("x-goog-request-reason", reason),) if reason else (),
         )
 
+    return await attempted(name, once, retry)
+
 
 async def finish(name: str, operation: Any, timeout_s: float) -> Any:
-    """Waits for a long-running operation; its error, and running out of time, are raised as GoogleError."""
+    """Waits for a long-running operation. Raises GoogleError when it fails or runs out of time.
 
-    async def ended() -> None:
-        if not await operation.done():
-            raise StillRunning
-
+    An error whose `method` is `OPERATIONS` says nothing of the operation, only that it could not be asked.
+    """
+    deadline, pause_s = time.monotonic() + timeout_s, FIRST_POLL_S
+    while not await attempted(OPERATIONS, lambda: operation.done(retry=NEVER), READ):
+        if time.monotonic() + pause_s > deadline:
+            raise GoogleError(name, "DEADLINE_EXCEEDED", f"The operation has not ended after {timeout_s:.0f} s.")
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 1.4, LONGEST_POLL_S)
     with translated(name):
-        await POLL.with_timeout(timeout_s)(ended)()
         return await operation.result()
 
 
 async def read(name: str, method: Callable[..., Awaitable[Any]], request: Any) -> Any | None:
-    """A retried read that answers None when the thing is not there."""
+    """A repeatable call that answers None when the thing is not there."""
     try:
         return await call(name, method, request, retry=READ)
     except GoogleError as error:

@@ -11,7 +11,8 @@ from google.cloud import iam_admin_v1
 from google.iam.v1 import iam_policy_pb2
 from google.oauth2 import id_token
 
-from infra.gcp.clients import CALL_TIMEOUT_S, READ, call, client, current_credentials
+from infra.gcp.attempts import READ, attempted
+from infra.gcp.clients import call, client, current_credentials
 from infra.gcp.errors import translated
 
 
@@ -45,5 +46,7 @@ async def fetch_id_token(audience: str) -> str | None:
         except google.auth.exceptions.DefaultCredentialsError:
             return None
 
-    with translated("google.oauth2.id_token"):
-        return await asyncio.wait_for(asyncio.to_thread(fetch), CALL_TIMEOUT_S)
+    async def once() -> str | None:
+        return await asyncio.wait_for(asyncio.to_thread(fetch), READ.timeout_s)
+
+    return await attempted("google.oauth2.id_token", once, READ)

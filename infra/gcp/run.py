@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -11,11 +13,14 @@ from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
-from infra.gcp.clients import READ, call, client, finish, read
+from infra.gcp.attempts import PASSING
+from infra.gcp.clients import OPERATIONS, READ, call, client, finish, read
+from infra.gcp.errors import GoogleError
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 INVOKER = "roles/run.invoker"
+SETTLE_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,8 @@ class Service:
     latest_created: str
     traffic: tuple[TrafficTarget, ...]  # as asked for
     live: tuple[TrafficTarget, ...]  # as routed now
-    ready: bool  # settled: nothing is reconciling and the last change succeeded
+    settled: bool  # nothing is reconciling
+    ready: bool  # settled, and the last change succeeded
     message: str  # why not
     reason: str
     labels: Mapping[str, str]
@@ -92,12 +98,56 @@ async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -
 
 
 async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout_s: float) -> Service:
-    """Writes only `fields` of the service that `body` names; its etag, if given, guards against others' changes."""
-    request = run_v2.UpdateServiceRequest(
-        service=_message(body), update_mask=field_mask_pb2.FieldMask(paths=list(fields))
-    )
-    operation = await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request)
-    return _service(await finish("run.services.update", operation, timeout_s))
+    """Writes only `fields` of the service that `body` names; its etag, if given, guards against others' changes.
+
+    When Google's answer is lost, the service itself is asked whether the change was made; it is never written twice.
+    """
+    message, deadline = _message(body), time.monotonic() + timeout_s
+    request = run_v2.UpdateServiceRequest(service=message, update_mask=field_mask_pb2.FieldMask(paths=list(fields)))
+    try:
+        operation = await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request)
+        return _service(await finish("run.services.update", operation, timeout_s))
+    except GoogleError as error:
+        if error.status not in PASSING and error.method != OPERATIONS:
+            raise
+        return await _unless_written(message, fields, error, deadline - time.monotonic())
+
+
+async def _unless_written(
+    message: run_v2.Service, fields: Sequence[str], error: GoogleError, timeout_s: float
+) -> Service:
+    """The service, settled, if the change that ended with `error` was made all the same; else raises `error`."""
+    found = await get_service(message.name)
+    if found is None or not _as_asked(found, message, fields):
+        raise error
+    settled = await until_settled(found, timeout_s)
+    if not settled.ready:
+        raise GoogleError(error.method, "FAILED_PRECONDITION", settled.message, reason=settled.reason)
+    return settled
+
+
+def _as_asked(found: Service, message: run_v2.Service, fields: Sequence[str]) -> bool:
+    """Names of revisions are given once, so the same name is the same template."""
+    asked = {"traffic": tuple(_target(target) for target in message.traffic), "template": message.template.revision}
+    has = {
+        "traffic": tuple(replace(target, uri="") for target in found.traffic),
+        "template": found.body.get("template", {}).get("revision", ""),
+    }
+    return all(asked[name] == has[name] for name in fields if name in asked)
+
+
+async def until_settled(service: Service, timeout_s: float) -> Service:
+    """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
+    deadline = time.monotonic() + timeout_s
+    while not service.settled:
+        if time.monotonic() > deadline:
+            raise GoogleError("run.services.get", "DEADLINE_EXCEEDED", f"{service.name} has not settled.")
+        await asyncio.sleep(SETTLE_POLL_S)
+        found = await get_service(service.name)
+        if found is None:
+            raise GoogleError("run.services.get", "NOT_FOUND", f"{service.name} was deleted meanwhile.")
+        service = found
+    return service
 
 
 async def set_traffic(name: str, targets: Sequence[TrafficTarget], etag: str, timeout_s: float) -> Service:
@@ -166,6 +216,7 @@ def _message(body: Mapping[str, Any]) -> run_v2.Service:
 def _service(found: run_v2.Service) -> Service:
     condition = found.terminal_condition
     succeeded = condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
+    settled = not found.reconciling and found.generation == found.observed_generation
     return Service(
         name=found.name,
         etag=found.etag,
@@ -175,7 +226,8 @@ def _service(found: run_v2.Service) -> Service:
         latest_created=_short(found.latest_created_revision),
         traffic=tuple(_target(target) for target in found.traffic),
         live=tuple(_target(target) for target in found.traffic_statuses),
-        ready=succeeded and not found.reconciling and found.generation == found.observed_generation,
+        settled=settled,
+        ready=settled and succeeded,
         message=condition.message,
         reason=_reason(condition),
         labels=dict(found.labels),

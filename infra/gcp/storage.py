@@ -1,8 +1,13 @@
-"""Cloud Storage: buckets and objects. The official client is synchronous, so each call runs in a thread."""
+"""Cloud Storage: buckets and objects. The official client is synchronous, so each call runs in a thread.
+
+Every call may be repeated: reads by nature, writes because they name the generation that they replace.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +19,15 @@ import google.auth
 from google.api_core.client_info import ClientInfo
 from google.cloud import storage
 from google.cloud.exceptions import NotFound, PreconditionFailed
-from google.cloud.storage.retry import DEFAULT_RETRY
 
-from infra.gcp.clients import CALL_TIMEOUT_S, current_credentials, current_reason
-from infra.gcp.errors import GoogleError, translated
+from infra.gcp.attempts import READ, Attempts, attempted, current_caller
+from infra.gcp.clients import current_credentials
+from infra.gcp.errors import GoogleError
 
 T = TypeVar("T")
 CLIENT_INFO = ClientInfo(user_agent="slipway")
-UPLOAD_TIMEOUT_S = 300.0
+UPLOAD = Attempts(5, 300.0, 600.0)
+OPTIONS: dict[str, Any] = {"timeout": READ.timeout_s, "retry": None}  # of each request: attempts are counted by us
 RANGE_NOT_SATISFIABLE = 416
 
 
@@ -46,7 +52,7 @@ async def get_bucket(name: str) -> Bucket | None:
 
     def get(client: storage.Client) -> Bucket | None:
         try:
-            found = client.get_bucket(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+            found = client.get_bucket(name, **OPTIONS)
         except NotFound:
             return None
         return Bucket(found.name, int(found.project_number), found.location, dict(found.labels))
@@ -62,14 +68,14 @@ async def create_bucket(name: str, project: str, location: str, labels: dict[str
         bucket.iam_configuration.uniform_bucket_level_access_enabled = True
         bucket.iam_configuration.public_access_prevention = "enforced"
         bucket.labels = labels
-        client.create_bucket(bucket, project=project, location=location, timeout=CALL_TIMEOUT_S)
+        client.create_bucket(bucket, project=project, location=location, **OPTIONS)
 
     await _run("storage.buckets.create", create)
 
 
 async def test_permissions(bucket: str, permissions: list[str]) -> set[str]:
     def test(client: storage.Client) -> set[str]:
-        return set(client.bucket(bucket).test_iam_permissions(permissions, timeout=CALL_TIMEOUT_S, retry=_retry()))
+        return set(client.bucket(bucket).test_iam_permissions(permissions, **OPTIONS))
 
     return await _run("storage.buckets.testIamPermissions", test)
 
@@ -80,20 +86,18 @@ async def upload_once(bucket: str, name: str, path: Path) -> tuple[int, bool]:
     def upload(client: storage.Client) -> tuple[int, bool]:
         blob = client.bucket(bucket).blob(name)
         try:
-            blob.upload_from_filename(
-                path, if_generation_match=0, timeout=UPLOAD_TIMEOUT_S, retry=_retry(), checksum="md5"
-            )
+            blob.upload_from_filename(path, if_generation_match=0, timeout=UPLOAD.timeout_s, retry=None, checksum="md5")
         except PreconditionFailed:
-            blob.reload(timeout=CALL_TIMEOUT_S, retry=_retry())
+            blob.reload(**OPTIONS)
             return int(blob.generation), False
         return int(blob.generation), True
 
-    return await _run("storage.objects.create", upload)
+    return await _run("storage.objects.create", upload, UPLOAD)
 
 
 async def find_object(bucket: str, name: str) -> StoredObject | None:
     def find(client: storage.Client) -> StoredObject | None:
-        blob = client.bucket(bucket).get_blob(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+        blob = client.bucket(bucket).get_blob(name, **OPTIONS)
         return None if blob is None else _stored(blob)
 
     return await _run("storage.objects.get", find)
@@ -104,9 +108,7 @@ async def read_from(bucket: str, name: str, start: int) -> bytes:
 
     def download(client: storage.Client) -> bytes:
         return bytes(
-            client.bucket(bucket)
-            .blob(name)
-            .download_as_bytes(start=start, timeout=CALL_TIMEOUT_S, raw_download=True, checksum=None)
+            client.bucket(bucket).blob(name).download_as_bytes(start=start, raw_download=True, checksum=None, **OPTIONS)
         )
 
     try:
@@ -121,11 +123,11 @@ async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
     """The value and its generation, None if there is no such object."""
 
     def download(client: storage.Client) -> tuple[Any, int] | None:
-        blob = client.bucket(bucket).get_blob(name, timeout=CALL_TIMEOUT_S, retry=_retry())
+        blob = client.bucket(bucket).get_blob(name, **OPTIONS)
         if blob is None:
             return None
         pinned = client.bucket(bucket).blob(name, generation=blob.generation)
-        return json.loads(pinned.download_as_bytes(timeout=CALL_TIMEOUT_S, retry=_retry())), int(blob.generation)
+        return json.loads(pinned.download_as_bytes(**OPTIONS)), int(blob.generation)
 
     return await _run("storage.objects.get", download)
 
@@ -133,23 +135,32 @@ async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
 async def write_json(bucket: str, name: str, value: Any, generation: int | None) -> int:
     """Writes if the object still has `generation` (0: if there is none; None: in any case); answers the new one.
 
-    Raises GoogleError FAILED_PRECONDITION (HTTP 412) if somebody else wrote meanwhile.
+    Raises GoogleError FAILED_PRECONDITION (HTTP 412) if somebody else wrote meanwhile. An object that holds just this
+    was written by an attempt whose answer was lost.
     """
+    text = json.dumps(value, indent=2, sort_keys=True).encode()
 
     def upload(client: storage.Client) -> int:
         blob = client.bucket(bucket).blob(name)
-        text = json.dumps(value, indent=2, sort_keys=True)
-        blob.upload_from_string(
-            text, "application/json", if_generation_match=generation, timeout=CALL_TIMEOUT_S, retry=_retry()
-        )
+        try:
+            blob.upload_from_string(text, "application/json", if_generation_match=generation, **OPTIONS)
+        except PreconditionFailed:
+            blob.reload(**OPTIONS)
+            if blob.md5_hash != _md5(text):
+                raise
         return int(blob.generation)
 
     return await _run("storage.objects.create", upload)
 
 
+def _md5(data: bytes) -> str:
+    """As Cloud Storage reports it."""
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
+
+
 async def list_objects(bucket: str, prefix: str) -> list[StoredObject]:
     def listing(client: storage.Client) -> list[StoredObject]:
-        return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, timeout=CALL_TIMEOUT_S, retry=_retry())]
+        return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, **OPTIONS)]
 
     return await _run("storage.objects.list", listing)
 
@@ -159,9 +170,7 @@ async def delete_object(bucket: str, name: str, generation: int | None) -> bool:
 
     def delete(client: storage.Client) -> bool:
         try:
-            client.bucket(bucket).blob(name).delete(
-                if_generation_match=generation, timeout=CALL_TIMEOUT_S, retry=_retry()
-            )
+            client.bucket(bucket).blob(name).delete(if_generation_match=generation, **OPTIONS)
         except NotFound:
             return False
         return True
@@ -171,10 +180,6 @@ async def delete_object(bucket: str, name: str, generation: int | None) -> bool:
 
 def _stored(blob: Any) -> StoredObject:
     return StoredObject(blob.name, int(blob.generation), int(blob.size), blob.time_created)
-
-
-def _retry() -> Any:
-    return DEFAULT_RETRY.with_timeout(CALL_TIMEOUT_S)
 
 
 _clients: dict[tuple[int, str], storage.Client] = {}
@@ -195,7 +200,6 @@ def _client(reason: str) -> storage.Client:
     return _clients[key]
 
 
-async def _run(name: str, work: Callable[[storage.Client], T]) -> T:
-    reason = current_reason()
-    with translated(name):
-        return await asyncio.to_thread(lambda: work(_client(reason)))
+async def _run(name: str, work: Callable[[storage.Client], T], attempts: Attempts = READ) -> T:
+    reason = current_caller().reason
+    return await attempted(name, lambda: asyncio.to_thread(lambda: work(_client(reason))), attempts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
 from tasks.gates import Override
@@ -28,6 +30,7 @@ async def rollback(
         to: The version to go back to; empty for the last good one before what serves now.
         override: Go back although a newer release declares a migration that cannot be undone.
     """
+    decided = datetime.now(UTC)
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
         async with one_at_a_time(request), shown_progress(request) as progress:
@@ -40,6 +43,6 @@ async def rollback(
                 override=str(override or ""),
                 images=target.images,
             ) as ledger:
-                released = await go_back(request, target, ledger)
+                released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)
             return released

@@ -122,6 +122,9 @@ class Ledger:
     async def timed(self, what: str, seconds: float) -> None:
         await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})
 
+    async def timed(self, what: str, seconds: float) -> None:
+        await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})
+
     async def taken_back(self, outcomes: Mapping[tuple[str, str], str], seconds: float) -> None:
         """`outcomes` by service and region; `seconds` from the decision to traffic restored everywhere."""
         targets = tuple(

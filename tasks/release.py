@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from tasks.gates import approved, run_hooks
 from tasks.health import prove
@@ -12,7 +13,8 @@ from tasks.rollback import images_of, revive, version_of
 from tasks.rollout import deploy_dark
 from tasks.shift import shift, shift_at_once
 from tasks.takeback import taken_back_on_failure
-from tasks.traffic_plan import Target
+from tasks.together import all_of
+from tasks.traffic import Written, verify
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
@@ -20,12 +22,12 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
     live: list[Live] = []
-    written: dict[tuple[str, str], tuple[Target, ...]] = {}
+    written: Written = {}
     async with taken_back_on_failure(request, candidates, written, ledger):
         for number, wave in enumerate(request.settings.waves):
             new = await deploy_dark(request, version, images, wave)
             candidates += new
-            written |= {(each.service, each.region): each.split for each in new}
+            written.update({(each.service, each.region): (each.split,) for each in new})
             await ledger.deployed(candidates)
             proofs += await prove(request, new)
             await ledger.proven(proofs)
@@ -39,16 +41,27 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     )
 
 
-async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger) -> Release:
-    """All of an earlier release's revisions, proven and then given all traffic, in every region at once."""
+async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime) -> Release:
+    """All of an earlier release's revisions, proven and then given all traffic, in every region at once.
+
+    decided: when the run began; the seconds until traffic is restored, and until that is verified, are recorded.
+    """
     version = version_of(target)
     candidates = await revive(request, target)
-    written = {(each.service, each.region): each.split for each in candidates}
+    written: Written = {(each.service, each.region): (each.split,) for each in candidates}
     async with taken_back_on_failure(request, candidates, written, ledger):
         await ledger.deployed(candidates)
         proofs = await prove(request, candidates)
         await ledger.proven(proofs)
-        live = await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written)
+        await ledger.timed("restored", since(decided))
+        live = await all_of([verify(request, candidate) for candidate in candidates])
+        await ledger.timed("verified", since(decided))
         await ledger.live(live)
     images = images_of(target, version)
     return Release(request.app, request.environment, version, images, candidates, proofs, live)
+
+
+def since(moment: datetime) -> float:
+    """Seconds."""
+    return (datetime.now(UTC) - moment).total_seconds()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from tasks.approval import ask
 from tasks.errors import Cause, ProofFailed
@@ -11,49 +12,37 @@ from tasks.model import Candidate, Live, Request, Verdict
 from tasks.progress import stage
 from tasks.together import all_of
 from tasks.traffic import Written, advance, open_to_everyone, verify
-from tasks.traffic_plan import ALL, Move, Step
+from tasks.traffic_plan import Move, Step
 from tasks.verdict import Judgement
-from tasks.watch import watch
+from tasks.watch import Hold, following, share_of, watch
 
 UNTIL_DECIDED = "All traffic is being given back."
 
 
 @stage("shift")
 async def shift(request: Request, candidates: Sequence[Candidate], written: Written) -> tuple[Live, ...]:
-    """Until every candidate has all the traffic it can get; raises ProofFailed as soon as one step is not proven."""
-    while True:
-        percents = await _advance_all(request, candidates, written)
-        if min(percents) == ALL:
-            break
-        await _prove_step(request, candidates, written, min(percents))
+    """Until each candidate was healthy with all it can get; raises ProofFailed at the first step that is not proven."""
+    hold: Hold | None = None
+    while any(step.move is not Move.DONE for step in await _advance_all(request, candidates, written)):
+        hold = following(request, hold, datetime.now(UTC))
+        await _prove_step(request, candidates, written, hold)
     return await all_of([verify(request, candidate) for candidate in candidates])
 
 
 @stage("shift")
-async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written) -> tuple[Live, ...]:
+async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written) -> None:
     """All traffic in one step, for revisions that have served before."""
-    steps = await all_of([advance(request, each, (), written[each.service, each.region]) for each in candidates])
-    for candidate, step in zip(candidates, steps, strict=True):
-        written[candidate.service, candidate.region] = step.targets
-    return await all_of([verify(request, candidate) for candidate in candidates])
+    await all_of([advance(request, each, (), written) for each in candidates])
 
 
-async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[int]:
-    """One step for all, dependencies before the services that call them; the percentage each has then."""
-    percents: list[int] = []
+async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[Step]:
+    """One step for all, dependencies before the services that call them."""
+    taken: list[Step] = []
     for level in request.manifest.order(request.services):
         chosen = [candidate for candidate in candidates if candidate.service in level]
-        steps = await all_of([_advance(request, each, written) for each in chosen])
+        taken += await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
         await all_of([open_to_everyone(request, each) for each in chosen])
-        percents += [ALL if step.move is Move.DONE else step.percent for step in steps]
-    return percents
-
-
-async def _advance(request: Request, candidate: Candidate, written: Written) -> Step:
-    where = (candidate.service, candidate.region)
-    step = await advance(request, candidate, steps_for(request, candidate), written[where])
-    written[where] = step.targets
-    return step
+    return taken
 
 
 def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
@@ -62,14 +51,13 @@ def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
     return tuple(strategy.canary) if isinstance(strategy, Canary) and candidate.before.serving else ()
 
 
-async def _prove_step(request: Request, candidates: Sequence[Candidate], written: Written, percent: int) -> None:
+async def _prove_step(request: Request, candidates: Sequence[Candidate], written: Written, hold: Hold) -> None:
     """Raises ProofFailed unless the step is HEALTHY, or a person takes an unclear one on their own account."""
-    strategy = request.settings.strategy
-    if not isinstance(strategy, Canary):
+    moving = [each for each in candidates if steps_for(request, each) and each.before.serving != each.revision]
+    if not moving:
         return
-    following = next((step for step in strategy.canary if step > percent), ALL)
-    moving = [candidate for candidate in candidates if candidate.before.serving]
-    judgement = await watch(request, moving, written, percent, following, strategy.bake_s)
+    percent = min(share_of(each, written) for each in moving)
+    judgement = await watch(request, moving, written, percent, hold)
     if judgement.verdict is Verdict.HEALTHY:
         return
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
@@ -95,5 +83,5 @@ def _question(request: Request, judgement: Judgement, percent: int) -> str:
     lines = "\n".join(f"- {line}" for line in judgement.evidence)
     return (
         f"**{request.app} -> {request.environment}** has {percent} % of the traffic and the evidence does not suffice: "
-        f"{judgement.reason}\n\n{lines}\n\n`go` moves on to the next step, `no-go` takes the release back."
+        f"{judgement.reason}\n\n{lines}\n\n`go` carries on with the release, `no-go` takes the release back."
     )

@@ -22,30 +22,55 @@ from tasks.verdict import Judgement, judge_probes
 
 TRAFFIC_TIMEOUT_S = 120.0
 SETTLE_POLL_S = 0.2
-Written = MutableMapping[tuple[str, str], tuple[Target, ...]]  # service and region -> the split this run wrote last
+# Service and region -> the split that this run wrote last. Two while nobody knows whether the newer one has arrived.
+Splits = tuple[tuple[Target, ...], ...]
+Written = MutableMapping[tuple[str, str], Splits]
 BEING_TAKEN_BACK = "Traffic is being given back."
 
 
-@step("move traffic", run_name="move traffic of {candidate.service} in {candidate.region}", timeout_s=200)
-async def advance(request: Request, candidate: Candidate, steps: Sequence[int], written: tuple[Target, ...]) -> Step:
+async def advance(request: Request, candidate: Candidate, steps: Sequence[int], written: Written) -> Step:
     """One step up for a candidate that was found healthy where it is.
 
-    written: the split that this run wrote last. Raises TrafficConflict if somebody else has moved traffic since.
+    Raises TrafficConflict if somebody else has moved traffic since it was `written`, which this brings up to date.
     """
+    where = (candidate.service, candidate.region)
+    service, step = await plan(request, candidate, steps, written[where])
+    written[where] = (*written[where], step.targets)
+    await move(candidate, service, step)
+    written[where] = (step.targets,)
+    return step
+
+
+@step("plan the split", run_name="plan the split of {candidate.service} in {candidate.region}", attempts=3)
+async def plan(
+    request: Request, candidate: Candidate, steps: Sequence[int], written: Splits
+) -> tuple[RunService, Step]:
     service, revisions = await read_service(request.run_service(candidate.service, candidate.region))
     refuse_foreign_change(service, written)
     live = live_traffic(service, revisions)
-    stable = traffic_plan.stable_revision(live, candidate.revision)
-    taken = traffic_plan.next_split(live, stable, candidate.revision, steps, Verdict.HEALTHY)
+    stable = stable_for(candidate, live)
+    return service, traffic_plan.next_split(live, stable, candidate.revision, steps, Verdict.HEALTHY)
+
+
+@step("move traffic", run_name="move traffic of {candidate.service} in {candidate.region}", attempts=3, timeout_s=200)
+async def move(candidate: Candidate, service: RunService, taken: Step) -> None:
     await write_split(service, taken.targets)
     get_run_logger().info(
         "%s in %s: %s has %d %% (%s)",
         *(candidate.service, candidate.region, candidate.revision, taken.percent, taken.reason),
     )
-    return taken
 
 
-def refuse_foreign_change(service: RunService, written: Sequence[Target]) -> None:
+def stable_for(candidate: Candidate, live: traffic_plan.Live) -> str | None:
+    """The revision that gives its share to the candidate: what served before, else the placeholder.
+
+    It stays the same when it has nothing left to give, so that no third revision loses what others gave it.
+    """
+    before = candidate.before.serving
+    return before if before not in ("", candidate.revision) else traffic_plan.stable_revision(live, candidate.revision)
+
+
+def refuse_foreign_change(service: RunService, written: Splits) -> None:
     """Raises TrafficConflict when traffic is not where this run put it; tags of others are no reason to stop."""
     changes = foreign_changes(service, written)
     if changes:
@@ -58,9 +83,11 @@ def refuse_foreign_change(service: RunService, written: Sequence[Target]) -> Non
         )
 
 
-def foreign_changes(service: RunService, written: Sequence[Target]) -> tuple[str, ...]:
+def foreign_changes(service: RunService, written: Splits) -> tuple[str, ...]:
+    """In words; nothing when traffic is as one of the splits says."""
     found = [Target(target.revision, target.percent, target.tag) for target in service.traffic]
-    return traffic_plan.changed_by_other(written, found).traffic
+    changes = [traffic_plan.changed_by_other(split, found).traffic for split in written]
+    return () if () in changes else changes[-1]
 
 
 async def open_to_everyone(request: Request, candidate: Candidate) -> None:

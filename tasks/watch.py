@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
@@ -12,47 +13,51 @@ from prefect.logging import get_run_logger
 from infra.gcp import monitoring
 from infra.gcp.monitoring import Served
 from tasks.health import authorization, probe_until_clear, rules_of
+from tasks.manifest_types import Canary
 from tasks.model import Candidate, Request, Verdict
 from tasks.rollout import read_service
 from tasks.steps import step
 from tasks.together import all_of
 from tasks.traffic import Written, refuse_foreign_change
+from tasks.traffic_plan import ALL
 from tasks.verdict import Course, Judgement, Rules, Window, combine, judge_probes, judge_window, on_inconclusive, spread
 
 LOOKS_PER_BAKE = 6  # how often a step is looked at while it bakes; `Rules.looks` pays for them
 LONGEST_WAIT_S = 30.0
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
-PARTLY_SHIFTED = "The candidates have part of the traffic."
+TESTS_PER_LOOK = 3  # errors, and latency by two tests
 
 
-@step(
-    "watch",
-    run_name="watch at {percent} %",
-    timeout_s=WATCH_TIMEOUT_S,
-    state="The candidates have part of the traffic.",
-)
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """How long traffic has been where it is, and where it was before; aware times."""
+
+    before: datetime  # since then it was where the candidates had less
+    began: datetime
+
+
+def following(request: Request, hold: Hold | None, now: datetime) -> Hold:
+    """The hold that begins now; before the first one, stable has served for as long as a step bakes at least."""
+    return Hold(hold.began if hold else now - timedelta(seconds=_bake_s(request)), now)
+
+
+@step("watch", run_name="watch at {percent} %", timeout_s=WATCH_TIMEOUT_S, state="The candidates have traffic.")
 async def watch(
-    request: Request,
-    candidates: Sequence[Candidate],
-    written: Written,
-    percent: int,
-    next_percent: int,
-    bake_s: float,
+    request: Request, candidates: Sequence[Candidate], written: Written, percent: int, hold: Hold
 ) -> Judgement:
-    """The verdict on all candidates together after `bake_s` at `percent`; UNHEALTHY ends the wait at once.
+    """The verdict on all candidates together once they have baked; UNHEALTHY ends the wait at once.
 
     INCONCLUSIVE is waited out up to the environment's limit beyond the bake. Raises TrafficConflict when somebody else
     has moved traffic from where it was `written`.
     """
-    shifted, started = datetime.now(UTC), time.monotonic()
-    settings, logger = request.settings, get_run_logger()
-    enough_s = bake_s + settings.slo.metrics_lag_s
+    settings, logger, started = request.settings, get_run_logger(), time.monotonic()
+    enough_s = _bake_s(request) + settings.slo.metrics_lag_s
     pause_s = min(max(enough_s / LOOKS_PER_BAKE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
     while True:
         await asyncio.sleep(pause_s)
         await all_of([_refuse_moved(request, each, written) for each in candidates])
-        judgement = combine(await all_of([_look(request, each, shifted, next_percent) for each in candidates]))
+        judgement = combine(await all_of([_look(request, each, written, hold) for each in candidates]))
         waited_s = time.monotonic() - started
         logger.info("%d %% after %.0f s: %s, %s", percent, waited_s, judgement.verdict, judgement.reason)
         if judgement.verdict is Verdict.UNHEALTHY:
@@ -69,20 +74,26 @@ async def _refuse_moved(request: Request, candidate: Candidate, written: Written
     refuse_foreign_change(service, written[candidate.service, candidate.region])
 
 
-async def _look(request: Request, candidate: Candidate, shifted: datetime, next_percent: int) -> Judgement:
-    """One candidate: its real requests since the shift against stable's, and its own URL once more."""
+async def _look(request: Request, candidate: Candidate, written: Written, hold: Hold) -> Judgement:
+    """One candidate: its real requests in this hold against stable's, and its own URL once more.
+
+    Stable's are those of the same time, or where it has no share any more, those of the hold before.
+    """
     end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
-    served, stable, probes = await asyncio.gather(
-        _served(request, candidate, candidate.revision, shifted, end),
-        _served(request, candidate, candidate.before.serving, shifted, end),
+    stable = candidate.before.serving
+    compares = any(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == stable)
+    since, until = (hold.began, end) if compares else (hold.before, min(hold.began, end))
+    ours, theirs, probes = await asyncio.gather(
+        served(request, candidate, candidate.revision, hold.began, end),
+        served(request, candidate, stable, since, until),
         _probe(request, candidate),
     )
-    rules = rules_for(request)
-    judgements = [judge_window(window(served), window(stable), rules, next_percent), probes]
+    next_percent = min((step for step in _steps(request) if step > share_of(candidate, written)), default=ALL)
+    judgements = [judge_window(window(ours), window(theirs), rules_for(request), next_percent), probes]
     return _named(candidate, combine(judgements))
 
 
-async def _served(request: Request, candidate: Candidate, revision: str, start: datetime, end: datetime) -> Served:
+async def served(request: Request, candidate: Candidate, revision: str, start: datetime, end: datetime) -> Served:
     if end <= start:
         return Served()
     service = f"{request.app}-{candidate.service}"
@@ -96,8 +107,26 @@ async def _probe(request: Request, candidate: Candidate) -> Judgement:
 
 
 def rules_for(request: Request) -> Rules:
+    """The more often a release is looked at, the more evidence each look needs; see `Rules.looks`."""
     slo = request.settings.slo
-    return Rules(error_limit=slo.max_error_rate, min_requests=slo.min_requests)
+    holds = len(_steps(request)) + 1
+    looks = len(request.services) * len(request.settings.regions) * holds * LOOKS_PER_BAKE * TESTS_PER_LOOK
+    return Rules(error_limit=slo.max_error_rate, min_requests=slo.min_requests, looks=max(looks, Rules().looks))
+
+
+def share_of(candidate: Candidate, written: Written) -> int:
+    """Percent."""
+    return sum(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == candidate.revision)
+
+
+def _steps(request: Request) -> tuple[int, ...]:
+    strategy = request.settings.strategy
+    return tuple(strategy.canary) if isinstance(strategy, Canary) else ()
+
+
+def _bake_s(request: Request) -> float:
+    strategy = request.settings.strategy
+    return strategy.bake_s if isinstance(strategy, Canary) else 0.0
 
 
 def window(served: Served) -> Window:

@@ -22,6 +22,7 @@ from tasks.verdict import Judgement, judge_probes
 
 TRAFFIC_TIMEOUT_S = 120.0
 SETTLE_POLL_S = 0.2
+OFTEN = {"tries": 40, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # over a minute: IAM says it may take that long
 # Service and region -> the split that this run wrote last. Two while nobody knows whether the newer one has arrived.
 Splits = tuple[tuple[Target, ...], ...]
 Written = MutableMapping[tuple[str, str], Splits]
@@ -113,7 +114,8 @@ async def verify(request: Request, candidate: Candidate) -> Live:
 
 
 async def ask_service(request: Request, candidate: Candidate) -> Judgement:
-    health = request.service(candidate.service).health
+    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known everywhere."""
+    health = request.service(candidate.service).health.model_copy(update=OFTEN)
     headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
     return judge_probes(await probe_until_clear(candidate.service_url + health.path, health, headers), rules_of(health))
 

@@ -114,7 +114,7 @@ async def verify(request: Request, candidate: Candidate) -> Live:
 
 
 async def ask_service(request: Request, candidate: Candidate) -> Judgement:
-    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known everywhere."""
+    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known."""
     health = request.service(candidate.service).health.model_copy(update=OFTEN)
     headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
     return judge_probes(await probe_until_clear(candidate.service_url + health.path, health, headers), rules_of(health))

@@ -41,6 +41,31 @@ def harness() -> Iterator[None]:
         yield
 
 
+FAULT_ROWS = pytest.StashKey[list[tuple[str, ...]]]()
+FAULT_TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "fault_matrix.md"
+
+
+@pytest.fixture
+def fault_rows(request: pytest.FixtureRequest) -> list[tuple[str, ...]]:
+    """Rows of the fault matrix: method, fault, how often, outcome, seconds."""
+    return request.config.stash.setdefault(FAULT_ROWS, [])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows the cells of the fault matrix that were run; a run of the whole matrix (-m faults) is kept."""
+    rows = config.stash.get(FAULT_ROWS, [])
+    if not rows:
+        return
+    lines = ["| method | fault | often | outcome | seconds |", "|---|---|---|---|---:|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    terminalreporter.section(f"fault matrix: {len(rows)} cells")
+    terminalreporter.write_line("\n".join(lines))
+    if config.option.markexpr == "faults":
+        FAULT_TABLE.write_text(
+            f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n" + "\n".join(lines) + "\n"
+        )
+
+
 @dataclass(frozen=True)
 class App:
     """A git repository with one app in it; `name` is unlike every other test's."""
@@ -64,7 +89,9 @@ class App:
 
     def git(self, *arguments: str) -> str:
         identity = ["-c", "user.name=T", "-c", "user.email=t@example.com", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(["git", *identity, *arguments], cwd=self.folder, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            ["git", *identity, *arguments], cwd=self.folder, capture_output=True, text=True, check=True
+        )
         return done.stdout.strip()
 
     def commit(self, tag: str | None = None) -> None:

@@ -195,9 +195,18 @@ def _client(reason: str) -> storage.Client:
             credentials, project = google.auth.default()
         headers = {"X-Goog-Request-Reason": reason} if reason else {}
         _clients[key] = storage.Client(
-            project=project or "-", credentials=credentials, client_info=CLIENT_INFO, extra_headers=headers
+            project=project or "-",
+            credentials=_self_signing(credentials),
+            client_info=CLIENT_INFO,
+            extra_headers=headers,
         )
     return _clients[key]
+
+
+def _self_signing(credentials: Any) -> Any:
+    """With a service account's key a token needs no round trip of its own: https://google.aip.dev/auth/4111"""
+    with_jwt = getattr(credentials, "with_always_use_jwt_access", None)
+    return credentials if with_jwt is None else with_jwt(True)
 
 
 async def _run(name: str, work: Callable[[storage.Client], T], attempts: Attempts = READ) -> T:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
+from cli.options import Environment, Json, Ref, Repository, Services, Who, Why
 from tasks.errors import SlipwayError
 
 app = App(
@@ -21,6 +22,8 @@ app = App(
     default_parameter=Parameter(negative=()),
 )
 app.command("infra.emulator.cli:app", name="emulator", help="The local Google Cloud: run it, point clients at it.")
+app.command("cli.history:history_command", name="history", help="List the releases of an environment.")
+app.command("cli.history:status_command", name="status", help="Tell which version should serve, and which does.")
 app.command(
     "cli.explain:explain_command",
     name="explain",
@@ -28,12 +31,6 @@ app.command(
     "With --jsonl a line that is not such an object is reported with its number on standard error and skipped; the "
     "other lines are answered all the same, and the exit code is then 2.",
 )
-
-Json = Annotated[bool, Parameter(name="--json", help="Print the result as JSON on standard output.")]
-Environment = Annotated[str, Parameter(name=["--environment", "-e"], help="Environment of slipway.yaml.")]
-Repository = Annotated[str, Parameter(name=["--repository", "--repo"], help="Path or URL of the repository.")]
-Ref = Annotated[str | None, Parameter(help="Branch, tag or commit; by default the work tree as it is.")]
-Services = Annotated[list[str] | None, Parameter(name="--service", help="Only this service; repeatable.")]
 
 
 @app.command
@@ -58,10 +55,45 @@ def deploy(
     repository: Repository = ".",
     ref: Ref = None,
     service: Services = None,
+    irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
+    who: Who = None,
+    why: Why = None,
     as_json: Json = False,
 ) -> int:
     """Ship an app through its Prefect deployment, and follow the run. Ctrl-C cancels it."""
-    return _run(f"deploy/{environment}", _parameters(environment, repository, ref, service), as_json)
+    facts = {"services": service, "irreversible": irreversible, "override": _override(who, why)}
+    return _run(f"deploy/{environment}", _parameters(environment, repository, ref) | facts, as_json)
+
+
+@app.command
+def promote(
+    *,
+    environment: Environment,
+    origin: Annotated[str, Parameter(name="--from", help="Environment in which the release was proven.")] = "staging",
+    version: Annotated[str | None, Parameter(help="Version to promote; by default the newest good one.")] = None,
+    repository: Repository = ".",
+    who: Who = None,
+    why: Why = None,
+    as_json: Json = False,
+) -> int:
+    """Ship what was proven in another environment, from the same images. Nothing is built."""
+    facts = {"origin": origin, "version": version, "override": _override(who, why)}
+    return _run(f"promote/{environment}", _parameters(environment, repository) | facts, as_json)
+
+
+@app.command
+def rollback(
+    *,
+    environment: Environment,
+    to: Annotated[str | None, Parameter(help="Version to go back to; by default the good one before.")] = None,
+    repository: Repository = ".",
+    who: Who = None,
+    why: Why = None,
+    as_json: Json = False,
+) -> int:
+    """Give all traffic back to an earlier release that was seen healthy; it is proven again first."""
+    facts = {"to": to, "override": _override(who, why)}
+    return _run(f"rollback/{environment}", _parameters(environment, repository) | facts, as_json)
 
 
 @app.command
@@ -74,7 +106,8 @@ def doctor(
     as_json: Json = False,
 ) -> int:
     """Tell whether a project is ready for an app, and what to do if not. Changes nothing."""
-    return _run("doctor/doctor", _parameters(environment, repository, ref, service), as_json)
+    parameters = _parameters(environment, repository, ref) | {"services": service}
+    return _run("doctor/doctor", parameters, as_json)
 
 
 @app.command
@@ -101,10 +134,15 @@ def schema() -> int:
     return 0
 
 
-def _parameters(environment: str, repository: str, ref: str | None, services: list[str] | None) -> dict[str, Any]:
+def _parameters(environment: str, repository: str, ref: str | None = None) -> dict[str, Any]:
     is_path = "://" not in repository and Path(repository).exists()
     where = str(Path(repository).absolute()) if is_path else repository
-    return {"source": {"repository": where, "ref": ref}, "environment": environment, "services": services}
+    return {"source": {"repository": where, "ref": ref}, "environment": environment}
+
+
+def _override(who: str | None, why: str | None) -> dict[str, str] | None:
+    """Prefect refuses one that is incomplete, and says what is missing."""
+    return {name: said for name, said in (("who", who), ("why", why)) if said} or None
 
 
 def _run(deployment: str, parameters: dict[str, Any], as_json: bool) -> int:

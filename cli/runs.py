@@ -55,9 +55,8 @@ def api_url() -> str:
     """Prefect's API: as the environment says, else that of a running `slipway up`, else as Prefect's profile says."""
     if url := os.environ.get("PREFECT_API_URL"):
         return url
-    with suppress(FileNotFoundError):
-        word = json.loads((FOLDER / "up.json").read_text())
-        return str(word["environment"]["PREFECT_API_URL"])
+    if url := local_stack_variables().get("PREFECT_API_URL"):
+        return url
     if url := PREFECT_API_URL.value():
         return str(url)
     raise SlipwayError(
@@ -65,6 +64,19 @@ def api_url() -> str:
         "set PREFECT_API_URL, or start a local one with: slipway up",
         Cause.NETWORK,
     )
+
+
+def local_stack_variables() -> dict[str, str]:
+    """The environment of a running `slipway up` in this folder; empty if there is none."""
+    with suppress(FileNotFoundError):
+        return dict(json.loads((FOLDER / "up.json").read_text())["environment"])
+    return {}
+
+
+def use_local_stack() -> None:
+    """Leads this process to the cloud that runs started from here would use; what is set already stays."""
+    if "PREFECT_API_URL" not in os.environ:
+        os.environ.update(local_stack_variables() | dict(os.environ))
 
 
 async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> Outcome:

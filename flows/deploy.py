@@ -8,6 +8,7 @@ from tasks.build import build
 from tasks.cleanup import clean_up
 from tasks.gates import Override, refuse_frozen, run_hooks
 from tasks.history import recorded
+from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
 from tasks.preflight import preflight
@@ -40,7 +41,7 @@ async def deploy(
     async with workspace() as folder:
         request = await read_request(source, environment, services or [], folder)
         refuse_frozen(request, override)
-        async with one_at_a_time(request), shown_progress(request) as progress:
+        async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
             readiness = await preflight(request)
             version = await name_version(request)
             await create_missing(request, readiness)

@@ -8,6 +8,7 @@ from prefect import flow
 
 from tasks.gates import Override
 from tasks.history import recorded
+from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
 from tasks.progress import shown_progress
@@ -33,7 +34,7 @@ async def rollback(
     decided = datetime.now(UTC)
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
-        async with one_at_a_time(request), shown_progress(request) as progress:
+        async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
             target, serving = await choose_release(request, to, override)
             async with recorded(
                 request,

@@ -75,6 +75,7 @@ class ReleaseRecord(_Frozen):
     reason: str = ""
     action: str = "deploy"  # deploy, rollback or promote
     left: str = ""  # the version that a rollback turned away from
+    origin: str = ""  # the environment that a promotion came from
     approval: str = ""  # who approved it, and why
     override: str = ""  # who overrode a safeguard, and why
     irreversible: bool = False  # declares a migration that earlier versions cannot live with
@@ -118,9 +119,6 @@ class Ledger:
     async def proven(self, proofs: Sequence[Proof]) -> None:
         verdicts = {(proof.service, proof.region): proof for proof in proofs}
         await self.note(targets=tuple(judged(t, verdicts.get((t.service, t.region))) for t in self.release.targets))
-
-    async def timed(self, what: str, seconds: float) -> None:
-        await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})
 
     async def timed(self, what: str, seconds: float) -> None:
         await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})

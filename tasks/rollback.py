@@ -132,7 +132,7 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
 
 async def _refuse_without_image(request: Request, target: TargetRecord) -> None:
     """Cloud Run keeps a copy only of images that serve: an instance of this revision could not start without it."""
-    image = image_of(target)
+    image = image_of(target.image)
     if image and not await registry.image_exists(*image):
         raise RollbackRefused(
             f"The image of {target.service} ({image[2][:19]}) is gone from the registry.",
@@ -141,9 +141,9 @@ async def _refuse_without_image(request: Request, target: TargetRecord) -> None:
         )
 
 
-def image_of(target: TargetRecord) -> tuple[str, str, str] | None:
-    """Repository, image and digest of a recorded image reference."""
-    uri, _, digest = target.image.partition("@")
+def image_of(reference: str) -> tuple[str, str, str] | None:
+    """Repository, image and digest of an image reference; None when it is none of Artifact Registry with a digest."""
+    uri, _, digest = reference.partition("@")
     parts = uri.split("/")
     if len(parts) < 4 or not digest:
         return None

@@ -231,6 +231,16 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
+        "Cloud Run may not pull the image from {repository}.",
+        "Run `gcloud artifacts repositories add-iam-policy-binding {repository} --location={region} "
+        "--member={member} --role=roles/artifactregistry.reader` with `--project` set to the project that holds the "
+        "image; the member is the Cloud Run service agent of the project that runs it.",
+        "https://cloud.google.com/run/docs/deploying#other-projects",
+        r"must have permission to read the image",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
         "Docker is not logged in to the registry, or its login may not use {repository}.",
         "Run `gcloud auth configure-docker {region}-docker.pkg.dev`, and give the account it uses "
         "roles/artifactregistry.writer to push (or reader to pull) with `gcloud artifacts repositories "
@@ -246,7 +256,6 @@ PERMISSION = (
         r"push_not_authorized",
         r"insufficient_scope",
         r"pull access denied for \S+\.(?:pkg\.dev|gcr\.io)",
-        r"must have permission to read the image",
         r"permission denied while accessing artifact registry",
         r"failed to authorize",
         r"failed to fetch oauth token",

@@ -22,7 +22,11 @@ from tests.cli.command import refusal, slipway
 ROOT = Path(__file__).parent.parent.parent
 COMMANDS = {
     "up": ["--demo", "--once", "--project", "--data"],
-    "deploy": ["--environment", "--repository", "--ref", "--service", "--json"],
+    "deploy": ["--environment", "--repository", "--ref", "--service", "--irreversible", "--who", "--why"],
+    "promote": ["--environment", "--from", "--version", "--repository", "--who", "--why", "--json"],
+    "rollback": ["--environment", "--to", "--repository", "--who", "--why", "--json"],
+    "history": ["--environment", "--repository", "--limit", "--json"],
+    "status": ["--environment", "--repository", "--json"],
     "doctor": ["--environment", "--repository", "--ref", "--service", "--json"],
     "version": ["--repo", "--ref", "--json"],
     "explain": ["--file", "--jsonl"],
@@ -88,7 +92,7 @@ def test_the_schema_is_the_one_that_editors_read(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == json.loads((ROOT / "slipway.schema.json").read_text())
 
 
-@pytest.mark.parametrize("command", ["deploy", "doctor"])
+@pytest.mark.parametrize("command", ["deploy", "doctor", "promote", "rollback"])
 def test_a_run_without_a_prefect_server_is_refused_with_the_remedy(command: str, tmp_path: Path) -> None:
     said = refusal(slipway(command, "--environment", "production", cwd=tmp_path))
     assert "No Prefect server is known" in said

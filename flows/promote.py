@@ -1,0 +1,56 @@
+"""Ships to one environment what was proven in another: the same images, by digest, with the same care."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.cleanup import clean_up
+from tasks.gates import Override, refuse_frozen, run_hooks
+from tasks.history import recorded
+from tasks.history_table import shown_history
+from tasks.lock import one_at_a_time
+from tasks.model import Release
+from tasks.preflight import preflight
+from tasks.progress import shown_progress
+from tasks.promote import check_images, read_promotion
+from tasks.provision import create_missing
+from tasks.release import release
+from tasks.report import report
+from tasks.request import workspace
+from tasks.rollback import images_of
+from tasks.source import Source
+from tasks.versioning import name_version
+
+
+@flow(name="promote", flow_run_name="promote to {environment}", timeout_seconds=24 * 3600)
+async def promote(
+    source: Source,
+    environment: str,
+    origin: str = "staging",
+    version: str | None = None,
+    override: Override | None = None,
+) -> Release:
+    """Ships what was proven in another environment, from the same images; nothing is built.
+
+    Args:
+        source: The repository that holds slipway.yaml; the commit is that of the release.
+        environment: Where the release is to go, such as production.
+        origin: The environment of slipway.yaml in which it was proven.
+        version: The version to promote, as the history of `origin` calls it; empty for its newest good release.
+        override: Ship in spite of a freeze window, in your name.
+    """
+    async with workspace() as folder:
+        request, proven = await read_promotion(source, origin, environment, version, folder)
+        refuse_frozen(request, override)
+        async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
+            readiness = await preflight(request)
+            named = await name_version(request)
+            await check_images(request, proven)
+            await create_missing(request, readiness)
+            facts = {"origin": origin, "irreversible": proven.irreversible, "override": str(override or "")}
+            async with recorded(request, named, action="promote", images=proven.images, **facts) as ledger:
+                await run_hooks(request, "before")
+                released = await release(request, named, images_of(proven, named), ledger)
+            await clean_up(request, released)
+            await report(request, released, progress)
+            return released

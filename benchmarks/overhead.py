@@ -93,7 +93,8 @@ def report(rows: Sequence[tuple[str, float, float]]) -> str:
         *(f"| {name} | {flow:.2f} | {busy:.2f} | {flow - busy:.2f} |" for name, flow, busy in rows),
         "",
         "The first release opens the service to everyone and waits until that is known everywhere: 7 s in this",
-        "profile, which no call shows, so they count as ours here. A build's end is seen up to 1 s late: its log is polled.",
+        "profile, which no call shows, so they count as ours here. A build's end is seen up to 1 s late: its log is",
+        "polled.",
         "",
     ]
     return "\n".join(lines)

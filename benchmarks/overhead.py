@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import httpx
 from google.cloud.devtools import cloudbuild_v1
@@ -79,7 +81,8 @@ def build_spans() -> list[Span]:
     parent = f"projects/{PROJECT}/locations/europe-west1"
     builds = cloudbuild_v1.CloudBuildClient().list_builds(request={"parent": parent, "project_id": PROJECT})
     epoch = time.time() - time.monotonic()
-    return [(b.create_time.timestamp() - epoch, b.finish_time.timestamp() - epoch) for b in builds]
+    times = [[cast("datetime", at).timestamp() - epoch for at in (b.create_time, b.finish_time)] for b in builds]
+    return [(start, end) for start, end in times]
 
 
 def report(rows: Sequence[tuple[str, float, float]]) -> str:

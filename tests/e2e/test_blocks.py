@@ -27,7 +27,7 @@ async def test_a_run_acts_with_the_credentials_of_the_block_that_the_environment
     """An account without any role is told so, although the default credentials may do everything."""
     nobody = new_identity(tmp_path, [], PROJECT)
     key = json.loads(nobody.key_file.read_text())
-    await GcpCredentials(service_account_info=key).save("nobody", overwrite=True)  # type: ignore[misc]
+    await GcpCredentials(service_account_info=key).save("nobody", overwrite=True)
     monkeypatch.setenv("SLIPWAY_GCP_CREDENTIALS_BLOCK", "nobody")
     try:
         with pytest.raises(PreflightFailed, match=nobody.email):
@@ -46,7 +46,7 @@ async def test_results_persist_in_a_bucket(shop: App) -> None:
     bucket = f"{shop.name}-results"
     storage.Client().create_bucket(bucket)
     block = GcsBucket(bucket=bucket, gcp_credentials=GcpCredentials())
-    await block.save("results", overwrite=True)  # type: ignore[misc]
+    await block.save("results", overwrite=True)
     kept = deploy.with_options(persist_result=True, result_storage=block)
     state = await kept(Source(repository=str(shop.folder)), "production", return_state=True)
     assert state.is_completed()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpx
 import pytest
 from google.cloud import run_v2
@@ -15,8 +17,9 @@ from tests.e2e.conftest import REGION, App, program
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
 
-async def ship(app: App, **parameters: object) -> Release:
-    return await deploy(Source(repository=str(app.folder)), "production", **parameters)
+async def ship(app: App, **parameters: Any) -> Release:
+    released: Release = await deploy(Source(repository=str(app.folder)), "production", **parameters)
+    return released
 
 
 async def service(app: App, name: str = "web") -> run_v2.Service:

@@ -1,4 +1,4 @@
-"""The admin port: health, environment, reset, faults, latency, and what has been called."""
+"""The admin port: health, environment, reset, faults, latency, ageing, and what has been called."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from infra.emulator.ageing import Ageing, age
 from infra.emulator.behaviour import PROFILES, Fault
 from infra.emulator.cloud import Cloud
 
@@ -36,6 +37,7 @@ class Admin:
             ("PUT", "/latency"): self._set_latency,
             ("GET", "/calls"): self._calls,
             ("DELETE", "/calls"): self._forget_calls,
+            ("POST", "/age"): self._age,
         }.get((request.method, request.path))
         if answer is None:
             return web.json_response({"error": f"no {request.method} {request.path} here"}, status=404)
@@ -78,6 +80,9 @@ class Admin:
         journal = [dataclasses.asdict(entry) for entry in self._cloud.journal]
         work = list(self._cloud.operations.journal)
         return {"count": dict(self._cloud.calls), "journal": journal, "work": work}
+
+    async def _age(self, request: web.Request) -> object:
+        return {"aged": age(self._cloud, Ageing.model_validate_json(await request.read()))}
 
     async def _forget_calls(self, _: web.Request) -> object:
         self._cloud.calls.clear()

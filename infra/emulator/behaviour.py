@@ -7,6 +7,7 @@ import fnmatch
 import random
 from typing import Literal
 
+from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -59,6 +60,7 @@ class Fault(BaseModel):
     metadata: dict[str, str] = {}
     delay_s: float = Field(0.0, ge=0)
     drop: Literal["", "before", "after"] = Field("", description="cut the connection before or after acting")
+    first: int | None = Field(None, ge=0, description="lists end after so many entries, as if there were no more")
     skip: int = Field(0, ge=0, description="let so many matching calls through first")
     times: int | None = Field(None, ge=1, description="then misbehave so many times; without it, always")
     probability: float = Field(1.0, ge=0, le=1)
@@ -70,6 +72,16 @@ class Fault(BaseModel):
         if code and code not in known:
             raise ValueError(f"{code} is no canonical status; there are {', '.join(known)}")
         return code
+
+    def cut(self, response: Message) -> Message:
+        """A list that says less than there is, and does not say so."""
+        if self.first is not None:
+            for field, values in response.ListFields():
+                if field.is_repeated:
+                    del values[self.first :]
+            if "next_page_token" in response.DESCRIPTOR.fields_by_name:
+                response.ClearField("next_page_token")
+        return response
 
     def error(self) -> RpcError:
         details = [error_info(self.reason, self.domain, **self.metadata)] if self.reason else []

@@ -161,7 +161,7 @@ class Cloud:
             response = await handler.run(request, call)
             if fault and fault.drop == "after":
                 raise Dropped
-            return response
+            return fault.cut(response) if fault else response
 
     async def serve(self, route: Route, request: web.Request, call: Call, variables: dict[str, str]) -> Any:
         """One REST-only call through faults and identity to its handler."""

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 
 from infra.gcp.clients import READ, call, client
 from infra.gcp.errors import GoogleError
+from infra.gcp.paging import each
 
 FINISHED = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
 
@@ -68,6 +69,13 @@ async def find_builds(project: str, region: str, query: str) -> list[Build]:
     request = {"parent": parent(project, region), "project_id": project, "filter": query, "page_size": 20}
     pager = await call("cloudbuild.builds.list", _client().list_builds, request, retry=READ)
     return [_build(found) for found in pager.builds]
+
+
+async def list_builds(project: str, region: str, query: str) -> list[Build]:
+    """All builds that match `query`, however many."""
+    request = {"parent": parent(project, region), "project_id": project, "filter": query}
+    found = each("cloudbuild.builds.list", _client().list_builds, request, "builds")
+    return [_build(cloudbuild_v1.Build.wrap(build)) async for build in found]
 
 
 async def cancel_build(name: str) -> None:

@@ -24,7 +24,7 @@ def describe(
         name=reference.docker_image,
         uri=reference.uri,
         media_type=manifest.media_type,
-        artifact_type=manifest.artifact_type,
+        artifact_type=manifest.artifact_type or (manifest.media_type if manifest.subject else ""),
         upload_time=now,
         update_time=now,
         image_size_bytes=sum(blobs.size(digest) for digest in manifest.blobs) or manifest_bytes,

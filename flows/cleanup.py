@@ -1,0 +1,32 @@
+"""Cleans up after releases: list, plan, show; then check each thing again, take it away, prove that rollback works."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from tasks.cleanup_plan import propose
+from tasks.cleanup_run import carry_out, lock_tags, prove_rollbacks
+from tasks.estate import all_to_itself, read_estate
+from tasks.request import workspace
+from tasks.source import Source
+
+
+@flow(name="cleanup", flow_run_name="clean up", timeout_seconds=24 * 3600)
+async def cleanup(source: Source, dry_run: bool = True, plan: str | None = None) -> str:
+    """Takes away images, revisions, build sources and logs that nothing needs, in all environments of an app.
+
+    Args:
+        source: The repository that holds slipway.yaml; its version does not matter.
+        dry_run: Only plan: nothing is deleted. The plan is saved and shown as a table.
+        plan: The name of a plan that a dry run saved, to do exactly that; empty to plan anew.
+    """
+    async with workspace() as folder:
+        estate = await read_estate(source, folder)
+        if dry_run:
+            return (await propose(estate, plan)).name
+        async with all_to_itself(estate):
+            await lock_tags(estate)
+            proposal = await propose(estate, plan)
+            await carry_out(estate, proposal)
+            await prove_rollbacks(estate, proposal)
+            return proposal.name

@@ -1,0 +1,74 @@
+"""What an app has in the cloud, for clean-up to decide about: everything listed anew, and who needs what.
+
+Each kind has an adapter of its own (`tasks.inventory_*`) that turns what an API answers into `Item`s, and says with a
+`Listing` how well that went. An adapter never guesses: what it could not read is an error in its listing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from infra.gcp.errors import GoogleError
+from tasks.model import Request
+from tasks.naming import label_value
+from tasks.provision import MANAGED_BY
+from tasks.retention_model import Item, Listing, Use, World
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one adapter answers."""
+
+    items: tuple[Item, ...] = ()
+    uses: tuple[Use, ...] = ()
+    listings: tuple[Listing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier clean-ups saw, for what no API tells; kept in the bucket."""
+
+    seen: Mapping[str, datetime] = field(default_factory=dict)  # name -> when it was first listed
+    disabled: Mapping[str, datetime] = field(default_factory=dict)  # name -> since when it was seen disabled
+    counts: Mapping[str, int] = field(default_factory=dict)  # source -> how many things it had
+
+    def floor(self, source: str) -> int:
+        """Whoever had something and suddenly has nothing is not believed the first time."""
+        return min(self.counts.get(source, 0), 1)
+
+
+async def listed(source: str, work: Coroutine[Any, Any, Sequence[T]], floor: int = 0) -> tuple[Sequence[T], Listing]:
+    """The things and how listing them went; none when it failed."""
+    read = datetime.now(UTC)
+    try:
+        things = await work
+    except GoogleError as error:
+        return (), Listing(source, read, 0, complete=False, error=str(error), floor=floor)
+    return things, Listing(source, read, len(things), floor=floor)
+
+
+def owner_of(labels: Mapping[str, str], app: str) -> str | None:
+    """The app that a resource says it is part of; None when it says nothing of Slipway."""
+    if labels.get("managed-by") != MANAGED_BY or "slipway-app" not in labels:
+        return None
+    return app if labels["slipway-app"] == label_value(app) else labels["slipway-app"]
+
+
+def projects_of(requests: Iterable[Request]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(request.project for request in requests))
+
+
+def combined(parts: Iterable[Found], required: Iterable[str]) -> World:
+    """One world of all that was found; `required` names every source that must be among it."""
+    parts = tuple(parts)
+    return World(
+        items=tuple(item for part in parts for item in part.items),
+        uses=tuple(use for part in parts for use in part.uses),
+        listings=tuple(listing for part in parts for listing in part.listings),
+        required=tuple(dict.fromkeys(required)),
+    )

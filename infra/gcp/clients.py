@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
+import google.auth
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.api_core.retry_async import AsyncRetry
 from google.auth.credentials import Credentials
@@ -20,6 +21,7 @@ __all__ = ["ONCE", "READ", "call", "client", "current_credentials", "finish", "r
 C = TypeVar("C")
 
 CLIENT_INFO = ClientInfo(user_agent="slipway")
+SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 OPERATIONS = "operations.get"
 FIRST_POLL_S, LONGEST_POLL_S = 0.1, 2.0  # quick at first, so that short operations cost little
 NEVER = AsyncRetry(predicate=lambda _: False)  # attempts are counted here alone
@@ -29,14 +31,28 @@ _credentials: Credentials | None = None
 
 
 def use_credentials(credentials: Credentials | None) -> None:
-    """Takes these credentials instead of Application Default ones, for all clients made from now on."""
+    """Takes these credentials, or for None Application Default ones, for all clients made from now on."""
     global _credentials
-    _credentials = credentials
+    _credentials = None if credentials is None else _self_signing(credentials)
     _clients.clear()
 
 
-def current_credentials() -> Credentials | None:
+def current_credentials() -> Credentials:
+    """What calls are made with. Raises GoogleError when there are no credentials.
+
+    Application Default Credentials are read once: to check a key takes 30 ms, and every client would do it again.
+    """
+    global _credentials
+    if _credentials is None:
+        with translated("google.auth.default"):
+            _credentials = _self_signing(google.auth.default(scopes=SCOPES)[0])
     return _credentials
+
+
+def _self_signing(credentials: Any) -> Credentials:
+    """With a service account's key a token needs no round trip of its own: https://google.aip.dev/auth/4111"""
+    with_jwt = getattr(credentials, "with_always_use_jwt_access", None)
+    return credentials if with_jwt is None else with_jwt(True)  # type: ignore[no-any-return]
 
 
 def client(kind: type[C]) -> C:
@@ -46,8 +62,7 @@ def client(kind: type[C]) -> C:
     """
     known = _clients.setdefault(asyncio.get_running_loop(), {})
     if kind not in known:
-        with translated("google.auth.default"):
-            known[kind] = kind(credentials=_credentials, client_info=CLIENT_INFO)  # type: ignore[call-arg]
+        known[kind] = kind(credentials=current_credentials(), client_info=CLIENT_INFO)  # type: ignore[call-arg]
     return known[kind]  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,6 @@ from google.oauth2 import id_token
 
 from infra.gcp.attempts import READ, attempted
 from infra.gcp.clients import call, client, current_credentials
-from infra.gcp.errors import translated
 
 
 async def test_permissions(service_account: str, permissions: Collection[str]) -> set[str]:
@@ -32,9 +31,7 @@ def compute_account(project_number: int) -> str:
 
 def whoami() -> str:
     """The e-mail of the service account we act as; '' when the credentials do not tell (a user's own)."""
-    with translated("google.auth.default"):
-        credentials = current_credentials() or google.auth.default()[0]
-    return str(getattr(credentials, "service_account_email", "") or "")
+    return str(getattr(current_credentials(), "service_account_email", "") or "")
 
 
 async def fetch_id_token(audience: str) -> str | None:

@@ -15,7 +15,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import google.auth
 from google.api_core.client_info import ClientInfo
 from google.cloud import storage
 from google.cloud.exceptions import NotFound, PreconditionFailed
@@ -190,23 +189,11 @@ def _client(reason: str) -> storage.Client:
     credentials = current_credentials()
     key = (id(credentials), reason)
     if key not in _clients:
-        project = None
-        if credentials is None:
-            credentials, project = google.auth.default()
         headers = {"X-Goog-Request-Reason": reason} if reason else {}
         _clients[key] = storage.Client(
-            project=project or "-",
-            credentials=_self_signing(credentials),
-            client_info=CLIENT_INFO,
-            extra_headers=headers,
+            project="-", credentials=credentials, client_info=CLIENT_INFO, extra_headers=headers
         )
     return _clients[key]
-
-
-def _self_signing(credentials: Any) -> Any:
-    """With a service account's key a token needs no round trip of its own: https://google.aip.dev/auth/4111"""
-    with_jwt = getattr(credentials, "with_always_use_jwt_access", None)
-    return credentials if with_jwt is None else with_jwt(True)
 
 
 async def _run(name: str, work: Callable[[storage.Client], T], attempts: Attempts = READ) -> T:

@@ -16,6 +16,7 @@ import pytest
 
 PROJECT = "acme-test"
 OTHER_PROJECT = "acme-other"
+BARE_PROJECT = "acme-bare"  # of the preflight tests alone, which switch off what it has
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,8 @@ class LocalCloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     data = tmp_path_factory.mktemp("cloud")
     command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(data), "--profile", "instant"]
-    process = subprocess.Popen(
-        [*command, "--project", PROJECT, "--project", OTHER_PROJECT], stdout=subprocess.PIPE, text=True
-    )
+    projects = [f"--project={name}" for name in (PROJECT, OTHER_PROJECT, BARE_PROJECT)]
+    process = subprocess.Popen([*command, *projects], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # says that it listens
     word = json.loads((data / "emulator.json").read_text())

@@ -81,10 +81,12 @@ class App:
             'FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nCMD ["python", "main.py"]\n'
         )
 
-    def manifest(self, services: str, environment: str = "strategy: direct", top: str = "") -> None:
+    def manifest(
+        self, services: str, environment: str = "strategy: direct", top: str = "", project: str = PROJECT
+    ) -> None:
         (self.folder / "slipway.yaml").write_text(
             f"app: {self.name}\nservices:\n{services}\n{top}\nenvironments:\n  production:\n"
-            f"    project: {PROJECT}\n    regions: [{REGION}]\n    {environment}\n"
+            f"    project: {project}\n    regions: [{REGION}]\n    {environment}\n"
         )
 
     def git(self, *arguments: str) -> str:

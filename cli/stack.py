@@ -114,15 +114,16 @@ async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str,
 
 
 async def _register(folder: Path, environment: Mapping[str, str]) -> None:
-    """Creates or updates every deployment of prefect.yaml."""
+    """Creates or updates every deployment of prefect.yaml, and the automations, which start one of them."""
     log = folder / "logs" / "deployments.log"
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"),
-            cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
-        )  # fmt: skip
-        if await process.wait() != 0:
-            raise _broken("registering the deployments of prefect.yaml", log)
+        for arguments in (("prefect", "--no-prompt", "deploy", "--all"), ("deployments.automations",)):
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", *arguments),
+                cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
+            )  # fmt: skip
+            if await process.wait() != 0:
+                raise _broken("registering the deployments of prefect.yaml", log)
 
 
 async def _start(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.reconcile import tidy_up
 from tasks.build import build
 from tasks.cleanup import clean_up
 from tasks.gates import Override, refuse_frozen, run_hooks
@@ -14,6 +15,7 @@ from tasks.model import Release
 from tasks.preflight import preflight
 from tasks.progress import shown_progress
 from tasks.provision import create_missing
+from tasks.reconcile import settle_abandoned
 from tasks.release import release
 from tasks.report import report
 from tasks.request import read_request, workspace
@@ -21,7 +23,13 @@ from tasks.source import Source
 from tasks.versioning import name_version
 
 
-@flow(name="deploy", flow_run_name="deploy to {environment}", timeout_seconds=24 * 3600)
+@flow(
+    name="deploy",
+    flow_run_name="deploy to {environment}",
+    timeout_seconds=24 * 3600,
+    on_cancellation=[tidy_up],
+    on_crashed=[tidy_up],
+)
 async def deploy(
     source: Source,
     environment: str,
@@ -45,6 +53,7 @@ async def deploy(
             readiness = await preflight(request)
             version = await name_version(request)
             await create_missing(request, readiness)
+            await settle_abandoned(request)
             signed = str(override or "")
             async with recorded(request, version, irreversible=irreversible, override=signed) as ledger:
                 await run_hooks(request, "before")

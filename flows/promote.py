@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from flows.reconcile import tidy_up
 from tasks.cleanup import clean_up
 from tasks.gates import Override, refuse_frozen, run_hooks
 from tasks.history import recorded
@@ -14,6 +15,7 @@ from tasks.preflight import preflight
 from tasks.progress import shown_progress
 from tasks.promote import check_images, read_promotion
 from tasks.provision import create_missing
+from tasks.reconcile import settle_abandoned
 from tasks.release import release
 from tasks.report import report
 from tasks.request import workspace
@@ -22,7 +24,13 @@ from tasks.source import Source
 from tasks.versioning import name_version
 
 
-@flow(name="promote", flow_run_name="promote to {environment}", timeout_seconds=24 * 3600)
+@flow(
+    name="promote",
+    flow_run_name="promote to {environment}",
+    timeout_seconds=24 * 3600,
+    on_cancellation=[tidy_up],
+    on_crashed=[tidy_up],
+)
 async def promote(
     source: Source,
     environment: str,
@@ -47,6 +55,7 @@ async def promote(
             named = await name_version(request)
             await check_images(request, proven)
             await create_missing(request, readiness)
+            await settle_abandoned(request)
             facts = {"origin": origin, "irreversible": proven.irreversible, "override": str(override or "")}
             async with recorded(request, named, action="promote", images=proven.images, **facts) as ledger:
                 await run_hooks(request, "before")

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 from prefect import flow
 
+from flows.reconcile import tidy_up
 from tasks.gates import Override
 from tasks.history import recorded
 from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
 from tasks.progress import shown_progress
+from tasks.reconcile import settle_abandoned
 from tasks.release import go_back
 from tasks.report import report
 from tasks.request import read_request, workspace
@@ -19,7 +21,13 @@ from tasks.rollback import choose_release, version_of
 from tasks.source import Source
 
 
-@flow(name="rollback", flow_run_name="roll back {environment}", timeout_seconds=3600)
+@flow(
+    name="rollback",
+    flow_run_name="roll back {environment}",
+    timeout_seconds=3600,
+    on_cancellation=[tidy_up],
+    on_crashed=[tidy_up],
+)
 async def rollback(
     source: Source, environment: str, to: str | None = None, override: Override | None = None
 ) -> Release:
@@ -35,6 +43,7 @@ async def rollback(
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
         async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
+            await settle_abandoned(request)
             target, serving = await choose_release(request, to, override)
             async with recorded(
                 request,

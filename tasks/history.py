@@ -28,6 +28,7 @@ from tasks.redact import redact
 from tasks.together import all_of
 
 READ_AT_ONCE = 16
+OPEN_AMONG = 8  # releases exclude each other, and each one closes what was left open before it
 
 
 class State(StrEnum):
@@ -221,6 +222,24 @@ async def read_history(bucket: str, app: str, environment: str, limit: int = 100
         batch = await all_of([storage.read_json(bucket, name) for name in names[start : start + READ_AT_ONCE]])
         found += [ReleaseRecord.model_validate(value[0]) for value in batch if value is not None]
     return found
+
+
+async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]:
+    """Those of the newest releases that have not ended as far as their records say; none where there is no bucket."""
+    try:
+        found = await storage.list_objects(bucket, prefix(app, environment))
+    except GoogleError as error:
+        if error.status == "NOT_FOUND":
+            return []
+        raise
+    names = sorted((each.name for each in found), reverse=True)[:OPEN_AMONG]
+    values = await all_of([storage.read_json(bucket, name) for name in names])
+    ledgers = [
+        Ledger(bucket, name, ReleaseRecord.model_validate(value[0]), value[1])
+        for name, value in zip(names, values, strict=True)
+        if value is not None
+    ]
+    return [ledger for ledger in ledgers if ledger.release.state is State.STARTED]
 
 
 def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:

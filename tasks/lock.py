@@ -17,8 +17,10 @@ REFUSE_AFTER_S = 2.0
 
 
 @asynccontextmanager
-async def one_at_a_time(request: Request) -> AsyncIterator[None]:
+async def one_at_a_time(request: Request, patience_s: float | None = None) -> AsyncIterator[None]:
     """Holds the app's slot in this environment; waits for it or raises ReleaseBusy, as the manifest says.
+
+    patience_s: how long to wait, whatever the manifest says.
 
     The lease is no fence: a run that lost it may still be writing, so every write is guarded by etag besides.
     """
@@ -27,7 +29,8 @@ async def one_at_a_time(request: Request) -> AsyncIterator[None]:
         await client.upsert_global_concurrency_limit_by_name(name, 1)
         busy = (await client.read_global_concurrency_limit_by_name(name)).active_slots
     settings = request.settings
-    patience_s = settings.busy_timeout_s if settings.when_busy == "wait" else REFUSE_AFTER_S
+    if patience_s is None:
+        patience_s = settings.busy_timeout_s if settings.when_busy == "wait" else REFUSE_AFTER_S
     if busy:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
     try:

@@ -15,7 +15,7 @@ MAX_FUNCTION_LINES = 60
 # What each layer may import of this project, and which foreign packages it must not.
 LAYERS = {
     "cli": ({"cli", "flows", "tasks"}, {"google"}),
-    "flows": ({"tasks"}, {"google", "subprocess", "httpx"}),
+    "flows": ({"flows", "tasks"}, {"google", "subprocess", "httpx"}),
     "tasks": ({"tasks", "infra.gcp"}, {"google", "subprocess"}),
     "infra/gcp": ({"infra.gcp"}, {"prefect"}),
     "infra/emulator": ({"infra.emulator"}, {"prefect"}),

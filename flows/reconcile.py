@@ -1,0 +1,62 @@
+"""Tidies up after runs that died in the middle: by itself on a schedule and when a run crashes or is cancelled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import Flow, State, flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.logging import get_run_logger
+
+from tasks.errors import ReleaseBusy, SlipwayError
+from tasks.lock import LEASE_S, one_at_a_time
+from tasks.reconcile import Place, is_settled, place_of, places, settle_abandoned
+from tasks.request import read_request, workspace
+from tasks.source import Source
+from tasks.together import first_of
+
+
+@flow(name="reconcile", flow_run_name="reconcile {environment}", timeout_seconds=3600)
+async def reconcile(source: Source | None = None, environment: str | None = None) -> int:
+    """Brings environments back to a recorded state after runs that died: traffic as before, no build left running.
+
+    Answers how many releases it closed. It changes nothing where nothing was left, and leaves alone where a run is at
+    work: that one has tidied up before it began.
+
+    Args:
+        source: The repository that holds slipway.yaml; empty for those of all runs that ended badly of late.
+        environment: An environment of slipway.yaml, such as staging or production.
+    """
+    failures: list[SlipwayError] = []
+    closed = 0
+    wanted = [Place(source, environment)] if source and environment else await places()
+    for place in wanted:
+        try:
+            closed += await _one(place)
+        except ReleaseBusy as busy:
+            get_run_logger().info("%s", busy.problem)
+        except SlipwayError as error:
+            get_run_logger().error("%s in %s: %s", place.source.repository, place.environment, error)
+            failures.append(error)
+    if failures:
+        raise first_of(failures)
+    return closed
+
+
+async def _one(place: Place) -> int:
+    async with workspace() as folder:
+        request = await read_request(place.source, place.environment, [], folder)
+        if await is_settled(request):
+            return 0
+        async with one_at_a_time(request, patience_s=LEASE_S + 15):
+            return await settle_abandoned(request)
+
+
+async def tidy_up(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """The hook of cancelled and crashed runs that ship; Prefect passes its arguments by these names.
+
+    A run that could tidy up itself has left nothing to do.
+    """
+    place = place_of(flow_run)
+    if place:
+        await reconcile(place.source, place.environment)

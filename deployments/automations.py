@@ -44,7 +44,7 @@ def dead_runs() -> AutomationCore:
 
 
 async def tidy_up() -> AutomationCore:
-    """Runs reconcile whenever a run that ships ends Crashed or Cancelled. Raises ObjectNotFound if it is not deployed."""
+    """Runs reconcile when a run that ships ends Crashed or Cancelled. Raises ObjectNotFound if it is not deployed."""
     async with get_client() as client:
         deployment = await client.read_deployment_by_name(RECONCILE)
     return AutomationCore(

@@ -31,7 +31,7 @@ from tasks.errors import UNTOUCHED, Cause, ParameterError, SlipwayError
 
 FOLDER = Path(".slipway")
 POLL_S = 0.4
-ENGINE_CHATTER = {"Finished in state Completed()"}  # Prefect says so of every task
+ENGINE_CHATTER = ("Finished in state ", "Executing deployment step", "Deployment step ", "Running 1 deployment pull")
 LEVEL_STYLES = {30: "yellow", 40: "red", 50: "bold red"}
 
 
@@ -171,10 +171,11 @@ async def _show_log(client: PrefectClient, run_id: UUID, offset: int, console: C
         LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])), offset=offset, sort=LogSort.TIMESTAMP_ASC
     )
     for line in logs:
-        if line.message in ENGINE_CHATTER:
+        if line.message.startswith(ENGINE_CHATTER):
             continue
         clock = line.timestamp.strftime("%H:%M:%S")
-        console.print(f"{clock} {line.message}", style=LEVEL_STYLES.get(line.level), markup=False, highlight=False)
+        style = LEVEL_STYLES.get(line.level)
+        console.print(f"{clock} {line.message}", style=style, markup=False, highlight=False, soft_wrap=True)
     return len(logs)
 
 

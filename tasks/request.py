@@ -16,6 +16,7 @@ from tasks.errors import ParameterError
 from tasks.manifest import MANIFEST_NAME, Manifest, load_manifest
 from tasks.model import Request
 from tasks.naming import service_name
+from tasks.plain_errors import say_errors_plainly
 from tasks.redact import redact
 from tasks.source import Source, open_source
 from tasks.steps import step
@@ -24,6 +25,7 @@ from tasks.steps import step
 @asynccontextmanager
 async def workspace() -> AsyncIterator[Path]:
     """A folder for the run's files; within, calls to Google carry the run's id and its log tells of repeated ones."""
+    say_errors_plainly()
     await use_credentials_block()
     with TemporaryDirectory(prefix="slipway-") as folder, calling(f"slipway/{flow_run.id}", _notice):
         yield Path(folder)

@@ -76,7 +76,7 @@ def local_stack_variables() -> dict[str, str]:
 def use_local_stack() -> None:
     """Leads this process to the cloud that runs started from here would use; what is set already stays."""
     if "PREFECT_API_URL" not in os.environ:
-        os.environ.update(local_stack_variables() | dict(os.environ))
+        os.environ.update(local_stack_variables())
 
 
 async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> Outcome:

@@ -1,19 +1,25 @@
-"""After a release: our own older revisions beyond what retention keeps. Never one with traffic, a tag, or not ours."""
+"""After a release: its service's own old revisions, by the rules of the clean-up flow, which does all the rest."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
 
-from infra.gcp import run
-from infra.gcp.run import Revision
-from infra.gcp.run import Service as RunService
+from infra.gcp import fleet
+from infra.gcp.errors import GoogleError
+from infra.gcp.fleet import Workload
 from tasks.errors import SlipwayError
+from tasks.history import ReleaseRecord, read_history
+from tasks.inventory_history import history_uses
+from tasks.inventory_run import revision_item, traffic_use
 from tasks.model import Candidate, Release, Request
 from tasks.progress import stage
-from tasks.provision import MANAGED_BY
+from tasks.retention import plan
+from tasks.retention_model import Kind, Listing, Plan, Policy, Rule, World
 from tasks.rollout import read_service, write_own_tags
 from tasks.steps import step
 from tasks.together import all_of
@@ -25,42 +31,44 @@ DELETE_TIMEOUT_S = 60.0
 async def clean_up(request: Request, release: Release) -> None:
     """Every service at once. What cannot be cleaned up is tried again after the next release; this one stands."""
     try:
-        await all_of([clean_up_service(request, candidate) for candidate in release.candidates])
-    except SlipwayError as error:
+        history = await read_history(request.settings.bucket, request.app, request.environment)
+        await all_of([clean_up_service(request, candidate, history) for candidate in release.candidates])
+    except (SlipwayError, GoogleError) as error:
         get_run_logger().warning("released, but not cleaned up: %s", error)
 
 
 @step("clean up", run_name="clean up {candidate.service} in {candidate.region}", timeout_s=300)
-async def clean_up_service(request: Request, candidate: Candidate) -> int:
-    """Answers how many revisions went."""
+async def clean_up_service(request: Request, candidate: Candidate, history: Sequence[ReleaseRecord]) -> int:
+    """Takes our tags off what no longer needs one; answers how many revisions went."""
     name = request.run_service(candidate.service, candidate.region)
-    service, revisions = await read_service(name)
-    await write_own_tags(service, revisions, keep={candidate.revision, candidate.before.serving})
-    service, revisions = await read_service(name)
+    await write_own_tags(*await read_service(name), keep={candidate.revision, candidate.before.serving})
+    service, revisions = await asyncio.gather(fleet.get_service(name), fleet.list_revisions_of(name))
+    if service is None:
+        return 0
+    decided = old_revisions(request, service, revisions, history, datetime.now(UTC))
+    for reason in decided.refusals:
+        get_run_logger().info("old revisions are left to the clean-up flow: %s", reason)
+    for each in decided.steps:
+        await fleet.delete_revision(each.item.name, each.item.etag, DELETE_TIMEOUT_S)
+        get_run_logger().info("deleted %s: %s", each.item.name.rpartition("/")[2], each.why)
+    return len(decided.steps)
+
+
+def old_revisions(
+    request: Request, service: Workload, revisions: Sequence[Workload], history: Sequence[ReleaseRecord], now: datetime
+) -> Plan:
+    """Which of one service's revisions may go. Of a service that seems to route nothing, none."""
     retention = request.manifest.retention
-    old = superfluous(service, revisions, retention.keep, timedelta(seconds=retention.max_age_s), datetime.now(UTC))
-    for revision in old:
-        await run.delete_revision(name, revision.name, DELETE_TIMEOUT_S)
-        get_run_logger().info("deleted revision %s of %s", revision.name, revision.created.date())
-    return len(old)
-
-
-def superfluous(
-    service: RunService, revisions: Sequence[Revision], keep: int, max_age: timedelta, now: datetime
-) -> list[Revision]:
-    """Ours, ready or not, older than `max_age`, not among the newest `keep`, and named by no traffic entry.
-
-    A service that seems to route nothing is a service whose state is not known: nothing is superfluous then.
-    """
-    used = {target.revision for target in (*service.traffic, *service.live)}
-    if not any(target.percent for target in service.live):
-        return []
-    used |= {service.latest_ready, service.latest_created}
-    newest = sorted(revisions, key=lambda revision: revision.created, reverse=True)
-    return [
-        revision
-        for revision in newest[keep:]
-        if revision.labels.get("managed-by") == MANAGED_BY
-        and revision.name not in used
-        and now - revision.created > max_age
+    prefix = f"{service.name}/revisions/"
+    environments = {(request.project, service.region): request.environment}
+    uses = [
+        replace(use, needs=tuple(need for need in use.needs if need.startswith(prefix)))
+        for use in history_uses(request, history, retention.keep, None)
     ]
+    world = World(
+        items=tuple(revision_item(each, request.app, environments, None) for each in revisions),
+        uses=(traffic_use(service, revisions), *uses),
+        listings=(Listing(f"revisions of {service.id}", now, len(revisions), floor=1),),
+    )
+    rule = Rule(keep=retention.keep, max_age_s=retention.max_age_s, max_percent=retention.max_percent)
+    return plan(world, Policy(request.app, now, {Kind.REVISION: rule}, retention.protect, retention.max_items))

@@ -57,6 +57,7 @@ class TargetRecord(_Frozen):
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
+    template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
     outcome: str = "planned"  # planned, dark, live, taken back
 
 
@@ -152,6 +153,7 @@ def target_of(candidate: Candidate, images: dict[str, str]) -> TargetRecord:
             (t.revision or candidate.before.latest_ready, t.percent) for t in candidate.before.traffic if t.percent
         ),
         serving=candidate.before.serving,
+        template=dict(candidate.template),
         outcome="dark",
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasks.errors import Cause
 
@@ -150,6 +151,7 @@ class Candidate:
     before: Snapshot
     split: tuple[Target, ...]  # the traffic that was written with it
     created: bool = True  # False when the revision already existed
+    template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
 
 
 @dataclass(frozen=True, slots=True)

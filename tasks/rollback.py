@@ -126,8 +126,9 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
     service, _ = await read_service(name)
     url = next((t.uri for t in service.live if t.tag == tag), service.uri)
     return Candidate(
-        target.service, target.region, target.revision, tag, url, service.uri, before, split, created=False
-    )
+        target.service, target.region, target.revision, tag, url, service.uri, before, split, created=False,
+        template=target.template,
+    )  # fmt: skip
 
 
 async def _refuse_without_image(request: Request, target: TargetRecord) -> None:

@@ -58,15 +58,17 @@ async def deploy_service(request: Request, version: Version, image: Image, regio
     live = live_traffic(service, revisions)
     _warn_of_pinned_traffic(live, image.service)
     before = snapshot(image.service, region, service, live, revisions)
-    existed = any(revision.name == wanted.revision for revision in revisions)
+    existed = next((revision for revision in revisions if revision.name == wanted.revision), None)
+    if existed:
+        wanted = made_then(wanted, existed)
     dark = traffic_plan.dark(live, wanted.revision, wanted.tag, own_tags(revisions))
     for note in dark.notes:
         get_run_logger().info("%s %s: %s", image.service, region, note)
-    if existed and same_split(dark.targets, service):
+    if existed and service.latest_created == wanted.revision and same_split(dark.targets, service):
         get_run_logger().info("%s is deployed in %s already: %s", image.service, region, wanted.revision)
     else:
         service = await _write(request, image.service, service, wanted, dark.targets, before)
-    return _candidate(service, wanted, before, dark.targets, created=not existed)
+    return _candidate(service, wanted, before, dark.targets, created=existed is None)
 
 
 async def read_service(name: str) -> tuple[RunService, list[Revision]]:
@@ -126,6 +128,13 @@ def unused_name(wanted: Desired, revisions: Sequence[Revision]) -> Desired:
         attempt += 1
         name = f"{wanted.revision[:59]}-r{attempt}"
     return replace(wanted, revision=name)
+
+
+def made_then(wanted: Desired, existing: Revision) -> Desired:
+    """With the run that made the revision: a name stands for one template, to the letter."""
+    run_id = {"slipway-run": existing.labels["slipway-run"]} if "slipway-run" in existing.labels else {}
+    template = {**wanted.template, "labels": {**wanted.template["labels"], **run_id}}
+    return replace(wanted, template=template)
 
 
 def same_split(targets: Sequence[Target], service: RunService) -> bool:
@@ -251,8 +260,9 @@ def _candidate(
             state=UNTOUCHED_TRAFFIC,
         )
     return Candidate(
-        before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, split, created
-    )
+        before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, split, created,
+        wanted.template,
+    )  # fmt: skip
 
 
 async def write_own_tags(service: RunService, revisions: Sequence[Revision], keep: Collection[str]) -> None:

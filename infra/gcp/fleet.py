@@ -70,6 +70,11 @@ async def list_revisions(project: str, region: str) -> list[Workload]:
     return await _revisions(f"projects/{project}/locations/{region}/services/-")
 
 
+async def list_revisions_of(service: str) -> list[Workload]:
+    """Of one service, by its full name."""
+    return await _revisions(service)
+
+
 async def list_jobs(project: str, region: str) -> list[Workload]:
     method = client(run_v2.JobsAsyncClient).list_jobs
     request = {"parent": f"projects/{project}/locations/{region}"}

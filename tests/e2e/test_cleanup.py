@@ -42,7 +42,7 @@ class Old:
         return f"projects/{PROJECT}/locations/{REGION}/services/{self.app.name}-web"
 
     async def ship(self, version: str) -> None:
-        self.app.write("web", program(body=f"ok {version}"))
+        self.app.write("web", program(body=f"ok {version} of {self.app.name}"))
         self.app.commit(version)
         await deploy(self.source, "production")
 
@@ -87,3 +87,4 @@ async def test_what_no_release_needs_goes_and_the_journal_says_so(old: Old) -> N
     name = await cleanup(old.source, dry_run=False)
     assert await old.images() == {"v1.1.0", "v1.2.0"}
     print(await old.journal(name), await old.revisions())
+

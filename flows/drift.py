@@ -1,0 +1,37 @@
+"""Compares what is live with what was released: report every difference, and put it right where that is asked for."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.reconcile import tidy_up
+from tasks.drift_watch import look, report_drift, ship_drifted
+from tasks.lock import one_at_a_time
+from tasks.request import read_request, workspace
+from tasks.source import Source
+
+
+@flow(
+    name="drift",
+    flow_run_name="drift in {environment}",
+    timeout_seconds=24 * 3600,
+    on_cancellation=[tidy_up],
+    on_crashed=[tidy_up],
+)
+async def drift(source: Source, environment: str, refresh: bool = False) -> int:
+    """Reports every setting of the live services that differs from the newest release; answers how many drifted.
+
+    Args:
+        source: The repository that holds slipway.yaml; its version does not matter.
+        environment: An environment of slipway.yaml, such as staging or production.
+        refresh: Ship the recorded release again where something drifted, with the proof that any release needs. Nothing
+            is built, and traffic that a person moved to an earlier good release stays.
+    """
+    async with workspace() as folder:
+        request = await read_request(source, environment, [], folder)
+        async with one_at_a_time(request):
+            findings = await look(request)
+            drifted = await report_drift(request, findings)
+            if refresh and drifted:
+                await ship_drifted(request, source, findings)
+            return drifted

@@ -96,11 +96,11 @@ class Emulator:
         return int(runner.addresses[0][1])
 
     def _seed(self) -> None:
-        """Every project has a deployer who owns it, and the default compute account that revisions run as."""
+        """One deployer owns every project, those of earlier starts too; each has its default accounts."""
         deployer = f"deployer@{self.settings.projects[0]}.iam.gserviceaccount.com"
         for project_id in self.settings.projects:
-            project = self.cloud.projects.create(project_id)
-            self.cloud.accounts.seed(project)
+            self.cloud.accounts.seed(self.cloud.projects.create(project_id))
+        for project in self.cloud.projects.all():
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
             self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
         self.cloud.accounts.ensure(self.settings.projects[0], deployer, "Deployer")

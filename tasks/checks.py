@@ -297,10 +297,11 @@ def judge_source(request: Request, name: str, folder: Path) -> Readiness:
     return Readiness()
 
 
+# In the order in which their problems are to be removed: an API is not enabled without billing.
 CHECKS = (
+    Check("billing", check_billing, optional=True),
     Check("apis", check_apis),
     Check("permissions", check_permissions),
-    Check("billing", check_billing, optional=True),
     Check("repository", check_repository),
     Check("bucket", check_bucket),
     Check("services", check_services),

@@ -10,9 +10,9 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.errors import GoogleError
 from tasks.checks import CHECKS, Check, merge, refuse
-from tasks.errors import Cause, PreflightFailed
+from tasks.errors import UNTOUCHED, Cause, PreflightFailed
 from tasks.explain import explain
-from tasks.model import Problem, Readiness, Request
+from tasks.model import Missing, Problem, Readiness, Request
 from tasks.progress import stage
 from tasks.report import table
 from tasks.steps import step
@@ -21,9 +21,14 @@ CHECK_TIMEOUT_S = 45.0
 
 
 @stage("preflight")
-@step("preflight", timeout_s=120)
 async def preflight(request: Request) -> Readiness:
     """All checks at once. Raises PreflightFailed with every problem found; answers what may be created."""
+    return await check_everything(request)
+
+
+@step("preflight", timeout_s=120)
+async def check_everything(request: Request, state: str = UNTOUCHED) -> Readiness:
+    """The same outside its stage; `state` is what has been changed before."""
     started = time.monotonic()
     found = await asyncio.gather(*(_guarded(check, request) for check in CHECKS))
     readiness = without_echoes(merge(found))
@@ -31,7 +36,7 @@ async def preflight(request: Request) -> Readiness:
     logger.info("preflight: %d checks in %.2f s", len(CHECKS), time.monotonic() - started)
     await table(request, "preflight", rows(readiness), f"Preflight of {request.app} -> {request.environment}")
     if readiness.problems:
-        raise failure(request, readiness.problems)
+        raise failure(request, readiness.problems, state)
     for note in readiness.notes:
         logger.info("%s", note)
     for gap in readiness.gaps:
@@ -53,8 +58,10 @@ async def _guarded(check: Check, request: Request) -> Readiness:
 
 
 def without_echoes(found: Readiness) -> Readiness:
-    """Leaves out failures of single checks that only repeat a disabled API or a billing problem reported by itself."""
+    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself."""
     causes = {p.cause for p in found.problems if not p.problem.startswith("Could not be checked")}
+    if any(gap.kind is Missing.API for gap in found.gaps):
+        causes.add(Cause.API_DISABLED)
     echoed = causes & {Cause.API_DISABLED, Cause.BILLING, Cause.PERMISSION}
     kept = tuple(p for p in found.problems if not (p.problem.startswith("Could not be checked") and p.cause in echoed))
     return Readiness(kept, found.gaps, found.notes)
@@ -69,11 +76,12 @@ def rows(found: Readiness) -> list[dict[str, str]]:
     return bad + gaps or [{"check": "all", "found": "ready", "fix": "", "link": ""}]
 
 
-def failure(request: Request, problems: Sequence[Problem]) -> PreflightFailed:
+def failure(request: Request, problems: Sequence[Problem], state: str = UNTOUCHED) -> PreflightFailed:
     lines = [f"{n}. [{p.check}] {p.problem}\n   {p.fix}" + (f"\n   {p.link}" if p.link else "")
              for n, p in enumerate(problems, 1)]  # fmt: skip
     return PreflightFailed(
         f"Project {request.project} is not ready for {request.app} ({len(problems)} found):\n" + "\n".join(lines),
         "run the commands above, then start the run again.",
         problems[0].cause,
+        state=state,
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from infra.gcp import project, registry, run, storage
+from infra.gcp import builds, project, registry, run, secrets, storage
 from infra.gcp.errors import GoogleError
 from tasks.model import Gap, Missing, Readiness, Request
 from tasks.naming import label_value
+from tasks.preflight import check_everything
 from tasks.progress import stage
 from tasks.steps import step
 
@@ -22,19 +23,34 @@ PLACEHOLDER_IMAGE = "us-docker.pkg.dev/cloudrun/container/hello"
 
 @stage("create")
 async def create_missing(request: Request, readiness: Readiness) -> None:
-    """APIs first, as everything else needs them; then the rest at once."""
-    apis = [gap for gap in readiness.gaps if gap.kind == Missing.API]
-    others = [gap for gap in readiness.gaps if gap.kind != Missing.API]
+    """APIs first, and what could not be checked without them after that; then the rest at once."""
+    apis = tuple(gap.name for gap in readiness.gaps if gap.kind is Missing.API)
     if apis:
-        await enable_apis(request, tuple(gap.name for gap in apis))
-    await asyncio.gather(*(create(request, gap) for gap in others))
+        await enable_apis(request, apis)
+        readiness = await check_everything(request, f"In {request.project} were enabled: {', '.join(apis)}.")
+    await asyncio.gather(*(create(request, gap) for gap in readiness.gaps if gap.kind is not Missing.API))
 
 
 @step("enable APIs", attempts=3)
 async def enable_apis(request: Request, apis: tuple[str, ...]) -> None:
     """Enables them and waits until calls are let through."""
     await project.enable_apis(request.project, apis, CREATE_TIMEOUT_S)
-    await _settled(lambda: run.list_services(request.project, request.build_region))
+    reads = _reads(request)
+    await asyncio.gather(*(_settled(reads[api]) for api in apis))
+
+
+def _reads(request: Request) -> dict[str, Callable[[], Awaitable[object]]]:
+    """A cheap call to each API that a release needs."""
+    where = (request.project, request.build_region)
+    repository = registry.repository_name(*where, request.settings.repository)
+    return {
+        "artifactregistry.googleapis.com": lambda: registry.get_repository(repository),
+        "cloudbuild.googleapis.com": lambda: builds.find_builds(*where, f'tags="{MANAGED_BY}"'),
+        "cloudresourcemanager.googleapis.com": lambda: project.get_project(request.project),
+        "run.googleapis.com": lambda: run.list_services(*where),
+        "secretmanager.googleapis.com": lambda: secrets.enabled_version(request.project, MANAGED_BY),
+        "storage.googleapis.com": lambda: storage.get_bucket(request.settings.bucket),
+    }
 
 
 @step("create", run_name="create {gap.kind} {gap.name}", attempts=3, timeout_s=400, state="What was created stays.")
@@ -83,16 +99,16 @@ async def _unless_there(creation: Awaitable[object]) -> None:
             raise
 
 
-async def _settled(probe: Callable[[], Awaitable[object]]) -> None:
-    """Repeats a read until it is no longer refused: enabling takes a while to be known everywhere."""
+async def _settled(read: Callable[[], Awaitable[object]]) -> None:
+    """Repeats a read while its API is said to be disabled: enabling takes a while to be known everywhere."""
     async with asyncio.timeout(PROPAGATION_TIMEOUT_S):
         while True:
             try:
-                await probe()
+                await read()
                 return
             except GoogleError as error:
                 if error.reason != "SERVICE_DISABLED":
-                    raise
+                    return  # what else is wrong is told by the checks
             await asyncio.sleep(1.0)
 
 

@@ -11,7 +11,7 @@ from infra.gcp.registry import Repository
 from infra.gcp.storage import Bucket
 from tasks import checks
 from tasks.errors import Cause
-from tasks.model import Missing, Problem, Readiness
+from tasks.model import Gap, Missing, Problem, Readiness
 from tasks.permissions import ENABLE, NEEDS
 from tasks.preflight import failure, without_echoes
 from tests.tasks.builders import a_request
@@ -110,6 +110,12 @@ def test_a_failure_that_only_repeats_a_disabled_api_is_left_out() -> None:
     echo = Problem("services", Cause.API_DISABLED, "Could not be checked: it is off", "enable it")
     other = Problem("secrets", Cause.NETWORK, "Could not be checked: no answer", "try again")
     assert without_echoes(Readiness((real, echo, other))).problems == (real, other)
+
+
+def test_a_check_that_waits_for_an_api_to_be_enabled_next_is_no_problem() -> None:
+    api = Gap(Missing.API, "run.googleapis.com")
+    waiting = Problem("services", Cause.API_DISABLED, "Could not be checked: it is off", "enable it")
+    assert without_echoes(Readiness((waiting,), (api,))) == Readiness((), (api,))
 
 
 def test_the_failure_says_every_problem_and_its_fix() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
@@ -13,19 +14,33 @@ from prefect.logging import get_run_logger
 from infra.gcp import monitoring
 from infra.gcp.monitoring import Served
 from tasks.health import authorization, probe_until_clear, rules_of
-from tasks.manifest_types import Canary
+from tasks.manifest_types import Canary, Health
 from tasks.model import Candidate, Request, Verdict
 from tasks.rollout import read_service
 from tasks.steps import step
 from tasks.together import all_of
 from tasks.traffic import Written, refuse_foreign_change
 from tasks.traffic_plan import ALL
-from tasks.verdict import Course, Judgement, Rules, Window, combine, judge_probes, judge_window, on_inconclusive, spread
+from tasks.verdict import (
+    Course,
+    Judgement,
+    Probe,
+    Rules,
+    Window,
+    combine,
+    judge_probes,
+    judge_window,
+    on_inconclusive,
+    spread,
+)
 
 LOOKS_PER_BAKE = 6  # how often a step is looked at while it bakes; `Rules.looks` pays for them
 LONGEST_WAIT_S = 30.0
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
+# Minutes differ, so what was served in others is no match: only this much slower is held against a candidate.
+OTHER_MINUTES_RATIO = 2.0
+OTHER_MINUTES_MS = 100.0
 TESTS_PER_LOOK = 3  # errors, and latency by two tests
 
 
@@ -52,12 +67,13 @@ async def watch(
     has moved traffic from where it was `written`.
     """
     settings, logger, started = request.settings, get_run_logger(), time.monotonic()
+    asked: Counter[Candidate] = Counter()
     enough_s = _bake_s(request) + settings.slo.metrics_lag_s
     pause_s = min(max(enough_s / LOOKS_PER_BAKE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
     while True:
         await asyncio.sleep(pause_s)
         await all_of([_refuse_moved(request, each, written) for each in candidates])
-        judgement = combine(await all_of([_look(request, each, written, hold) for each in candidates]))
+        judgement = combine(await all_of([_look(request, each, written, hold, asked) for each in candidates]))
         waited_s = time.monotonic() - started
         logger.info("%d %% after %.0f s: %s, %s", percent, waited_s, judgement.verdict, judgement.reason)
         if judgement.verdict is Verdict.UNHEALTHY:
@@ -74,10 +90,14 @@ async def _refuse_moved(request: Request, candidate: Candidate, written: Written
     refuse_foreign_change(service, written[candidate.service, candidate.region])
 
 
-async def _look(request: Request, candidate: Candidate, written: Written, hold: Hold) -> Judgement:
-    """One candidate: its real requests in this hold against stable's, and its own URL once more.
+async def _look(
+    request: Request, candidate: Candidate, written: Written, hold: Hold, asked: Counter[Candidate]
+) -> Judgement:
+    """One candidate: its real requests in this hold against stable's, and whether it still answers on its own URL.
 
-    Stable's are those of the same time, or where it has no share any more, those of the hold before.
+    Stable's are those of the same time, or where it has no share any more, those of the hold before; then only a much
+    longer latency is held against the candidate. asked: how often we have called a candidate in this hold; Cloud
+    Monitoring counts that in, but it says nothing about users.
     """
     end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
     stable = candidate.before.serving
@@ -88,8 +108,16 @@ async def _look(request: Request, candidate: Candidate, written: Written, hold: 
         served(request, candidate, stable, since, until),
         _probe(request, candidate),
     )
+    asked[candidate] += len(probes)
+    ours = replace(ours, requests=max(ours.requests - asked[candidate], ours.errors))
     next_percent = min((step for step in _steps(request) if step > share_of(candidate, written)), default=ALL)
-    judgements = [judge_window(window(ours), window(theirs), rules_for(request), next_percent), probes]
+    rules = rules_for(request)
+    if not compares:
+        rules = replace(rules, slower_ratio=OTHER_MINUTES_RATIO, slower_ms=OTHER_MINUTES_MS)
+    judgements = [
+        judge_window(window(ours), window(theirs), rules, next_percent),
+        _answers(probes, request.service(candidate.service).health),
+    ]
     return _named(candidate, combine(judgements))
 
 
@@ -100,10 +128,19 @@ async def served(request: Request, candidate: Candidate, revision: str, start: d
     return await monitoring.served(request.project, candidate.region, service, revision, start, end)
 
 
-async def _probe(request: Request, candidate: Candidate) -> Judgement:
+async def _probe(request: Request, candidate: Candidate) -> list[Probe]:
+    """Tries until one is accepted, and no more than that."""
     health = request.service(candidate.service).health
     headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
-    return judge_probes(await probe_until_clear(candidate.url + health.path, health, headers), rules_of(health))
+    return await probe_until_clear(candidate.url + health.path, _once(health), headers)
+
+
+def _answers(probes: Sequence[Probe], health: Health) -> Judgement:
+    return judge_probes(probes, rules_of(_once(health)))
+
+
+def _once(health: Health) -> Health:
+    return health.model_copy(update={"samples": 1})
 
 
 def rules_for(request: Request) -> Rules:

@@ -4,182 +4,204 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
-from flows.deploy import deploy
-from flows.rollback import rollback
 from infra.gcp import run
+from infra.gcp.errors import GoogleError
 from infra.gcp.run import TrafficTarget
 from tasks.errors import ProofFailed, SlipwayError, TrafficConflict
-from tasks.history import State, read_history
+from tasks.gates import Frozen, Override
+from tasks.history import ReleaseRecord, State
 from tasks.rollback import RollbackRefused
-from tasks.source import Source
-from tests.conftest import PROJECT
-from tests.e2e.conftest import REGION, App, program
+from tests.conftest import LocalCloud, environment
+from tests.e2e.conftest import App, program
+from tests.e2e.releases import (
+    DIRECT,
+    canary,
+    describe,
+    find,
+    go_back,
+    history,
+    live,
+    new_app,
+    released,
+    ship,
+    turns_bad,
+    users,
+)
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
-SERVICES = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 5s, samples: 20}, public: true}"
-CANARY = """strategy: {canary: [20, 50], bake: 3s}
-    slo: {metrics_lag: 1s, min_requests: 30, max_error_rate: 0.05}
-    inconclusive_limit: 10s"""
-# Healthy on its own URL until it has real traffic, then failing one request in five.
-TURNS_BAD = """
-import itertools
-COUNT = itertools.count()
 
-class Bad(Handler):
-    def do_GET(self):
-        if self.headers.get("User-Agent", "").startswith("load") and next(COUNT) % 5 == 0:
-            self.send_response(500)
-            self.end_headers()
-            return
-        super().do_GET()
+@dataclass(frozen=True)
+class Ended:
+    """How a canary of v1.1.0 over v1.0.0 ended, with users throughout."""
 
-http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Bad).serve_forever()
-"""
+    error: SlipwayError | None
+    live: dict[str, int]
+    statuses: list[int]
+    record: ReleaseRecord
 
 
-@dataclass
-class Load:
-    """What a steady stream of users saw."""
-
-    statuses: list[int] = field(default_factory=list)
-
-
-@asynccontextmanager
-async def users(url: str, per_second: int = 60) -> AsyncIterator[Load]:
-    load, stop = Load(), asyncio.Event()
-
-    async def one(client: httpx.AsyncClient) -> None:
-        load.statuses.append((await client.get(url)).status_code)
-
-    async def go() -> None:
-        headers = {"User-Agent": "load"}
-        async with (
-            httpx.AsyncClient(trust_env=False, timeout=20, headers=headers) as client,
-            asyncio.TaskGroup() as group,
-        ):
-            while not stop.is_set():
-                group.create_task(one(client))
-                await asyncio.sleep(1 / per_second)
-
-    running = asyncio.create_task(go())
-    try:
-        yield load
-    finally:
-        stop.set()
-        await running
+async def run_canary(
+    app: App,
+    candidate: str,
+    stable: str = "",
+    steps: str = "[20, 50]",
+    per_second: int = 40,
+    meanwhile: Callable[[App], Coroutine[Any, Any, None]] | None = None,
+) -> Ended:
+    limit = "30s" if per_second else "1s"
+    await released(app, canary(steps, inconclusive_limit=limit), stable)
+    app.write("web", candidate)
+    app.commit("v1.1.0")
+    error: SlipwayError | None = None
+    async with users((await find(app)).uri, per_second or 1, "user" if per_second else "nobody") as load:
+        meddler = asyncio.create_task(meanwhile(app)) if meanwhile else None
+        try:
+            await ship(app)
+        except SlipwayError as failure:
+            error = failure
+        if meddler:
+            await meddler
+    return Ended(error, await live(app), load.statuses, (await history(app))[0])
 
 
-async def ship(app: App, **parameters: object) -> object:
-    return await deploy(Source(repository=str(app.folder)), "production", **parameters)
+async def move_traffic_back(app: App) -> None:
+    """What `gcloud run services update-traffic` does in the middle of a canary."""
+    while len(await live(app)) < 2:  # noqa: ASYNC110 - the cloud does not tell when a split is routed
+        await asyncio.sleep(0.1)
+    service = await find(app)
+    stable = next(target.revision for target in service.live if "v1-0-0" in str(target.revision))
+    await run.set_traffic(service.name, [TrafficTarget(stable, 100)], service.etag, 30)
 
 
-async def go_back(app: App, **parameters: object) -> object:
-    return await rollback(Source(repository=str(app.folder)), "production", **parameters)
+@pytest.fixture(scope="module")
+async def canaries(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Ended]]:
+    """All at once, because each of them mostly waits."""
+    folder = tmp_path_factory.mktemp("canaries")
+    slow = program(delay=0.03)
+    runs: dict[str, Callable[[App], Coroutine[Any, Any, Ended]]] = {
+        "good": lambda app: run_canary(app, program(body="ok 2")),
+        "errors": lambda app: run_canary(app, turns_bad(errors="0.2"), steps="[40]"),
+        "slow": lambda app: run_canary(app, turns_bad(slower="0.06", delay=0.03), slow, "[40]"),
+        "late": lambda app: run_canary(app, turns_bad(errors="0.5 if per_second > 14 else 0"), steps="[20, 60]"),
+        "unseen": lambda app: run_canary(app, program(body="ok 2"), per_second=0),
+        "moved": lambda app: run_canary(app, program(body="ok 2"), per_second=0, meanwhile=move_traffic_back),
+    }
+    with environment(cloud.env):
+        ended = await asyncio.gather(*(start(new_app(folder, f"canary-{name}")) for name, start in runs.items()))
+        yield dict(zip(runs, ended, strict=True))
 
 
-def full_name(app: App, region: str = REGION) -> str:
-    return f"projects/{PROJECT}/locations/{region}/services/{app.name}-web"
+def test_a_good_canary_reaches_all_traffic_and_no_request_fails(canaries: dict[str, Ended]) -> None:
+    good = canaries["good"]
+    assert good.error is None
+    assert good.live == {"v1.1.0": 100}
+    assert set(good.statuses) == {200}
+    assert [(target.outcome, good.record.state) for target in good.record.targets] == [("live", State.RELEASED)]
 
 
-async def live(app: App, region: str = REGION) -> dict[str, int]:
-    service = await run.get_service(full_name(app, region))
-    assert service is not None
-    return {str(target.revision): target.percent for target in service.live if target.percent}
+@pytest.mark.parametrize(
+    ("kind", "said", "where"),
+    [
+        ("errors", "requests failed", "At 40 %"),
+        ("slow", "slower than stable", "At 40 %"),
+        ("late", "requests failed", "At 60 %"),
+    ],
+    ids=["fails one request in five", "is three times slower", "turns bad only when it has much traffic"],
+)
+def test_a_canary_is_taken_back_that(canaries: dict[str, Ended], kind: str, said: str, where: str) -> None:
+    bad = canaries[kind]
+    assert isinstance(bad.error, ProofFailed)
+    assert f"{where} the release is UNHEALTHY" in bad.error.problem
+    assert said in bad.error.problem
+    assert bad.live == {"v1.0.0": 100}
+    assert bad.record.state is State.FAILED
+    assert [target.outcome for target in bad.record.targets] == ["taken back"]
+    assert 0 < bad.record.seconds["taken back"] < 30
 
 
-async def url(app: App) -> str:
-    service = await run.get_service(full_name(app))
-    assert service is not None
-    return service.uri
+def test_a_canary_without_traffic_is_not_promoted(canaries: dict[str, Ended]) -> None:
+    unseen = canaries["unseen"]
+    assert "INCONCLUSIVE" in str(unseen.error)
+    assert unseen.live == {"v1.0.0": 100}
 
 
-async def released(app: App, environment: str = CANARY) -> App:
-    """v1.0.0 serves."""
-    app.write("web", program())
-    app.manifest(SERVICES, environment)
-    app.commit("v1.0.0")
+def test_traffic_moved_by_somebody_else_is_noticed_and_not_overwritten(canaries: dict[str, Ended]) -> None:
+    moved = canaries["moved"]
+    assert isinstance(moved.error, TrafficConflict)
+    assert "moved the traffic" in moved.error.problem
+    assert moved.live == {"v1.0.0": 100}
+
+
+async def test_the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_split_breaks_nothing(app: App) -> None:
+    """A deploy by hand that failed leaves its revision in the wanted split, where it blocks plain deploys for ever."""
+    await released(app)
+    service = await find(app)
+    (first,) = (str(target.revision) for target in service.live if target.percent)
+    dead = f"{app.name}-web-dead"
+    by_hand = {
+        "name": service.name,
+        "template": {"revision": dead, "containers": [{"image": "us-docker.pkg.dev/cloudrun/container/nothing"}]},
+        "traffic": [run.traffic_body(t) for t in (TrafficTarget(dead, 100), TrafficTarget(first, 0, "demo"))],
+    }
+    with pytest.raises(GoogleError):
+        await run.update_service(by_hand, ["template", "traffic"], 30)
+    assert dead in {target.revision for target in (await find(app)).traffic}
+    app.write("web", program(body="ok 2"))
+    app.commit("v1.1.0")
     await ship(app)
-    return app
+    assert await live(app) == {"v1.1.0": 100}
+    assert {target.tag: target.revision for target in (await find(app)).traffic}["demo"] == first
 
 
-async def test_a_good_canary_reaches_all_traffic_and_no_request_fails(app: App) -> None:
+async def test_a_third_revision_keeps_the_share_that_somebody_gave_it(app: App) -> None:
     await released(app)
     app.write("web", program(body="ok 2"))
     app.commit("v1.1.0")
-    async with users(await url(app)) as load:
-        await ship(app)
-    assert ["v1-1-0" in revision for revision in await live(app)] == [True]
-    assert set(load.statuses) == {200}
-
-
-async def test_a_canary_that_fails_one_request_in_five_is_taken_back(app: App) -> None:
-    await released(app)
-    app.write("web", program(instead=TURNS_BAD))
-    app.commit("v1.1.0")
-    async with users(await url(app)):
-        with pytest.raises(ProofFailed, match="UNHEALTHY"):
-            await ship(app)
-    assert ["v1-0-0" in revision for revision in await live(app)] == [True]
-    newest = (await read_history(f"{PROJECT}-slipway", app.name, "production"))[0]
-    assert newest.state is State.FAILED
-    assert [target.outcome for target in newest.targets] == ["taken back"]
-
-
-async def test_a_canary_without_traffic_is_not_promoted(app: App) -> None:
-    await released(app, CANARY.replace("inconclusive_limit: 10s", "inconclusive_limit: 1s"))
-    app.commit("v1.1.0")
-    with pytest.raises(ProofFailed, match="INCONCLUSIVE"):
-        await ship(app)
-    assert ["v1-0-0" in revision for revision in await live(app)] == [True]
-
-
-async def test_traffic_moved_by_somebody_else_is_noticed_and_not_overwritten(app: App) -> None:
-    await released(app)
-    app.write("web", program(body="ok 2"))
-    app.commit("v1.1.0")
-
-    async def interfere() -> str:
-        while len(await live(app)) < 2:  # noqa: ASYNC110 - the cloud does not tell when a split is routed
-            await asyncio.sleep(0.1)
-        service = await run.get_service(full_name(app))
-        assert service is not None
-        stable = next(r for r in await live(app) if "v1-0-0" in r)
-        await run.set_traffic(service.name, [TrafficTarget(stable, 100)], service.etag, 30)
-        return stable
-
-    async with users(await url(app)):
-        meddler = asyncio.create_task(interfere())
-        with pytest.raises(TrafficConflict, match="moved the traffic"):
-            await ship(app)
-    assert await live(app) == {await meddler: 100}
+    await ship(app)
+    service = await find(app)
+    old = next(str(t.revision) for t in service.traffic if "v1-0-0" in str(t.revision))
+    new = next(str(t.revision) for t in service.traffic if "v1-1-0" in str(t.revision))
+    await run.set_traffic(service.name, [TrafficTarget(new, 90), TrafficTarget(old, 10)], service.etag, 30)
+    app.write("web", program(body="ok 3"))
+    app.commit("v1.2.0")
+    await ship(app)
+    assert await live(app) == {"v1.2.0": 90, "v1.0.0": 10}
 
 
 async def test_rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_it(app: App) -> None:
-    await released(app, "strategy: direct")
+    await released(app)
     app.write("web", program(body="ok 2"))
     app.commit("v1.1.0")
     await ship(app)
     began = time.monotonic()
     await go_back(app)
-    seconds = time.monotonic() - began
-    assert ["v1-0-0" in revision for revision in await live(app)] == [True]
-    assert seconds < 30
+    assert time.monotonic() - began < 30
+    assert await live(app) == {"v1.0.0": 100}
+    newest = (await history(app))[0]
+    assert (newest.action, newest.version, newest.left) == ("rollback", "v1.0.0", "v1.1.0")
+    assert 0 < newest.seconds["restored"] < newest.seconds["verified"] < 30
     app.write("web", program(body="ok 3"))
     app.commit("v1.2.0")
-    await ship(app)
-    assert ["v1-2-0" in revision for revision in await live(app)] == [True]
+    await ship(app, irreversible=True)
+    assert await live(app) == {"v1.2.0": 100}
+
+    with pytest.raises(RollbackRefused, match="migration"):
+        await go_back(app)
+    await go_back(app, override=Override(who="Ada", why="the migration was undone by hand"))
+    newest = (await history(app))[0]
+    assert (newest.version, newest.override) == ("v1.0.0", "Ada: the migration was undone by hand")
 
 
 async def test_rollback_to_a_failed_or_unknown_version_is_refused(app: App) -> None:
-    await released(app, "strategy: direct")
+    await released(app)
     app.write("web", program(status=500))
     app.commit("v1.1.0")
     with pytest.raises(SlipwayError):
@@ -192,15 +214,24 @@ async def test_rollback_to_a_failed_or_unknown_version_is_refused(app: App) -> N
         await go_back(app)
 
 
-async def test_rollback_across_an_irreversible_migration_needs_an_override(app: App) -> None:
-    from tasks.gates import Override
+async def test_a_freeze_refuses_a_release_unless_somebody_answers_for_it(app: App) -> None:
+    frozen = DIRECT.replace("}", ", freeze: [{from: 2000-01-01, to: 2100-01-01, reason: holidays}]}")
+    app.write("web", program())
+    describe(app, production=frozen)
+    app.commit("v1.0.0")
+    with pytest.raises(Frozen, match="holidays"):
+        await ship(app)
+    await ship(app, override=Override(who="Ada", why="the shop is down"))
+    assert (await history(app))[0].override == "Ada: the shop is down"
 
-    await released(app, "strategy: direct")
-    app.write("web", program(body="ok 2"))
+
+async def test_with_blue_green_the_previous_version_stays_reachable(app: App) -> None:
+    blue_green = DIRECT.replace("}", ", strategy: blue_green}")
+    await released(app, blue_green, program(body="ok, blue"))
+    app.write("web", program(body="ok, green"))
     app.commit("v1.1.0")
-    await ship(app, irreversible=True)
-    with pytest.raises(RollbackRefused, match="migration"):
-        await go_back(app)
-    await go_back(app, override=Override(who="Ada", why="the migration was undone by hand"))
-    newest = (await read_history(f"{PROJECT}-slipway", app.name, "production"))[0]
-    assert "Ada" in newest.override
+    await ship(app)
+    service = await find(app)
+    urls = {target.tag: target.uri for target in service.live if target.tag}
+    assert httpx.get(service.uri, trust_env=False).text == "ok, green"
+    assert httpx.get(urls["v1-0-0"], trust_env=False).text == "ok, blue"

@@ -74,7 +74,7 @@ def local_stack_variables() -> dict[str, str]:
 
 
 def use_local_stack() -> None:
-    """Leads this process to the cloud that runs started from here would use: all its variables, as half lead nowhere."""
+    """Leads this process to the cloud that runs started from here would use: all its variables, half lead nowhere."""
     if "PREFECT_API_URL" not in os.environ:
         os.environ.update(local_stack_variables())
 

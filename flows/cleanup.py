@@ -7,11 +7,12 @@ from prefect import flow
 from tasks.cleanup_plan import propose
 from tasks.cleanup_run import carry_out, lock_tags, prove_rollbacks
 from tasks.estate import all_to_itself, read_estate
+from tasks.parameters import refuse_parameters
 from tasks.request import workspace
 from tasks.source import Source
 
 
-@flow(name="cleanup", flow_run_name="clean up", timeout_seconds=24 * 3600)
+@flow(name="cleanup", flow_run_name="clean up", timeout_seconds=24 * 3600, on_crashed=[refuse_parameters])
 async def cleanup(source: Source, dry_run: bool = True, plan: str | None = None) -> str:
     """Takes away images, revisions, build sources and logs that nothing needs, in all environments of an app.
 

@@ -12,6 +12,7 @@ from tasks.history import recorded
 from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
+from tasks.parameters import refuse_parameters
 from tasks.preflight import preflight
 from tasks.progress import shown_progress
 from tasks.provision import create_missing
@@ -28,7 +29,7 @@ from tasks.versioning import name_version
     flow_run_name="deploy to {environment}",
     timeout_seconds=24 * 3600,
     on_cancellation=[tidy_up],
-    on_crashed=[tidy_up],
+    on_crashed=[refuse_parameters, tidy_up],
 )
 async def deploy(
     source: Source,

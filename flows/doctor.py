@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.parameters import refuse_parameters
 from tasks.preflight import preflight
 from tasks.request import read_request, workspace
 from tasks.source import Source
 from tasks.versioning import name_version
 
 
-@flow(name="doctor", flow_run_name="doctor of {environment}", timeout_seconds=600)
+@flow(name="doctor", flow_run_name="doctor of {environment}", timeout_seconds=600, on_crashed=[refuse_parameters])
 async def doctor(source: Source, environment: str, services: list[str] | None = None) -> None:
     """Checks everything a release needs, at once, and reports each problem with the command that fixes it.
 

@@ -7,6 +7,7 @@ from prefect import flow
 from flows.reconcile import tidy_up
 from tasks.drift_watch import look, report_drift, ship_drifted
 from tasks.lock import one_at_a_time
+from tasks.parameters import refuse_parameters
 from tasks.request import read_request, workspace
 from tasks.source import Source
 
@@ -16,7 +17,7 @@ from tasks.source import Source
     flow_run_name="drift in {environment}",
     timeout_seconds=24 * 3600,
     on_cancellation=[tidy_up],
-    on_crashed=[tidy_up],
+    on_crashed=[refuse_parameters, tidy_up],
 )
 async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     """Reports every setting of the live services that differs from the newest release; answers how many drifted.

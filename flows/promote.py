@@ -11,6 +11,7 @@ from tasks.history import recorded
 from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
+from tasks.parameters import refuse_parameters
 from tasks.preflight import preflight
 from tasks.progress import shown_progress
 from tasks.promote import check_images, read_promotion
@@ -29,7 +30,7 @@ from tasks.versioning import name_version
     flow_run_name="promote to {environment}",
     timeout_seconds=24 * 3600,
     on_cancellation=[tidy_up],
-    on_crashed=[tidy_up],
+    on_crashed=[refuse_parameters, tidy_up],
 )
 async def promote(
     source: Source,

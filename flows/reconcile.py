@@ -10,13 +10,14 @@ from prefect.logging import get_run_logger
 
 from tasks.errors import ReleaseBusy, SlipwayError
 from tasks.lock import LEASE_S, one_at_a_time
+from tasks.parameters import refuse_parameters
 from tasks.reconcile import Place, is_settled, place_of, places, settle_abandoned
 from tasks.request import read_request, workspace
 from tasks.source import Source
 from tasks.together import first_of
 
 
-@flow(name="reconcile", flow_run_name="reconcile {environment}", timeout_seconds=3600)
+@flow(name="reconcile", flow_run_name="reconcile {environment}", timeout_seconds=3600, on_crashed=[refuse_parameters])
 async def reconcile(source: Source | None = None, environment: str | None = None) -> int:
     """Brings environments back to a recorded state after runs that died: traffic as before, no build left running.
 

@@ -12,6 +12,7 @@ from tasks.history import recorded
 from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
+from tasks.parameters import refuse_parameters
 from tasks.progress import shown_progress
 from tasks.reconcile import settle_abandoned
 from tasks.release import go_back
@@ -26,7 +27,7 @@ from tasks.source import Source
     flow_run_name="roll back {environment}",
     timeout_seconds=3600,
     on_cancellation=[tidy_up],
-    on_crashed=[tidy_up],
+    on_crashed=[refuse_parameters, tidy_up],
 )
 async def rollback(
     source: Source, environment: str, to: str | None = None, override: Override | None = None

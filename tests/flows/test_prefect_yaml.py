@@ -16,6 +16,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.schema_tools.validation import ValidationError, validate
 
+from tasks.parameters import refuse_parameters
+
 ROOT = Path(__file__).parent.parent.parent
 DOCUMENT: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 DEPLOYMENTS: list[dict[str, Any]] = DOCUMENT["deployments"]
@@ -122,3 +124,9 @@ def test_a_schedule_can_be_read_and_its_parameters_complete_the_flow(
 def test_defaults_that_do_not_fit_would_be_noticed(parameters: dict[str, Any]) -> None:
     with pytest.raises((AssertionError, ValidationError)):
         refuse_unfit(parameters, schema_of(DEPLOYMENTS[0]))
+
+
+@each_deployment
+def test_a_run_whose_parameters_cannot_be_bound_is_told_why(deployment: dict[str, Any]) -> None:
+    """Such a run crashes before the flow begins, so that only its hook can say something; others may use its words."""
+    assert (flow_of(deployment).on_crashed_hooks or [None])[0] is refuse_parameters

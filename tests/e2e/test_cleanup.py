@@ -1,90 +1,200 @@
-"""Clean-up against the local cloud: only what nothing needs goes, and nothing at all where an answer is doubtful."""
+"""Clean-up against the local cloud: only what nothing needs goes, and nothing at all where an answer is doubtful.
+
+The tests share an app and go through its life in their order.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+import json
+import os
+import shutil
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
-import httpx
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from flows.cleanup import cleanup
-from flows.deploy import deploy
-from infra.gcp import fleet, images, storage
-from tasks.retention_model import Entry
-from tasks.source import Source
+from flows.rollback import rollback
+from infra.gcp import fleet, registry, run, storage
+from infra.gcp.run import TrafficTarget
+from tasks.cleanup_plan import CleanupRefused, Proposal
+from tasks.errors import ParameterError
+from tasks.history import read_history
+from tasks.retention_model import Kind, Outcome
 from tests.conftest import PROJECT, LocalCloud
-from tests.e2e.conftest import REGION, App, program
+from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, plan_then, pointed_at
+from tests.e2e.conftest import REGION, App
+from tests.infra.emulated_registry import OciClient
 
-pytestmark = pytest.mark.usefixtures("cloud_env")
-
-SERVICES = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 5s, samples: 2}, public: true}"
-RETENTION = "retention: {keep: 1, max_age: 30d, max_percent: 100}"
-BUCKET = f"{PROJECT}-slipway"
-
-
-@dataclass
-class Old:
-    """An app with releases that are long past."""
-
-    app: App
-    cloud: LocalCloud
-
-    @property
-    def source(self) -> Source:
-        return Source(repository=str(self.app.folder))
-
-    @property
-    def repository(self) -> str:
-        return f"projects/{PROJECT}/locations/{REGION}/repositories/{self.app.name}"
-
-    @property
-    def service(self) -> str:
-        return f"projects/{PROJECT}/locations/{REGION}/services/{self.app.name}-web"
-
-    async def ship(self, version: str) -> None:
-        self.app.write("web", program(body=f"ok {version} of {self.app.name}"))
-        self.app.commit(version)
-        await deploy(self.source, "production")
-
-    def age(self, days: float = 100) -> None:
-        folders = {"images": f"{self.repository}/", "revisions": f"{self.service}/"}
-        folders["objects"] = f"{BUCKET}/"
-        for kind, prefix in folders.items():
-            body = {"kind": kind, "prefix": prefix, "days": days}
-            httpx.post(f"{self.cloud.admin}/age", json=body, trust_env=False).raise_for_status()
-
-    async def images(self) -> set[str]:
-        return {tag for each in [i async for i in images.list_images(self.repository)] for tag in each.tags if tag[0] == "v"}
-
-    async def revisions(self) -> list[str]:
-        found = await fleet.list_revisions(PROJECT, REGION)
-        return sorted(each.labels.get("slipway-version", "") for each in found if each.service == self.service)
-
-    async def journal(self, name: str) -> dict[str, str]:
-        found = await storage.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
-        assert found
-        return {entry["name"]: f"{entry['outcome']}: {entry['why']}" for entry in found[0]["entries"]}
+VERSIONS = ("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0")
+KEPT = {"v1.2.0", "v1.3.0"}
 
 
-@pytest.fixture
-async def old(app: App, cloud: LocalCloud) -> Old:
-    """Three releases, of which the last serves."""
-    app.manifest(SERVICES, top=RETENTION)
-    made = Old(app, cloud)
-    for version in ("v1.0.0", "v1.1.0", "v1.2.0"):
-        await made.ship(version)
-    made.age()
-    return made
+@pytest.fixture(scope="module")
+async def old(tmp_path_factory: pytest.TempPathFactory, cloud: LocalCloud) -> AsyncIterator[Old]:
+    """Four releases, of which the last serves and the last two are kept."""
+    with pointed_at(cloud):
+        folder = tmp_path_factory.mktemp("old")
+        made = Old(App(folder, "oldshop"), cloud)
+        made.app.manifest(SERVICES, top=RETENTION)
+        for version in VERSIONS:
+            await made.ship(version)
+        made.age()
+        yield made
 
 
-async def test_a_dry_run_deletes_nothing(old: Old) -> None:
-    await cleanup(old.source)
-    assert await old.images() == {"v1.0.0", "v1.1.0", "v1.2.0"}
-    assert len(await old.revisions()) == 4
+@pytest.fixture(scope="module")
+def index(old: Old, cloud: LocalCloud) -> Iterator[dict[str, str]]:
+    """A multi-platform image that protects nobody but its untagged children, and one such pair without an index."""
+    registry_client = OciClient(cloud, base_url=f"https://{REGION}-docker.pkg.dev")
+    name = f"{PROJECT}/{old.app.name}/web"
+    children = {arch: registry_client.push(name) for arch in ("amd64", "arm64")}
+    made = {**children, "loose": registry_client.push(name)}
+    made["index"] = registry_client.push_index(name, "v0.9.0-multi", children)
+    registry_client.http.close()
+    old.age()
+    yield made
 
 
-async def test_what_no_release_needs_goes_and_the_journal_says_so(old: Old) -> None:
-    name = await cleanup(old.source, dry_run=False)
-    assert await old.images() == {"v1.1.0", "v1.2.0"}
-    print(await old.journal(name), await old.revisions())
+async def everything(old: Old) -> tuple[set[str], set[str]]:
+    return await old.tags(), await old.revisions()
 
+
+async def test_a_dry_run_plans_and_deletes_nothing(old: Old) -> None:
+    before = await everything(old)
+    name = await cleanup(old.source)
+    saved = await storage.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
+    assert saved
+    kinds = {step["item"]["kind"] for step in saved[0]["plan"]["steps"]}
+    assert kinds == {Kind.IMAGE, Kind.REVISION, Kind.SOURCE, Kind.LOG}
+    assert await everything(old) == before
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"method": "*Services/ListServices", "first": 0}, "at least 1 are known"),
+        ({"method": "*Revisions/ListRevisions", "first": 2}, "which no listing has"),
+        ({"method": "*Revisions/ListRevisions", "first": 0}, "at least 1 are known"),
+        ({"method": "*/ListDockerImages", "first": 0}, "at least 1 are known"),
+        ({"method": "*/ListDockerImages", "code": "INTERNAL"}, "could not be listed"),
+        ({"method": "*Jobs/ListJobs", "code": "PERMISSION_DENIED"}, "could not be listed"),
+        ({"method": "*/ListServiceAccounts", "code": "PERMISSION_DENIED"}, "could not be listed"),
+        ({"method": "storage.objects.list", "code": "PERMISSION_DENIED"}, "could not be listed"),
+    ],
+    ids=[
+        "no services", "stale revisions", "no revisions", "no images", "images fail", "jobs refused",
+        "accounts fail", "no history",
+    ],
+)  # fmt: skip
+async def test_a_doubtful_answer_means_stop(old: Old, fault: dict[str, Any], said: str) -> None:
+    before = await everything(old)
+    with old.faults(fault), pytest.raises(CleanupRefused, match=said):
+        await cleanup(old.source, dry_run=False)
+    assert await everything(old) == before
+
+
+async def test_more_than_the_caps_allow_is_refused_as_a_whole(old: Old) -> None:
+    before = await everything(old)
+    old.app.manifest(SERVICES, top=RETENTION.replace("}", ", max_items: 2}"))
+    with pytest.raises(CleanupRefused, match="at most 2 may in one run"):
+        await cleanup(old.source, dry_run=False)
+    old.app.manifest(SERVICES, top=RETENTION)
+    assert await everything(old) == before
+
+
+async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) -> None:
+    """A person sends traffic back to an old revision: it stays, and so does its image."""
+    (revision,) = [r for r in await run.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    service = await run.get_service(old.service)
+    assert service
+
+    async def rolled_back(_: Proposal) -> None:
+        await run.set_traffic(old.service, [TrafficTarget(revision.name, 100)], "", 30)
+
+    entries = await plan_then(old.source, rolled_back)
+    stayed = {entry.name: entry.why for entry in entries if entry.outcome is Outcome.SKIPPED}
+    assert {name.rpartition("/")[2].partition("@")[0] for name in stayed} == {revision.name, "web"}
+    assert all("in use since the plan was made" in why for why in stayed.values())
+    assert "v1.1.0" in await old.tags() & await old.revisions()
+    assert "v1.0.0" not in await old.tags() | await old.revisions()
+    await run.set_traffic(old.service, list(service.traffic), "", 30)
+
+
+async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -> None:
+    name = await cleanup(old.source)
+    (revision,) = [r for r in await run.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    service = await run.get_service(old.service)
+    assert service
+    await run.set_traffic(old.service, [*service.traffic, TrafficTarget(revision.name, 0, "look")], "", 30)
+    with pytest.raises(CleanupRefused, match="stays now: in use"):
+        await cleanup(old.source, dry_run=False, plan=name)
+    await run.set_traffic(old.service, list(service.traffic), "", 30)
+    with pytest.raises(ParameterError, match="no clean-up plan"):
+        await cleanup(old.source, plan="20260101T000000.000000Z")
+
+
+KILLED = """
+import asyncio, sys
+from tasks.source import Source
+from tests.e2e.cleaning import plan_then
+asyncio.run(plan_then(Source(repository=sys.argv[1])))
+"""
+
+
+async def test_a_clean_up_that_is_killed_half_way_is_finished_by_the_next(old: Old) -> None:
+    """One step is done and in the journal, the repository was left open for tags; the same plan is taken up again."""
+    before = {o.name for o in await storage.list_objects(BUCKET, f"cleanup/{old.app.name}/")}
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(old.app.folder), env=environment)
+    name = await killed_after_a_step(process, old, before)
+    done = await old.journal(name)
+    assert not (await registry.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
+    assert await cleanup(old.source, dry_run=False, plan=name) == name
+    journal = await old.journal(name)
+    assert done.items() <= journal.items()
+    assert {outcome.partition(":")[0] for outcome in journal.values()} <= {"done", "already gone"}
+    assert await everything(old) == (KEPT, KEPT)
+    assert (await registry.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
+
+
+async def killed_after_a_step(process: Process, old: Old, before: set[str]) -> str:
+    """Kills the process once its journal has an entry; answers the plan's name."""
+    while True:
+        assert process.returncode is None
+        names = {o.name for o in await storage.list_objects(BUCKET, f"cleanup/{old.app.name}/")} - before
+        started = [name for name in names if name.endswith(".journal.json")]
+        found = await storage.read_json(BUCKET, started[0]) if started else None
+        if found and found[0]["entries"]:
+            process.kill()
+            await process.wait()
+            return started[0].rpartition("/")[2].removesuffix(".journal.json")
+        await asyncio.sleep(0.05)
+
+
+async def test_the_children_of_a_kept_index_survive(old: Old, index: dict[str, str]) -> None:
+    """Everything in the repository is old; the index is among the newest two, its children are not even counted."""
+    await cleanup(old.source, dry_run=False)
+    left = await old.digests()
+    assert {index["index"], index["amd64"], index["arm64"]} <= left
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
+async def test_gcloud_sees_what_is_left(old: Old, cloud: LocalCloud) -> None:
+    command = ["gcloud", "run", "revisions", "list", f"--service={old.app.name}-web", f"--region={REGION}"]
+    gcloud = await asyncio.create_subprocess_exec(*command, "--format=json", "--quiet", env=cloud.env, stdout=PIPE)
+    told, _ = await gcloud.communicate()
+    labels = [each["metadata"]["labels"] for each in json.loads(told)]
+    assert {each.get("slipway-version", "").replace("_", ".") for each in labels} == KEPT
+
+
+async def test_after_a_clean_up_a_rollback_to_each_kept_release_works(old: Old) -> None:
+    await rollback(old.source, "production", to="v1.2.0")
+    newest = (await read_history(BUCKET, old.app.name, "production"))[0]
+    assert (newest.version, newest.state) == ("v1.2.0", "released")
+    service = await fleet.get_service(old.service)
+    assert service and any("v1-2-0" in name and "100 %" in what for name, what in service.routes.items())

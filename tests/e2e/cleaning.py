@@ -1,0 +1,106 @@
+"""What the tests of clean-up share: an app with releases that are long past, and a look at what is left of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from prefect import flow
+
+from flows.deploy import deploy
+from infra.gcp import fleet, images, storage
+from tasks.cleanup_plan import Proposal, propose
+from tasks.cleanup_run import carry_out
+from tasks.estate import Estate, read_estate
+from tasks.request import workspace
+from tasks.retention_model import Entry
+from tasks.source import Source
+from tests.conftest import PROJECT, LocalCloud
+from tests.e2e.conftest import REGION, App, program
+
+SERVICES = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 5s, samples: 2}, public: true}"
+RETENTION = "retention: {keep: 2, max_age: 30d, max_percent: 100}"
+BUCKET = f"{PROJECT}-slipway"
+
+
+@contextlib.contextmanager
+def pointed_at(cloud: LocalCloud) -> Iterator[None]:
+    """This process's environment leads to the local cloud."""
+    before = dict(os.environ)
+    os.environ.update(cloud.env)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@dataclass
+class Old:
+    app: App
+    cloud: LocalCloud
+
+    @property
+    def source(self) -> Source:
+        return Source(repository=str(self.app.folder))
+
+    @property
+    def repository(self) -> str:
+        return f"projects/{PROJECT}/locations/{REGION}/repositories/{self.app.name}"
+
+    @property
+    def service(self) -> str:
+        return f"projects/{PROJECT}/locations/{REGION}/services/{self.app.name}-web"
+
+    async def ship(self, version: str) -> None:
+        self.app.write("web", program(body=f"ok {version} of {self.app.name}"))
+        self.app.commit(version)
+        await deploy(self.source, "production")
+
+    def age(self, days: float = 100) -> None:
+        """Everything of the app's gets so much older."""
+        prefixes = [("images", f"{self.repository}/"), ("revisions", f"{self.service}/")]
+        prefixes += [("objects", f"{BUCKET}/sources/{self.app.name}/"), ("objects", f"{BUCKET}/logs/")]
+        for kind, prefix in prefixes:
+            body = {"kind": kind, "prefix": prefix, "days": days}
+            httpx.post(f"{self.cloud.admin}/age", json=body, trust_env=False).raise_for_status()
+
+    @contextlib.contextmanager
+    def faults(self, *faults: dict[str, Any]) -> Iterator[None]:
+        self.cloud.put("/faults", list(faults))
+        try:
+            yield
+        finally:
+            self.cloud.put("/faults", [])
+
+    async def tags(self) -> set[str]:
+        """The versions whose images are there."""
+        found = [each async for each in images.list_images(self.repository)]
+        return {tag for each in found for tag in each.tags if tag.startswith("v")}
+
+    async def digests(self) -> set[str]:
+        return {each.digest async for each in images.list_images(self.repository)}
+
+    async def revisions(self) -> set[str]:
+        """The versions whose revisions are there."""
+        found = await fleet.list_revisions_of(self.service)
+        return {each.labels["slipway-version"].replace("_", ".") for each in found if "slipway-version" in each.labels}
+
+    async def journal(self, name: str) -> dict[str, str]:
+        """Outcome and reason of each step, by name."""
+        found = await storage.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
+        assert found
+        return {entry["name"]: f"{entry['outcome']}: {entry['why']}" for entry in found[0]["entries"]}
+
+
+@flow
+async def plan_then(source: Source, meanwhile: Callable[[Proposal], Any] | None = None) -> tuple[Entry, ...]:
+    """Plans and carries out like the clean-up flow, with something happening in between."""
+    async with workspace() as folder:
+        estate: Estate = await read_estate(source, folder)
+        proposal = await propose(estate, None)
+        if meanwhile:
+            await meanwhile(proposal)
+        return await carry_out(estate, proposal)

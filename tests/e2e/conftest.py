@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from prefect import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.settings import get_current_settings
 from prefect.testing.utilities import prefect_test_harness
 
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, LocalCloud
 
+ROOT = Path(__file__).parents[2]
 REGION = "europe-west1"
 SERVER = """\
 import http.server, os, sys, time
@@ -41,8 +49,31 @@ def harness() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+async def worker(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
+    """A process worker, with everything of prefect.yaml registered."""
+    folder = tmp_path_factory.mktemp("worker")
+    settings = {"PREFECT_API_URL": str(get_current_settings().api.url), "PREFECT_HOME": str(folder)}
+    variables = {**cloud.env, **settings, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    async with get_client() as client:
+        with contextlib.suppress(ObjectAlreadyExists):
+            await client.create_work_pool(WorkPoolCreate(name="slipway", type="process"))
+    with (folder / "log").open("wb") as log:
+
+        def start(*arguments: str) -> subprocess.Popen[bytes]:
+            command = [sys.executable, "-m", "prefect", *arguments]
+            return subprocess.Popen(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+        registered = await asyncio.to_thread(start("--no-prompt", "deploy", "--all").wait)
+        assert registered == 0, (folder / "log").read_text()
+        process = start("worker", "start", "--pool", "slipway", "--type", "process", "--limit", "2")
+        yield
+        process.terminate()
+        await asyncio.to_thread(process.wait, 60)
+
+
 FAULT_ROWS = pytest.StashKey[list[tuple[str, ...]]]()
-FAULT_TABLE = Path(__file__).parents[2] / "benchmarks" / "results" / "fault_matrix.md"
+FAULT_TABLE = ROOT / "benchmarks" / "results" / "fault_matrix.md"
 
 
 @pytest.fixture

@@ -129,4 +129,6 @@ def test_defaults_that_do_not_fit_would_be_noticed(parameters: dict[str, Any]) -
 @each_deployment
 def test_a_run_whose_parameters_cannot_be_bound_is_told_why(deployment: dict[str, Any]) -> None:
     """Such a run crashes before the flow begins, so that only its hook can say something; others may use its words."""
-    assert (flow_of(deployment).on_crashed_hooks or [None])[0] is refuse_parameters
+    hooks = flow_of(deployment).on_crashed_hooks
+    assert hooks
+    assert hooks[0] is refuse_parameters

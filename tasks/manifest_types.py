@@ -222,7 +222,7 @@ class Environment(Strict):
     )
     strategy: Strategy = Field("direct", description="How traffic moves to a proven revision.")
     approval: Literal["none", "required"] = Field("none", description="Whether a person must agree.")
-    approval_timeout_s: Annotated[Duration, between("1m", "30d")] = Field(
+    approval_timeout_s: Annotated[Duration, between("10s", "30d")] = Field(
         86400.0, alias="approval_timeout", description="How long to wait for that person."
     )
     freeze: tuple[Freeze, ...] = Field((), description="When nothing is released.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from prefect.logging import get_run_logger
@@ -18,6 +19,8 @@ from tasks.source import Source
 from tasks.steps import step
 from tasks.together import all_of
 
+GATES = ("accepts", "approval", "approval_timeout_s", "freeze", "when_busy", "busy_timeout_s")
+
 
 class PromotionRefused(SlipwayError):
     """There is no release to promote, or it is not what its commit says."""
@@ -28,14 +31,19 @@ async def read_promotion(
 ) -> tuple[Request, ReleaseRecord]:
     """The request for `environment` with the commit and services that were proven in `origin`, and that release.
 
-    `version` names the release; the newest good one without it. Raises ParameterError, SourceError, ManifestError or
+    `version` names the release; the newest good one without it. What may hold a release back is as the manifest says
+    now, everything else as it said at that commit. Raises ParameterError, SourceError, ManifestError or
     PromotionRefused.
     """
     if origin == environment:
         raise ParameterError(f"origin and environment are both {origin}.", "name two environments of slipway.yaml.")
-    proven = await choose_release(await read_request(source, origin, [], folder / "origin"), version)
+    now = await read_request(source, origin, [], folder / "origin")
+    target = now.manifest.environment(environment)
+    gates = {name: getattr(target, name) for name in GATES}
+    proven = await choose_release(now, version)
     then = Source(repository=source.repository, ref=proven.commit)
-    return await read_request(then, environment, sorted(proven.images), folder / "target"), proven
+    request = await read_request(then, environment, sorted(proven.images), folder / "target")
+    return replace(request, settings=request.settings.model_copy(update=gates)), proven
 
 
 @step("choose the release to promote", attempts=3)

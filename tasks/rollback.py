@@ -68,6 +68,12 @@ def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], 
         return found
     tried = next((record for record in history if record.version == to), None)
     versions = ", ".join(record.version for record in released) or "none"
+    if tried and tried.state is State.RELEASED:
+        raise RollbackRefused(
+            f"{to} is what a rollback has left.",
+            f"ship it again with the deploy flow (source.ref: {to}), or choose one of: {versions}.",
+            Cause.CONFLICT,
+        )
     if tried:
         raise RollbackRefused(
             f"{to} is marked {tried.state}: {tried.reason or 'it was never seen healthy'}.",

@@ -193,6 +193,9 @@ async def test_rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_
     await ship(app, irreversible=True)
     assert await live(app) == {"v1.2.0": 100}
 
+    with pytest.raises(RollbackRefused, match="what a rollback has left"):
+        await go_back(app, to="v1.1.0")
+
     with pytest.raises(RollbackRefused, match="migration"):
         await go_back(app)
     await go_back(app, override=Override(who="Ada", why="the migration was undone by hand"))

@@ -1,0 +1,95 @@
+"""One release at a time per app and environment."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from tasks.errors import ReleaseBusy
+from tasks.history import State
+from tasks.lock import one_at_a_time
+from tasks.model import Request
+from tasks.request import read_request
+from tasks.source import Source
+from tests.e2e.conftest import RUN, App, program
+from tests.e2e.releases import DIRECT, describe, history, live, released, ship
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+
+STARTS_SLOWLY = f"time.sleep(4)\n{RUN}"  # longer than a run that is to be refused waits
+
+
+@dataclass
+class Inside:
+    """Who holds the lock."""
+
+    now: int = 0
+    most: int = 0
+    ended: list[int] = field(default_factory=list)
+
+    async def work(self, number: int) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0)
+        self.now -= 1
+        self.ended.append(number)
+
+
+@pytest.fixture
+def described(app: App) -> App:
+    app.write("web", program())
+    describe(app, production=DIRECT)
+    app.commit("v1.0.0")
+    return app
+
+
+async def test_two_deploys_started_together_ship_one_after_the_other(described: App) -> None:
+    await asyncio.gather(ship(described), ship(described))
+    first, second = reversed(await history(described))
+    assert (first.state, second.state) == (State.RELEASED, State.RELEASED)
+    assert first.finished is not None
+    assert first.finished <= second.started
+    assert await live(described) == {"v1.0.0": 100}
+
+
+async def test_a_second_deploy_is_refused_where_the_manifest_says_so(app: App) -> None:
+    await released(app, DIRECT.replace("}", ", when_busy: refuse}"))
+    app.write("web", program(body="ok 2", instead=STARTS_SLOWLY))
+    app.commit("v1.1.0")
+    ended = await asyncio.gather(ship(app), ship(app), return_exceptions=True)
+    refused = [each for each in ended if isinstance(each, BaseException)]
+    assert len(refused) == 1
+    assert isinstance(refused[0], ReleaseBusy)
+    assert "wait for it to end or cancel it" in refused[0].remedy
+    assert [record.version for record in await history(app)] == ["v1.1.0", "v1.0.0"]
+    assert await live(app) == {"v1.1.0": 100}
+
+
+async def test_of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn(described: App, tmp_path: Path) -> None:
+    inside = Inside()
+
+    @flow
+    async def hold(number: int) -> None:
+        request = await read_request(Source(repository=str(described.folder)), "production", [], tmp_path)
+        async with one_at_a_time(request):
+            await inside.work(number)
+
+    await asyncio.gather(*(hold(number) for number in range(20)))
+    assert inside.most == 1
+    assert sorted(inside.ended) == list(range(20))
+
+
+async def test_another_environment_is_another_lock(described: App, tmp_path: Path) -> None:
+    @flow
+    async def hold_both() -> tuple[Request, Request]:
+        one = await read_request(Source(repository=str(described.folder)), "production", [], tmp_path)
+        other = replace(one, environment="staging")
+        async with one_at_a_time(one), one_at_a_time(other):
+            return one, other
+
+    one, other = await hold_both()
+    assert one.environment != other.environment

@@ -1,0 +1,61 @@
+"""Two services in two regions are one release: one verdict, all or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tasks.errors import ProofFailed
+from tasks.history import State
+from tests.e2e.conftest import REGION, App, program
+from tests.e2e.releases import HEALTH, canary, describe, find, history, live, ship, turns_bad, users
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+
+OTHER_REGION = "us-central1"
+REGIONS = (REGION, OTHER_REGION)
+SERVICES = f"""  api: {{health: {HEALTH}, public: true}}
+  web: {{health: {HEALTH}, public: true, depends_on: [api]}}"""
+
+
+async def everywhere(app: App) -> set[tuple[str, str, str, int]]:
+    places = [(service, region) for service in ("api", "web") for region in REGIONS]
+    found = await asyncio.gather(*(live(app, *place) for place in places))
+    return {
+        (*place, version, percent)
+        for place, shares in zip(places, found, strict=True)
+        for version, percent in shares.items()
+    }
+
+
+def all_on(version: str) -> set[tuple[str, str, str, int]]:
+    return {(service, region, version, 100) for service in ("api", "web") for region in REGIONS}
+
+
+async def test_a_service_that_is_bad_in_the_second_region_takes_both_back_in_both(app: App) -> None:
+    """The first region's wave is complete by then; its traffic goes back, too."""
+    for service in ("api", "web"):
+        app.write(service, program())
+    describe(app, SERVICES, production=canary("[50]", regions=f"[{', '.join(REGIONS)}]"))
+    app.commit("v1.0.0")
+    await ship(app)
+    assert await everywhere(app) == all_on("v1.0.0")
+
+    app.write("api", program(body="ok 2"))
+    app.write("web", turns_bad(errors="0.5 if 'us-central1' in agent else 0"))
+    app.commit("v1.1.0")
+    async with AsyncExitStack() as load:
+        for service in ("api", "web"):
+            for region in REGIONS:
+                url = (await find(app, service, region)).uri
+                await load.enter_async_context(users(url, per_second=25, agent=f"user in {region}"))
+        with pytest.raises(ProofFailed, match=f"web in {OTHER_REGION}"):
+            await ship(app)
+
+    assert await everywhere(app) == all_on("v1.0.0")
+    record = (await history(app))[0]
+    assert record.state is State.FAILED
+    outcomes = {(target.service, target.region): target.outcome for target in record.targets}
+    assert outcomes == {(service, region): "taken back" for service in ("api", "web") for region in REGIONS}

@@ -8,16 +8,16 @@ from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 
-from tasks.errors import ReleaseBusy, SlipwayError
+from tasks.errors import ReleaseBusy
 from tasks.lock import LEASE_S, one_at_a_time
 from tasks.parameters import refuse_parameters
 from tasks.reconcile import Place, is_settled, place_of, places, settle_abandoned
 from tasks.request import read_request, workspace
 from tasks.source import Source
-from tasks.together import first_of
+from tasks.together import all_of
 
 
-@flow(name="reconcile", flow_run_name="reconcile {environment}", timeout_seconds=3600, on_crashed=[refuse_parameters])
+@flow(name="reconcile", timeout_seconds=3600, on_crashed=[refuse_parameters])
 async def reconcile(source: Source | None = None, environment: str | None = None) -> int:
     """Brings environments back to a recorded state after runs that died: traffic as before, no build left running.
 
@@ -28,20 +28,8 @@ async def reconcile(source: Source | None = None, environment: str | None = None
         source: The repository that holds slipway.yaml; empty for those of all runs that ended badly of late.
         environment: An environment of slipway.yaml, such as staging or production.
     """
-    failures: list[SlipwayError] = []
-    closed = 0
     wanted = [Place(source, environment)] if source and environment else await places()
-    for place in wanted:
-        try:
-            closed += await _one(place)
-        except ReleaseBusy as busy:
-            get_run_logger().info("%s", busy.problem)
-        except SlipwayError as error:
-            get_run_logger().error("%s in %s: %s", place.source.repository, place.environment, error)
-            failures.append(error)
-    if failures:
-        raise first_of(failures)
-    return closed
+    return sum(await all_of([_one(place) for place in wanted]))
 
 
 async def _one(place: Place) -> int:
@@ -49,8 +37,12 @@ async def _one(place: Place) -> int:
         request = await read_request(place.source, place.environment, [], folder)
         if await is_settled(request):
             return 0
-        async with one_at_a_time(request, patience_s=LEASE_S + 15):
-            return await settle_abandoned(request)
+        try:
+            async with one_at_a_time(request, patience_s=LEASE_S + 15):
+                return await settle_abandoned(request)
+        except ReleaseBusy as busy:
+            get_run_logger().info("%s", busy.problem)
+            return 0
 
 
 async def tidy_up(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -93,7 +93,8 @@ async def _settle(request: Request, ledger: Ledger) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
     state, reason = await why(record)
-    await stop_builds(request, record.run_id)
+    if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
+        await stop_builds(request, record.run_id)
     touched = [target for target in record.targets if target.revision]
     outcomes = await all_of([_give_back(request, target) for target in touched])
     for each in outcomes:

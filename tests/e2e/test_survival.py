@@ -1,0 +1,283 @@
+"""Runs that are cancelled or killed in a worker's process: traffic is as before, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+import zlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from prefect import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling
+
+from cli.stack import local_stack
+from flows.deploy import deploy
+from infra.gcp import builds, run
+from tasks.history import ReleaseRecord, State, read_history
+from tasks.source import Source
+from tests.conftest import PROJECT, LocalCloud, environment
+from tests.e2e.conftest import REGION, App, program
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+
+PATIENCE_S = 60.0
+CANCEL_LIMIT_S = (
+    30.0  # then Prefect kills; on an idle machine 6 to 10 s, most of it the start of a process for the hook
+)
+LEASE_AND_MORE_S = 150.0  # a dead run's lock is free after 60 s
+HEALTHY = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, samples: 3}, public: true}"
+NEVER_HEALTHY = "  web: {health: {body: ok, tries: 20, timeout: 5s, backoff_min: 5s, samples: 3}, public: true}"
+CANARY = "strategy: {canary: [20], bake: 10m}"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A point at which a release can be held: where it is seen to be, and what keeps it there."""
+
+    name: str
+    task: str  # the name of the task that is running then begins so
+    services: str = HEALTHY
+    environment: str = "strategy: direct"
+    latency: str = ""  # of the local cloud, which is then 5 minutes
+    program: str = program(body="ok 2")
+    fault: dict[str, object] | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def passes(self) -> bool:
+        """Whether the release goes on by itself when the cloud does not hold it any more."""
+        return bool(self.latency or self.fault)
+
+
+def held(method: str, skip: int = 0) -> dict[str, object]:
+    return {"method": method, "delay_s": 300.0, "skip": skip}
+
+
+UPDATE = "google.cloud.run.v2.Services/UpdateService"
+PREFLIGHT = Stage("preflight", "preflight", fault=held("google.api.serviceusage.v1.ServiceUsage/BatchGetServices"))
+BUILD = Stage("build", "build web", latency="build.queue")
+DEPLOY = Stage("deploy", "deploy web", fault=held(UPDATE))
+PROVE = Stage("prove", "prove web", services=NEVER_HEALTHY, program=program(status=500))
+APPROVAL = Stage("approval", "", environment="approval: required")
+SHIFT = Stage("shift", "move traffic", fault=held(UPDATE, skip=1))
+WATCH = Stage("watch", "watch", environment=CANARY)
+STAGES = (PREFLIGHT, BUILD, DEPLOY, PROVE, APPROVAL, SHIFT, WATCH)
+
+
+@pytest.fixture(scope="module")
+async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCloud]:
+    """The local stack: only a whole Prefect server takes the lock from the dead, and its worker runs the flows."""
+    folder = tmp_path_factory.mktemp("stack")
+    async with local_stack(folder, [PROJECT]) as stack:
+        word = json.loads((folder / "cloud" / "emulator.json").read_text())
+        with temporary_settings({PREFECT_API_URL: stack.api_url}):
+            yield LocalCloud({**os.environ, **word["environment"]}, word["admin"], folder / "cloud")
+
+
+@pytest.fixture(autouse=True)
+def no_faults_left(cloud: LocalCloud) -> Iterator[None]:
+    yield
+    calm(cloud)
+
+
+def calm(cloud: LocalCloud) -> None:
+    cloud.put("/faults", [])
+    cloud.put("/latency", {"profile": "instant"})
+
+
+class Held:
+    """A run of the deploy flow that is held at a stage, in a process of the worker."""
+
+    def __init__(self, folder: Path, stage: Stage) -> None:
+        folder.mkdir(parents=True)
+        self.stage = stage
+        self.app = App(folder, f"s{zlib.crc32(str(folder).encode()):08x}")
+        self.before: dict[str, int] = {}
+        self.id = UUID(int=0)
+
+    async def reach(self, cloud: LocalCloud) -> None:
+        """Releases v1.0.0, and then v1.1.0 up to the stage."""
+        app, stage = self.app, self.stage
+        app.write("web", program())
+        app.manifest(HEALTHY)
+        app.commit("v1.0.0")
+        await deploy(self.source, "production")
+        self.before = await self.traffic()
+        app.write("web", stage.program)
+        app.manifest(stage.services, stage.environment)
+        app.commit("v1.1.0")
+        cloud.put("/faults", [stage.fault] if stage.fault else [])
+        cloud.put("/latency", {"profile": "instant", "stages": {stage.latency: 300.0} if stage.latency else {}})
+        self.id = await self.start()
+        await self.until_there()
+
+    @property
+    def source(self) -> Source:
+        return Source(repository=str(self.app.folder))
+
+    async def start(self) -> UUID:
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name("deploy/production")
+            parameters = {"source": {"repository": str(self.app.folder)}}
+            return (await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)).id
+
+    async def until_there(self) -> None:
+        async with get_client() as client, asyncio.timeout(PATIENCE_S):
+            while True:
+                found = await client.read_flow_run(self.id)
+                assert found.state is not None
+                assert not found.state.is_final(), found.state.message
+                tasks = await client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[self.id])))
+                running = [task.name for task in tasks if task.state and task.state.is_running()]
+                if any(self.stage.task and name.startswith(self.stage.task) for name in running):
+                    break
+                if not self.stage.task and found.state.is_paused():
+                    break
+                await asyncio.sleep(0.2)
+            while self.stage.latency and not await self.builds("QUEUED", "WORKING"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    async def cancel(self) -> tuple[FlowRun, float]:
+        """The run when it has ended, and the seconds that took."""
+        began = time.monotonic()
+        async with get_client() as client:
+            await client.set_flow_run_state(self.id, Cancelling())
+            async with asyncio.timeout(PATIENCE_S):
+                while not ((found := await client.read_flow_run(self.id)).state and found.state.is_final()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.1)
+        return found, time.monotonic() - began
+
+    def kill(self) -> None:
+        """-9, to the process that runs the flow."""
+        word = f"PREFECT__FLOW_RUN_ID={self.id}".encode()
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdecimal() and word in (entry / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(entry.name), signal.SIGKILL)
+            except (FileNotFoundError, PermissionError, ProcessLookupError):
+                continue
+
+    async def record(self) -> ReleaseRecord | None:
+        """The record of v1.1.0; None when it was never begun."""
+        newest = (await read_history(f"{PROJECT}-slipway", self.app.name, "production"))[0]
+        return newest if newest.version == "v1.1.0" else None
+
+    async def until_settled(self) -> ReleaseRecord:
+        async with asyncio.timeout(LEASE_AND_MORE_S):
+            while (record := await self.record()) is None or record.state is State.STARTED:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        return record
+
+    async def traffic(self) -> dict[str, int]:
+        service = await run.get_service(self.service)
+        assert service is not None
+        return {str(target.revision): target.percent for target in service.live if target.percent}
+
+    @property
+    def service(self) -> str:
+        return f"projects/{PROJECT}/locations/{REGION}/services/{self.app.name}-web"
+
+    async def builds(self, *statuses: str) -> list[str]:
+        found = await builds.find_builds(PROJECT, REGION, f'tags="app-{self.app.name}"')
+        return [build.id for build in found if build.status in statuses]
+
+    async def revisions(self) -> Counter[str]:
+        found = await run.list_revisions(self.service)
+        return Counter(r.labels["slipway-version"] for r in found if "slipway-version" in r.labels)
+
+    async def lock_is_free(self) -> bool:
+        async with get_client() as client:
+            limit = await client.read_global_concurrency_limit_by_name(f"slipway:{self.app.name}:production")
+        return limit.active_slots == 0
+
+
+async def cancel_at(stage: Stage, folder: Path, cloud: LocalCloud) -> None:
+    doomed = Held(folder / "app", stage)
+    await doomed.reach(cloud)
+    found, seconds = await doomed.cancel()
+    print(f"cancelled at {stage}: {seconds:.1f} s")
+    assert found.state is not None
+    assert found.state.name == "Cancelled"
+    assert await doomed.traffic() == doomed.before
+    assert await doomed.builds("QUEUED", "WORKING") == []
+    assert await doomed.lock_is_free()
+    record = await doomed.record()
+    assert record is None if stage is PREFLIGHT else record is not None and record.state is State.CANCELLED
+    assert seconds < CANCEL_LIMIT_S
+
+
+async def kill_at(stage: Stage, folder: Path, cloud: LocalCloud) -> Held:
+    doomed = Held(folder / "app", stage)
+    await doomed.reach(cloud)
+    doomed.kill()
+    calm(cloud)
+    return doomed
+
+
+async def reconciled(doomed: Held) -> None:
+    """By itself: its worker has seen the process die, and the run's hook tidies up as soon as the lock is free."""
+    record = await doomed.until_settled()
+    assert record.state is State.FAILED
+    assert "killed" in record.reason
+    assert await doomed.traffic() == doomed.before
+    assert await doomed.builds("QUEUED", "WORKING") == []
+
+
+async def shipped_again(doomed: Held) -> None:
+    """The same commit, with nothing in its way any more: one build, one revision, and all the traffic."""
+    await deploy(doomed.source, "production")
+    assert ["v1-1-0" in revision for revision in await doomed.traffic()] == [True]
+    assert max((await doomed.revisions()).values()) == 1
+    assert len(await doomed.builds("SUCCESS")) == 2  # v1.0.0's and v1.1.0's
+
+
+@pytest.fixture(scope="module")
+async def killed(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, Held]]:
+    """Runs that were killed a while ago, so that the lock of each is about to be free."""
+    with environment(cloud.env):
+        yield {stage.name: await kill_at(stage, tmp_path_factory.mktemp(stage.name), cloud) for stage in (BUILD, WATCH)}
+
+
+@pytest.mark.usefixtures("killed")
+@pytest.mark.parametrize("stage", [BUILD, WATCH], ids=str)
+async def test_a_cancelled_run_ends_in_seconds_and_leaves_everything_as_it_was(
+    stage: Stage, tmp_path: Path, cloud: LocalCloud
+) -> None:
+    await cancel_at(stage, tmp_path, cloud)
+
+
+@pytest.mark.parametrize("name", ["build", "watch"])
+async def test_what_a_killed_run_left_is_brought_back_by_itself_and_the_version_ships_after_it(
+    name: str, killed: dict[str, Held]
+) -> None:
+    await reconciled(killed[name])
+    if killed[name].stage.passes:
+        await shipped_again(killed[name])
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", STAGES, ids=str)
+async def test_a_run_can_be_cancelled_at_every_stage(stage: Stage, tmp_path: Path, cloud: LocalCloud) -> None:
+    await cancel_at(stage, tmp_path, cloud)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage is not PREFLIGHT], ids=str)
+async def test_a_run_can_be_killed_at_every_stage(stage: Stage, tmp_path: Path, cloud: LocalCloud) -> None:
+    doomed = await kill_at(stage, tmp_path, cloud)
+    await reconciled(doomed)
+    if stage.passes:
+        await shipped_again(doomed)

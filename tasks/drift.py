@@ -106,7 +106,7 @@ def _made_by(record: ReleaseRecord, run_service: str, latest: Latest) -> bool:
 
 def _serving(live: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     shares = live.get("trafficStatuses") or live.get("traffic") or ()
-    most = max(shares, key=lambda share: int(share.get("percent") or 0), default={})
+    most: Mapping[str, Any] = max(shares, key=lambda share: int(share.get("percent") or 0), default={})
     revision = str(most.get("revision") or live.get("latestReadyRevision") or "nothing").rpartition("/")[2]
     return versions.get(revision, revision)
 

@@ -135,8 +135,7 @@ async def image_again(before: Item) -> Item | None:
     found = await images.get_image(before.name)
     if found is None:
         return None
-    changed = {"uploaded": found.uploaded, "created": found.built, "tags": found.tags, "size_bytes": found.size_bytes}
-    return replace(before, **changed)
+    return replace(before, uploaded=found.uploaded, created=found.built, tags=found.tags, size_bytes=found.size_bytes)
 
 
 def _needs_manifest(found: DockerImage) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-from infra.gcp.run import Revision, Service, TrafficTarget
 from tasks.manifest import parse_manifest
 from tasks.model import Image, Request, Version, VersionKind
 
@@ -44,27 +43,3 @@ def a_version(version: str = "v1.4.0", kind: VersionKind = VersionKind.RELEASE, 
 
 def an_image(service: str = "api", digest: str = "sha256:" + "a" * 64) -> Image:
     return Image(service, f"europe-west1-docker.pkg.dev/acme-prod/shop/{service}", digest, "v1.4.0")
-
-
-def a_revision(name: str, *, age_days: float = 0, ready: bool = True, ours: bool = True, tag: str = "") -> Revision:
-    labels = {"managed-by": "slipway"} if ours else {}
-    if tag:
-        labels["slipway-tag"] = tag
-    return Revision(
-        name,
-        "shop-api",
-        "europe-west1",
-        "image@sha256:1",
-        ready,
-        "",
-        "",
-        NOW - timedelta(days=age_days),
-        labels,
-        name,
-        "",
-    )
-
-
-def a_service(*traffic: TrafficTarget, latest: str = "r9") -> Service:
-    name = "projects/acme-prod/locations/europe-west1/services/shop-api"
-    return Service(name, '"e"', 3, "https://api", latest, latest, traffic, traffic, True, "", "", {}, {})

@@ -18,6 +18,7 @@ from tasks.errors import BuildFailed, Cause, TagTaken
 from tasks.explain import explain
 from tasks.model import Image, Request, Version
 from tasks.progress import stage
+from tasks.redact import redact
 from tasks.source import pack
 from tasks.steps import step
 from tasks.together import all_of
@@ -116,7 +117,7 @@ def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | No
     )
 
 
-@step("build", run_name="build {recipe.service}", attempts=3, timeout_s=3600, state="Nothing was deployed.")
+@step("build", run_name="build {recipe.service}", attempts=3, timeout_s=24 * 3600, state="Nothing was deployed.")
 async def build_service(request: Request, recipe: Recipe, digest: str | None) -> Image:
     """The image of one service: reused, adopted from a build under way, or built."""
     logger = get_run_logger()
@@ -169,7 +170,7 @@ async def _follow(build: Build, recipe: Recipe, logger: RunLogger) -> Build:
 
 def _show(lines: list[str], tail: list[str], recipe: Recipe, logger: RunLogger) -> list[str]:
     for line in lines:
-        logger.info("%s | %s", recipe.service, line)
+        logger.info("%s | %s", recipe.service, redact(line))
     return (tail + lines)[-200:]
 
 

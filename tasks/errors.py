@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from tasks.redact import redact
+
 
 class Cause(StrEnum):
     """What kind of thing went wrong; the same words appear in records, reports and `slipway explain`."""
@@ -56,7 +58,7 @@ UNTOUCHED = "Nothing was changed."
 
 
 class SlipwayError(Exception):
-    """A failure that a person can act on.
+    """A failure that a person can act on. Its texts are masked: they go into logs, records and Prefect's database.
 
     All fields are positional to `Exception`, so that the error survives pickling between processes.
     """
@@ -72,6 +74,7 @@ class SlipwayError(Exception):
         state: str = UNTOUCHED,
         transient: Transient = Transient.NO,
     ) -> None:
+        problem, remedy = redact(problem), redact(remedy)
         self.problem = problem
         self.remedy = remedy
         self.cause = cause or self.default_cause

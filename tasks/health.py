@@ -14,6 +14,7 @@ from tasks.errors import Cause, ProofFailed
 from tasks.manifest_types import Health
 from tasks.model import Candidate, Proof, Request, Verdict
 from tasks.progress import stage
+from tasks.redact import redact
 from tasks.steps import step
 from tasks.together import all_of
 from tasks.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95
@@ -97,7 +98,7 @@ def wrong_with(status: int, body: str, health: Health) -> str:
     if status not in health.status:
         return f"status {status}, accepted are {', '.join(map(str, health.status))}"
     if health.body is not None and health.body not in body:
-        return f"the body does not contain {health.body!r} but begins {body[:80]!r}"
+        return f"the body does not contain {health.body!r} but begins {redact(body[:80])!r}"
     return ""
 
 

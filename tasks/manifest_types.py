@@ -198,6 +198,27 @@ class Slo(Strict):
     )
 
 
+StageLimit = Annotated[Duration, between("1s", "7d")]
+
+
+class Timeouts(Strict):
+    """How long each stage of a run may take, and the run as a whole; a stage that takes longer fails the run."""
+
+    preflight_s: StageLimit = Field(180.0, alias="preflight", description="All checks.")
+    version_s: StageLimit = Field(300.0, alias="version", description="Asking git.")
+    create_s: StageLimit = Field(900.0, alias="create", description="Creating what is missing.")
+    build_s: StageLimit = Field(7200.0, alias="build", description="All builds, in the queue and repeated too.")
+    deploy_s: StageLimit = Field(1800.0, alias="deploy", description="A wave's candidates, until they are ready.")
+    prove_s: StageLimit = Field(1800.0, alias="prove", description="A wave's health proofs.")
+    shift_s: StageLimit = Field(86400.0, alias="shift", description="A wave's traffic, its bake times included.")
+    clean_up_s: StageLimit = Field(900.0, alias="clean_up", description="After the release.")
+    total_s: StageLimit = Field(172800.0, alias="total", description="The run, with all that it waits for.")
+
+    def of(self, stage: str) -> float:
+        """Seconds, by the stage's name as the run shows it."""
+        return float(getattr(self, f"{stage.replace(' ', '_')}_s"))
+
+
 class Environment(Strict):
     """A Google Cloud project with its regions, and how releases reach it."""
 
@@ -233,6 +254,7 @@ class Environment(Strict):
     inconclusive_limit_s: Duration = Field(900.0, alias="inconclusive_limit", description="How long to wait for more.")
     when_busy: Literal["wait", "refuse"] = Field("wait", description="While another run is at work here.")
     busy_timeout_s: Duration = Field(1800.0, alias="busy_timeout", description="How long to wait for that run.")
+    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long each stage may take.")
     before: tuple[Hook, ...] = Field((), description="What must succeed before anything is deployed.")
     after: tuple[Hook, ...] = Field((), description="What must succeed for the release to stay.")
     repository: Name = Field(

@@ -20,6 +20,7 @@ from flows.deploy import deploy
 from infra.gcp import builds, registry, run
 from tasks.errors import SlipwayError
 from tasks.model import Release
+from tasks.progress import TookTooLong
 from tasks.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
@@ -242,3 +243,20 @@ async def test_the_matrix_has_every_method_that_a_release_calls(fresh: World, cl
         fresh.next_version()
         await fresh.ship()
     assert set(cloud.calls()) <= {*STANDING, *FIRST}
+
+
+async def test_a_stage_that_takes_longer_than_it_may_fails_the_run_and_stops_its_builds(
+    fresh: World, cloud: LocalCloud
+) -> None:
+    manifest = fresh.app.folder / "slipway.yaml"
+    manifest.write_text(manifest.read_text() + "    timeouts: {build: 3s}\n")
+    fresh.next_version()
+    cloud.put("/latency", {"stages": {"build.queue": 300.0}})
+    try:
+        with pytest.raises(TookTooLong, match="The stage build took longer than 3 s") as caught:
+            await fresh.ship()
+    finally:
+        cloud.put("/latency", {"profile": "instant"})
+    assert "environments.production.timeouts.build" in caught.value.remedy
+    assert await fresh.builds("QUEUED", "WORKING") == []
+    assert await fresh.builds("CANCELLED") != []

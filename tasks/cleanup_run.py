@@ -123,31 +123,28 @@ async def tags_unlocked(steps: Iterable[Step], journal: Journal) -> AsyncIterato
     by the next clean-up.
     """
     tagged = {each.item.name.partition("/dockerImages/")[0] for each in steps if each.item.tags}
-    locked = [
-        name for name in sorted(tagged) if (found := await registry.get_repository(name)) and found.immutable_tags
-    ]
+    repositories = await asyncio.gather(*(registry.get_repository(name) for name in sorted(tagged)))
+    locked = [found.name for found in repositories if found and found.immutable_tags]
     if not locked:
         yield
         return
     await journal.note_unlocked(locked)
     try:
-        for name in locked:
-            await images.set_immutable_tags(name, immutable=False)
+        await asyncio.gather(*(images.set_immutable_tags(name, immutable=False) for name in locked))
         yield
     finally:
-        for name in locked:
-            await images.set_immutable_tags(name, immutable=True)
+        await asyncio.gather(*(images.set_immutable_tags(name, immutable=True) for name in locked))
     await journal.note_unlocked(())
 
 
 @step("close repositories that were left open", attempts=3)
 async def lock_tags(estate: Estate) -> None:
     """Makes tags immutable in the app's own repositories where a clean-up that was killed left them open."""
-    for place in places_of(estate.requests):
-        found = await registry.get_repository(place.repository)
+    names = [place.repository for place in places_of(estate.requests)]
+    for found in await asyncio.gather(*(registry.get_repository(name) for name in names)):
         if found and not found.immutable_tags and owner_of(found.labels, estate.app) == estate.app:
-            get_run_logger().warning("tags could be moved in %s; now they are immutable again", place.repository)
-            await images.set_immutable_tags(place.repository, immutable=True)
+            get_run_logger().warning("tags could be moved in %s; now they are immutable again", found.name)
+            await images.set_immutable_tags(found.name, immutable=True)
 
 
 @step("prove that every rollback still works", attempts=3, state="What the journal lists is gone.")

@@ -6,7 +6,6 @@ that one is found to be gone already when the plan is taken up again.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from tasks.retention_run import from_json, to_json
 
 _ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
 _MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+SHOWN = 1000  # of what a refused plan would have done, the first so many are enough to understand the refusal
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
@@ -38,8 +38,8 @@ def plan_name(plan: Plan) -> str:
 async def save_plan(bucket: str, plan: Plan) -> str:
     """Answers the plan's name. What stays, by far the most, is not saved: it is decided again before any step."""
     name = plan_name(plan)
-    value = json.loads(to_json(replace(plan, kept=())))
-    await storage.write_json(bucket, f"{folder(plan.app)}{name}.json", value, 0)
+    text = to_json(replace(plan, kept=(), withheld=plan.withheld[:SHOWN])).encode()
+    await storage.write_text(bucket, f"{folder(plan.app)}{name}.json", text, 0)
     return name
 
 
@@ -47,14 +47,14 @@ async def read_plan(bucket: str, app: str, name: str) -> Plan:
     """Raises ParameterError when there is no such plan, or somebody changed it."""
     if not _NAME.fullmatch(name):
         raise ParameterError(f"{name!r} is no name of a clean-up plan.", "give the name that a dry run showed.")
-    found = await storage.read_json(bucket, f"{folder(app)}{name}.json")
-    if found is None:
+    text = await storage.read_from(bucket, f"{folder(app)}{name}.json", 0)
+    if not text:
         raise ParameterError(
             f"There is no clean-up plan {name} in gs://{bucket}/{folder(app)}.",
             "give the name that a dry run showed.",
             Cause.NOT_FOUND,
         )
-    return from_json(json.dumps(found[0]))
+    return from_json(text)
 
 
 class Journal:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -28,8 +27,7 @@ _FILE: TypeAdapter[_File] = TypeAdapter(_File)
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256, as 64 hex digits, of everything in the plan: what an approval refers to."""
-    value = _PLAN.dump_python(plan, mode="json", exclude_defaults=True)
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_PLAN.dump_json(plan, exclude_defaults=True)).hexdigest()
 
 
 def to_json(plan: Plan) -> str:

@@ -20,8 +20,8 @@ class Ageing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["images", "revisions", "services", "objects"]
-    prefix: str  # projects/p/locations/l/repositories/r/, projects/p/locations/l/services/s/, bucket/name
+    kind: Literal["images", "revisions", "services", "objects", "buckets"]
+    prefix: str  # projects/p/locations/l/repositories/r/, projects/p/locations/l/services/s/, bucket/name, bucket
     days: float
 
 
@@ -33,12 +33,13 @@ def age(cloud: Cloud, asked: Ageing) -> int:
         "revisions": cloud.run.state.revisions,
         "services": cloud.run.state.services,
         "objects": cloud.store.values("objects"),
+        "buckets": cloud.store.values("buckets"),
     }[asked.kind]
     names: list[str] = table.names(asked.prefix)
     with cloud.store.transaction():
         for name in names:
             thing = table.get(name)
-            table.put(name, _older_object(thing, by) if asked.kind == "objects" else _older_message(thing, by))
+            table.put(name, _older_value(thing, by) if isinstance(thing, dict) else _older_message(thing, by))
     return len(names)
 
 
@@ -50,9 +51,11 @@ def _older_message(message: Any, by: timedelta) -> Any:
     return message
 
 
-def _older_object(resource: dict[str, Any], by: timedelta) -> dict[str, Any]:
-    older = {key: _earlier(resource[key], by) for key in JSON_FIELDS if key in resource}
-    return resource | older
+def _older_value(value: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    """An object's resource, or a bucket's row with its resource in it."""
+    older = {key: _earlier(value[key], by) for key in JSON_FIELDS if key in value}
+    inner = {"resource": _older_value(value["resource"], by)} if "resource" in value else {}
+    return value | older | inner
 
 
 def _earlier(text: str, by: timedelta) -> str:

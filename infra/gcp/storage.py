@@ -137,7 +137,11 @@ async def write_json(bucket: str, name: str, value: Any, generation: int | None)
     Raises GoogleError FAILED_PRECONDITION (HTTP 412) if somebody else wrote meanwhile. An object that holds just this
     was written by an attempt whose answer was lost.
     """
-    text = json.dumps(value, indent=2, sort_keys=True).encode()
+    return await write_text(bucket, name, json.dumps(value, indent=2, sort_keys=True).encode(), generation)
+
+
+async def write_text(bucket: str, name: str, text: bytes, generation: int | None) -> int:
+    """`write_json` for what is JSON already."""
 
     def upload(client: storage.Client) -> int:
         blob = client.bucket(bucket).blob(name)

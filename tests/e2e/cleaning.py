@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from prefect import flow
+from prefect import flow, get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.deploy import deploy
 from infra.gcp import fleet, images, storage
@@ -67,6 +69,10 @@ class Old:
             body = {"kind": kind, "prefix": prefix, "days": days}
             httpx.post(f"{self.cloud.admin}/age", json=body, trust_env=False).raise_for_status()
 
+    def age_bucket(self, name: str, days: float = 3) -> None:
+        body = {"kind": "buckets", "prefix": name, "days": days}
+        httpx.post(f"{self.cloud.admin}/age", json=body, trust_env=False).raise_for_status()
+
     @contextlib.contextmanager
     def faults(self, *faults: dict[str, Any]) -> Iterator[None]:
         self.cloud.put("/faults", list(faults))
@@ -93,6 +99,14 @@ class Old:
         found = await storage.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
         assert found
         return {entry["name"]: f"{entry['outcome']}: {entry['why']}" for entry in found[0]["entries"]}
+
+
+async def artifact(key: str) -> list[dict[str, str]]:
+    """The rows of the newest table of that key."""
+    async with get_client() as client:
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        found = await client.read_artifacts(artifact_filter=wanted, sort="CREATED_DESC", limit=1)  # type: ignore[arg-type]
+    return [dict(row) for row in json.loads(str(found[0].data))]
 
 
 @flow

@@ -12,21 +12,26 @@ import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from google.cloud.iam_admin_v1 import IAMClient
+from google.cloud.storage import Client as Storage
 from prefect.settings import PREFECT_API_URL
 
 from flows.cleanup import cleanup
 from flows.rollback import rollback
-from infra.gcp import fleet, registry, run, storage
+from infra.gcp import accounts, fleet, registry, run, storage
 from infra.gcp.run import TrafficTarget
 from tasks.cleanup_plan import CleanupRefused, Proposal
 from tasks.errors import ParameterError
 from tasks.history import read_history
+from tasks.journal import read_memory, write_memory
 from tasks.retention_model import Kind, Outcome
 from tests.conftest import PROJECT, LocalCloud
-from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, plan_then, pointed_at
+from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, artifact, plan_then, pointed_at
 from tests.e2e.conftest import REGION, App
 from tests.infra.emulated_registry import OciClient
 
@@ -181,6 +186,47 @@ async def test_the_children_of_a_kept_index_survive(old: Old, index: dict[str, s
     await cleanup(old.source, dry_run=False)
     left = await old.digests()
     assert {index["index"], index["amd64"], index["arm64"]} <= left
+
+
+async def test_what_the_app_does_not_define_is_reported_and_goes_in_steps_that_can_be_undone(
+    old: Old, cloud: LocalCloud
+) -> None:
+    """An account is disabled for a day before it is deleted; a bucket keeps what is deleted from it, and is empty."""
+    client = Storage(project=PROJECT)
+    bucket = client.bucket(f"{PROJECT}-left-over")
+    bucket.soft_delete_policy.retention_duration_seconds = 0
+    client.create_bucket(bucket)
+    account = IAMClient().create_service_account(name=f"projects/{PROJECT}", account_id="left-over").name
+    await cleanup(old.source)
+    assert {(row["finding"], row["name"]) for row in await artifact("oldshop-cleanup-findings")} >= {
+        ("foreign", account), ("foreign", f"gs://{bucket.name}"),
+    }  # fmt: skip
+
+    old.app.manifest(SERVICES, top=RETENTION.replace("}", ", foreign: delete}"))
+    old.age_bucket(bucket.name)
+    await remember(old, seen={account: datetime.now(UTC) - timedelta(days=2)})
+    await cleanup(old.source, dry_run=False)
+    found = await accounts.get_account(account)
+    assert found and found.disabled
+    bucket.reload()
+    assert int(bucket.soft_delete_policy.retention_duration_seconds) == 7 * 86400
+
+    old.age_bucket(bucket.name)
+    await cleanup(old.source, dry_run=False)
+    assert not bucket.exists()
+    assert await accounts.get_account(account)  # not disabled for a day yet
+    long_ago = datetime.now(UTC) - timedelta(days=2)
+    await remember(old, seen={account: long_ago}, disabled={account: long_ago})
+    await cleanup(old.source, dry_run=False)
+    assert await accounts.get_account(account) is None
+    assert await everything(old) == (KEPT | {"v0.9.0-multi"}, KEPT)
+    client.close()
+
+
+async def remember(old: Old, **facts: Any) -> None:
+    """As if clean-ups had been at work for days."""
+    memory = await read_memory(BUCKET, old.app.name)
+    await write_memory(BUCKET, old.app.name, replace(memory, **facts))
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.drift import drift
 from flows.rollback import rollback
@@ -18,7 +15,7 @@ from infra.gcp import run
 from infra.gcp.run import TrafficTarget
 from tasks.history import read_history
 from tests.conftest import LocalCloud
-from tests.e2e.cleaning import BUCKET, SERVICES, Old, pointed_at
+from tests.e2e.cleaning import BUCKET, SERVICES, Old, artifact, pointed_at
 from tests.e2e.conftest import REGION, App
 
 needs_gcloud = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
@@ -39,10 +36,7 @@ async def shop(tmp_path_factory: pytest.TempPathFactory, cloud: LocalCloud) -> A
 async def found(shop: Old, *, refresh: bool = False) -> list[dict[str, str]]:
     """The rows of the table that a run writes."""
     await drift(shop.source, "production", refresh=refresh)
-    async with get_client() as client:
-        key = ArtifactFilter(key=ArtifactFilterKey(any_=["drifting-production-drift"]))
-        artifacts = await client.read_artifacts(artifact_filter=key, sort="CREATED_DESC", limit=1)  # type: ignore[arg-type]
-    return [dict(row) for row in json.loads(str(artifacts[0].data))]
+    return await artifact("drifting-production-drift")
 
 
 async def gcloud(cloud: LocalCloud, *arguments: str) -> None:

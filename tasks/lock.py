@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from prefect import get_client
 from prefect.concurrency.asyncio import AcquireConcurrencySlotTimeoutError, concurrency
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_run_logger
 
 from tasks.errors import ReleaseBusy
@@ -26,7 +27,8 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
     """
     name = f"slipway:{request.app}:{request.environment}"
     async with get_client() as client:
-        await client.upsert_global_concurrency_limit_by_name(name, 1)
+        with suppress(ObjectAlreadyExists):  # another run that started with this one was first
+            await client.upsert_global_concurrency_limit_by_name(name, 1)
         busy = (await client.read_global_concurrency_limit_by_name(name)).active_slots
     settings = request.settings
     if patience_s is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from infra.gcp import run
 from tasks.history import ReleaseRecord, read_history
 from tasks.model import Release
 from tasks.source import Source
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 
 HEALTH = "{body: ok, tries: 2, backoff_min: 0.1s, timeout: 10s, samples: 20}"
@@ -72,6 +73,27 @@ def describe(app: App, services: str = WEB, **environments: str) -> None:
     (app.folder / "slipway.yaml").write_text(
         f"app: {app.name}\nservices:\n{services}\nenvironments:\n" + "\n".join(lines) + "\n"
     )
+
+
+Scenario = Callable[[App], Coroutine[Any, Any, None]]
+Running = dict[Scenario, "asyncio.Task[None]"]
+
+
+@asynccontextmanager
+async def side_by_side(scenarios: Sequence[Scenario], cloud: LocalCloud, folder: Path) -> AsyncIterator[Running]:
+    """Starts all of them at once, each with an app of its own, because each of them mostly waits."""
+    with environment(cloud.env):
+        apps = [new_app(folder, f"s{zlib.crc32(scenario.__name__.encode()):08x}") for scenario in scenarios]
+        running = {
+            scenario: asyncio.create_task(scenario(app), name=scenario.__name__)
+            for scenario, app in zip(scenarios, apps, strict=True)
+        }
+        try:
+            yield running
+        finally:
+            for task in running.values():
+                task.cancel()
+            await asyncio.gather(*running.values(), return_exceptions=True)
 
 
 def new_app(folder: Path, name: str) -> App:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 from prefect import flow
@@ -15,8 +15,9 @@ from tasks.lock import one_at_a_time
 from tasks.model import Request
 from tasks.request import read_request
 from tasks.source import Source
+from tests.conftest import LocalCloud
 from tests.e2e.conftest import RUN, App, program
-from tests.e2e.releases import DIRECT, describe, history, live, released, ship
+from tests.e2e.releases import DIRECT, Running, Scenario, describe, history, live, released, ship, side_by_side
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
@@ -39,24 +40,24 @@ class Inside:
         self.ended.append(number)
 
 
-@pytest.fixture
-def described(app: App) -> App:
+def described(app: App) -> None:
+    """Nothing serves yet."""
     app.write("web", program())
     describe(app, production=DIRECT)
     app.commit("v1.0.0")
-    return app
 
 
-async def test_two_deploys_started_together_ship_one_after_the_other(described: App) -> None:
-    await asyncio.gather(ship(described), ship(described))
-    first, second = reversed(await history(described))
+async def two_deploys_started_together_ship_one_after_the_other(app: App) -> None:
+    described(app)
+    await asyncio.gather(ship(app), ship(app))
+    first, second = reversed(await history(app))
     assert (first.state, second.state) == (State.RELEASED, State.RELEASED)
     assert first.finished is not None
     assert first.finished <= second.started
-    assert await live(described) == {"v1.0.0": 100}
+    assert await live(app) == {"v1.0.0": 100}
 
 
-async def test_a_second_deploy_is_refused_where_the_manifest_says_so(app: App) -> None:
+async def a_second_deploy_is_refused_where_the_manifest_says_so(app: App) -> None:
     await released(app, DIRECT.replace("}", ", when_busy: refuse}"))
     app.write("web", program(body="ok 2", instead=STARTS_SLOWLY))
     app.commit("v1.1.0")
@@ -69,12 +70,13 @@ async def test_a_second_deploy_is_refused_where_the_manifest_says_so(app: App) -
     assert await live(app) == {"v1.1.0": 100}
 
 
-async def test_of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn(described: App, tmp_path: Path) -> None:
+async def of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn(app: App) -> None:
+    described(app)
     inside = Inside()
 
     @flow
     async def hold(number: int) -> None:
-        request = await read_request(Source(repository=str(described.folder)), "production", [], tmp_path)
+        request = await read_request(Source(repository=str(app.folder)), "production", [], app.folder.parent)
         async with one_at_a_time(request):
             await inside.work(number)
 
@@ -83,13 +85,34 @@ async def test_of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn(describ
     assert sorted(inside.ended) == list(range(20))
 
 
-async def test_another_environment_is_another_lock(described: App, tmp_path: Path) -> None:
+async def another_environment_is_another_lock(app: App) -> None:
+    described(app)
+
     @flow
     async def hold_both() -> tuple[Request, Request]:
-        one = await read_request(Source(repository=str(described.folder)), "production", [], tmp_path)
+        one = await read_request(Source(repository=str(app.folder)), "production", [], app.folder.parent)
         other = replace(one, environment="staging")
         async with one_at_a_time(one), one_at_a_time(other):
             return one, other
 
     one, other = await hold_both()
     assert one.environment != other.environment
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    two_deploys_started_together_ship_one_after_the_other,
+    a_second_deploy_is_refused_where_the_manifest_says_so,
+    of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn,
+    another_environment_is_another_lock,
+)
+
+
+@pytest.fixture(scope="module")
+async def running(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with side_by_side(SCENARIOS, cloud, tmp_path_factory.mktemp("apps")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_one_release_at_a_time(running: Running, scenario: Scenario) -> None:
+    await running[scenario]

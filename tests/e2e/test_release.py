@@ -22,6 +22,8 @@ from tests.conftest import LocalCloud, environment
 from tests.e2e.conftest import App, program
 from tests.e2e.releases import (
     DIRECT,
+    Running,
+    Scenario,
     canary,
     describe,
     find,
@@ -31,6 +33,7 @@ from tests.e2e.releases import (
     new_app,
     released,
     ship,
+    side_by_side,
     turns_bad,
     users,
 )
@@ -140,7 +143,7 @@ def test_traffic_moved_by_somebody_else_is_noticed_and_not_overwritten(canaries:
     assert moved.live == {"v1.0.0": 100}
 
 
-async def test_the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_split_breaks_nothing(app: App) -> None:
+async def the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_split_breaks_nothing(app: App) -> None:
     """A deploy by hand that failed leaves its revision in the wanted split, where it blocks plain deploys for ever."""
     await released(app)
     service = await find(app)
@@ -161,7 +164,7 @@ async def test_the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_
     assert {target.tag: target.revision for target in (await find(app)).traffic}["demo"] == first
 
 
-async def test_a_third_revision_keeps_the_share_that_somebody_gave_it(app: App) -> None:
+async def a_third_revision_keeps_the_share_that_somebody_gave_it(app: App) -> None:
     await released(app)
     app.write("web", program(body="ok 2"))
     app.commit("v1.1.0")
@@ -176,7 +179,7 @@ async def test_a_third_revision_keeps_the_share_that_somebody_gave_it(app: App) 
     assert await live(app) == {"v1.2.0": 90, "v1.0.0": 10}
 
 
-async def test_rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_it(app: App) -> None:
+async def rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_it(app: App) -> None:
     await released(app)
     app.write("web", program(body="ok 2"))
     app.commit("v1.1.0")
@@ -203,7 +206,7 @@ async def test_rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_
     assert (newest.version, newest.override) == ("v1.0.0", "Ada: the migration was undone by hand")
 
 
-async def test_rollback_to_a_failed_or_unknown_version_is_refused(app: App) -> None:
+async def rollback_to_a_failed_or_unknown_version_is_refused(app: App) -> None:
     await released(app)
     app.write("web", program(status=500))
     app.commit("v1.1.0")
@@ -217,7 +220,7 @@ async def test_rollback_to_a_failed_or_unknown_version_is_refused(app: App) -> N
         await go_back(app)
 
 
-async def test_a_freeze_refuses_a_release_unless_somebody_answers_for_it(app: App) -> None:
+async def a_freeze_refuses_a_release_unless_somebody_answers_for_it(app: App) -> None:
     frozen = DIRECT.replace("}", ", freeze: [{from: 2000-01-01, to: 2100-01-01, reason: holidays}]}")
     app.write("web", program())
     describe(app, production=frozen)
@@ -228,7 +231,7 @@ async def test_a_freeze_refuses_a_release_unless_somebody_answers_for_it(app: Ap
     assert (await history(app))[0].override == "Ada: the shop is down"
 
 
-async def test_with_blue_green_the_previous_version_stays_reachable(app: App) -> None:
+async def with_blue_green_the_previous_version_stays_reachable(app: App) -> None:
     blue_green = DIRECT.replace("}", ", strategy: blue_green}")
     await released(app, blue_green, program(body="ok, blue"))
     app.write("web", program(body="ok, green"))
@@ -238,3 +241,24 @@ async def test_with_blue_green_the_previous_version_stays_reachable(app: App) ->
     urls = {target.tag: target.uri for target in service.live if target.tag}
     assert httpx.get(service.uri, trust_env=False).text == "ok, green"
     assert httpx.get(urls["v1-0-0"], trust_env=False).text == "ok, blue"
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_split_breaks_nothing,
+    a_third_revision_keeps_the_share_that_somebody_gave_it,
+    rollback_goes_to_the_last_good_release_and_a_new_one_ships_after_it,
+    rollback_to_a_failed_or_unknown_version_is_refused,
+    a_freeze_refuses_a_release_unless_somebody_answers_for_it,
+    with_blue_green_the_previous_version_stays_reachable,
+)
+
+
+@pytest.fixture(scope="module")
+async def running(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
+    async with side_by_side(SCENARIOS, cloud, tmp_path_factory.mktemp("apps")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
+async def test_a_release(running: Running, scenario: Scenario) -> None:
+    await running[scenario]

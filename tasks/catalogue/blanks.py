@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.permissions import ACT_AS, ENABLE, NEEDS
+from tasks.permissions import ACT_AS, CLEANUP_NEEDS, ENABLE, NEEDS
 
 _EMAIL = r"\b[\w.+-]{1,64}@[\w.-]+\w"
 _ID = r"[a-z][a-z0-9-]*[a-z0-9]"
@@ -215,7 +215,7 @@ _ROLES = {
     "storage.buckets.": "roles/storage.admin",
     "storage.objects.": "roles/storage.objectUser",
     "vpcaccess.": "roles/vpcaccess.user",
-} | {need.permission: need.role for need in (*NEEDS, ACT_AS, ENABLE)}
+} | {need.permission: need.role for need in (*NEEDS, *CLEANUP_NEEDS, ACT_AS, ENABLE)}
 
 _ROLE_TITLES = {
     "Storage Object Viewer": "roles/storage.objectViewer",

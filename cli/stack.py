@@ -21,6 +21,7 @@ from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
 from tasks.errors import Cause, SlipwayError
+from tasks.together import all_of
 
 ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 POOL = "slipway"
@@ -43,12 +44,12 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
     """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(folder))
-        cloud, server = await asyncio.gather(_cloud(stack, folder, projects), _server(stack, folder))
+        cloud, server = await all_of([_cloud(stack, folder, projects), _server(stack, folder)], stop_on_failure=True)
         environment = {**os.environ, **cloud, **server}
         async with PrefectClient(server["PREFECT_API_URL"]) as client:
             with contextlib.suppress(ObjectAlreadyExists):
                 await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        await asyncio.gather(_worker(stack, folder, environment), _register(folder, environment))
+        await all_of([_worker(stack, folder, environment), _register(folder, environment)], stop_on_failure=True)
         ui_url = server["PREFECT_API_URL"].removesuffix("/api")
         running = Stack(folder, server["PREFECT_API_URL"], ui_url, environment)
         _announce(running, cloud | server)
@@ -115,15 +116,12 @@ async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str,
 
 async def _register(folder: Path, environment: Mapping[str, str]) -> None:
     """Creates or updates every deployment of prefect.yaml, and the automations, which start one of them."""
-    log = folder / "logs" / "deployments.log"
-    with log.open("wb") as out:
-        for arguments in (("prefect", "--no-prompt", "deploy", "--all"), ("deployments.automations",)):
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", *arguments),
-                cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
-            )  # fmt: skip
+    steps = {"deployments": ("prefect", "--no-prompt", "deploy", "--all"), "automations": ("deployments.automations",)}
+    for name, arguments in steps.items():
+        async with AsyncExitStack() as stack:
+            process = await _start(stack, folder, name, ["-m", *arguments], environment)
             if await process.wait() != 0:
-                raise _broken("registering the deployments of prefect.yaml", log)
+                raise _broken(f"registering the {name}", folder / "logs" / f"{name}.log")
 
 
 async def _start(
@@ -135,7 +133,7 @@ async def _start(
     with (logs / f"{name}.log").open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *arguments),
-            env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
         )  # fmt: skip
     stack.push_async_callback(_stop, process)
     return process
@@ -143,12 +141,14 @@ async def _start(
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
     """Asks the process, and after a while makes sure of its whole group."""
-    if process.returncode is None:
-        process.terminate()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        if process.returncode is None:
+            process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
 
 

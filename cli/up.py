@@ -25,38 +25,35 @@ DEMO_TAGS = ("v0.9.0", "v1.0.0")
 
 async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, console: Console) -> int:
     """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    stop, busy = asyncio.Event(), True
+
+    async def run() -> int:
+        nonlocal busy
+        started = time.monotonic()
+        console.print("Starting the local Google Cloud and Prefect …")
+        async with local_stack(folder, [*projects, *(DEMO_PROJECTS if demo else ())]) as stack:
+            console.print(f"Ready after {time.monotonic() - started:.1f} s.  Prefect UI: {stack.ui_url}")
+            code = await _demo(stack, folder, console) if demo else 0
+            busy = False
+            if not once:
+                console.print(_hints(stack, folder), markup=False, highlight=False)
+                await stop.wait()
+                console.print("Stopping …")
+            return code
+
+    def interrupt() -> None:
+        """The first time, what is under way is cancelled; how the stack ends is never cut short."""
+        if busy and not stop.is_set():
+            work.cancel()
+        stop.set()
+
+    work = asyncio.create_task(run())
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    started = time.monotonic()
-    console.print("Starting the local Google Cloud and Prefect …")
-    work = asyncio.create_task(_run(folder, projects, demo, once, stop, started, console))
-    interrupted = asyncio.create_task(stop.wait())
-    await asyncio.wait({work, interrupted}, return_when=asyncio.FIRST_COMPLETED)
-    if not work.done() and not once:
-        await asyncio.wait({work}, timeout=0.1)  # a stack that only waits for Ctrl-C ends by itself
-    if not work.done():
-        work.cancel()
-    interrupted.cancel()
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
     try:
         return await work
     except asyncio.CancelledError:
         return 130
-
-
-async def _run(
-    folder: Path, projects: list[str], demo: bool, once: bool, stop: asyncio.Event, started: float, console: Console
-) -> int:
-    async with local_stack(folder, [*projects, *(DEMO_PROJECTS if demo else ())]) as stack:
-        console.print(f"Ready after {time.monotonic() - started:.1f} s.  Prefect UI: {stack.ui_url}")
-        code = await _demo(stack, folder, console) if demo else 0
-        if once:
-            return code
-        console.print(_hints(stack, folder), markup=False, highlight=False)
-        await stop.wait()
-        console.print("Stopping …")
-        return code
 
 
 async def _demo(stack: Stack, folder: Path, console: Console) -> int:
@@ -96,7 +93,7 @@ def show(outcome: Outcome, seconds: float, console: Console) -> None:
     """The result of a run: what serves where, how long each stage took, or why it failed."""
     if not outcome.ok:
         console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold red", highlight=False)
-        console.print(outcome.message, markup=False, highlight=False)
+        console.print(outcome.message, markup=False, highlight=False, soft_wrap=True)
         console.print(f"Run: {outcome.url}", highlight=False)
         return
     for title, rows in (("services", outcome.tables.get("services", [])), ("stages", outcome.tables.get("stages", []))):

@@ -17,7 +17,7 @@ from tasks.source import Source
 from tasks.together import all_of
 
 
-@flow(name="reconcile", timeout_seconds=3600, on_crashed=[refuse_parameters])
+@flow(name="reconcile", flow_run_name="reconcile", timeout_seconds=3600, on_crashed=[refuse_parameters])
 async def reconcile(source: Source | None = None, environment: str | None = None) -> int:
     """Brings environments back to a recorded state after runs that died: traffic as before, no build left running.
 

@@ -122,11 +122,13 @@ async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
     """The value and its generation, None if there is no such object."""
 
     def download(client: storage.Client) -> tuple[Any, int] | None:
-        blob = client.bucket(bucket).get_blob(name, **OPTIONS)
-        if blob is None:
-            return None
-        pinned = client.bucket(bucket).blob(name, generation=blob.generation)
-        return json.loads(pinned.download_as_bytes(**OPTIONS)), int(blob.generation)
+        while blob := client.bucket(bucket).get_blob(name, **OPTIONS):
+            pinned = client.bucket(bucket).blob(name, generation=blob.generation)
+            try:
+                return json.loads(pinned.download_as_bytes(**OPTIONS)), int(blob.generation)
+            except NotFound:  # replaced between the two requests
+                continue
+        return None
 
     return await _run("storage.objects.get", download)
 

@@ -77,24 +77,25 @@ FAULT_TABLE = ROOT / "benchmarks" / "results" / "fault_matrix.md"
 
 
 @pytest.fixture
-def fault_rows(request: pytest.FixtureRequest) -> list[tuple[str, ...]]:
-    """Rows of the fault matrix: method, fault, how often, outcome, seconds."""
-    return request.config.stash.setdefault(FAULT_ROWS, [])
+def fault_rows(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
+    """Rows of the fault matrix: method, fault, how often, outcome, seconds. Those of `-m faults` are kept in a file."""
+    rows = request.config.stash.setdefault(FAULT_ROWS, [])
+    yield rows
+    if request.config.option.markexpr == "faults":
+        FAULT_TABLE.write_text(f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n{fault_table(rows)}\n")
+
+
+def fault_table(rows: list[tuple[str, ...]]) -> str:
+    head = ["| method | fault | often | outcome | seconds |", "|---|---|---|---|---:|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Shows the cells of the fault matrix that were run; a run of the whole matrix (-m faults) is kept."""
+    """Shows the cells of the fault matrix that were run."""
     rows = config.stash.get(FAULT_ROWS, [])
-    if not rows:
-        return
-    lines = ["| method | fault | often | outcome | seconds |", "|---|---|---|---|---:|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
-    terminalreporter.section(f"fault matrix: {len(rows)} cells")
-    terminalreporter.write_line("\n".join(lines))
-    if config.option.markexpr == "faults":
-        FAULT_TABLE.write_text(
-            f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n" + "\n".join(lines) + "\n"
-        )
+    if rows:
+        terminalreporter.section(f"fault matrix: {len(rows)} cells")
+        terminalreporter.write_line(fault_table(rows))
 
 
 @dataclass(frozen=True)

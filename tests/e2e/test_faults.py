@@ -89,16 +89,13 @@ class Cell:
 
 ALL = [Cell(m, fault, often) for m in (*STANDING, *FIRST) for fault in FAULTS for often in ("once", "always")]
 SLICE = [
-    Cell(f"{RUN}/UpdateService", "dropped after", "once"),
     Cell(f"{RUN}/UpdateService", "dropped after", "always"),
     Cell(f"{RUN}/UpdateService", "UNAVAILABLE", "always"),
     Cell(f"{RUN}/UpdateService", "ABORTED", "once"),
     Cell(f"{BUILD}/CreateBuild", "dropped after", "once"),
-    Cell(f"{BUILD}/CreateBuild", "PERMISSION_DENIED", "always"),
     Cell(f"{BUILD}/GetBuild", "INTERNAL", "always"),
     Cell("google.longrunning.Operations/GetOperation", "PERMISSION_DENIED", "always"),
     Cell("storage.objects.insert", "dropped after", "always"),
-    Cell(f"{AR}/GetTag", "RESOURCE_EXHAUSTED", "once"),
     Cell(f"{RUN}/CreateService", "dropped after", "once"),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from tasks.errors import ProofFailed
 from tasks.history import State
 from tests.e2e.conftest import REGION, App, program
-from tests.e2e.releases import HEALTH, canary, describe, find, history, live, ship, turns_bad, users
+from tests.e2e.releases import HEALTH, STEADY_S, canary, describe, find, history, live, ship, turns_bad, users
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
@@ -37,14 +37,14 @@ def all_on(version: str) -> set[tuple[str, str, str, int]]:
 async def test_a_service_that_is_bad_in_the_second_region_takes_both_back_in_both(app: App) -> None:
     """The first region's wave is complete by then; its traffic goes back, too."""
     for service in ("api", "web"):
-        app.write(service, program())
+        app.write(service, program(delay=STEADY_S))
     describe(app, SERVICES, production=canary("[50]", regions=f"[{', '.join(REGIONS)}]"))
     app.commit("v1.0.0")
     await ship(app)
     assert await everywhere(app) == all_on("v1.0.0")
 
-    app.write("api", program(body="ok 2"))
-    app.write("web", turns_bad(errors="0.5 if 'us-central1' in agent else 0"))
+    app.write("api", program(body="ok 2", delay=STEADY_S))
+    app.write("web", turns_bad(errors="0.5 if 'us-central1' in agent else 0", delay=STEADY_S))
     app.commit("v1.1.0")
     async with AsyncExitStack() as load:
         for service in ("api", "web"):

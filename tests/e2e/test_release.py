@@ -22,6 +22,7 @@ from tests.conftest import LocalCloud, environment
 from tests.e2e.conftest import App, program
 from tests.e2e.releases import (
     DIRECT,
+    STEADY_S,
     Running,
     Scenario,
     canary,
@@ -59,7 +60,7 @@ async def run_canary(
     per_second: int = 40,
     meanwhile: Callable[[App], Coroutine[Any, Any, None]] | None = None,
 ) -> Ended:
-    limit = "30s" if per_second else "1s"
+    limit = "2m" if per_second else "1s"
     await released(app, canary(steps, inconclusive_limit=limit), stable)
     app.write("web", candidate)
     app.commit("v1.1.0")
@@ -90,7 +91,7 @@ async def canaries(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("canaries")
     slow = program(delay=0.03)
     runs: dict[str, Callable[[App], Coroutine[Any, Any, Ended]]] = {
-        "good": lambda app: run_canary(app, program(body="ok 2")),
+        "good": lambda app: run_canary(app, program(body="ok 2", delay=STEADY_S), program(delay=STEADY_S)),
         "errors": lambda app: run_canary(app, turns_bad(errors="0.2"), steps="[40]"),
         "slow": lambda app: run_canary(app, turns_bad(slower="0.06", delay=0.03), slow, "[40]"),
         "late": lambda app: run_canary(app, turns_bad(errors="0.5 if per_second > 14 else 0"), steps="[20, 60]"),

@@ -12,24 +12,9 @@ from infra.gcp.errors import GoogleError, from_exception, is_foreign
 from tasks.buildlog import recognise
 from tasks.catalogue import Match, match
 from tasks.catalogue.blanks import as_command, as_prose
+from tasks.catalogue.stated import room_of
 from tasks.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
 from tasks.redact import redact
-
-# What the words may make of a status. A status that is not listed (INTERNAL, INVALID_ARGUMENT, …) says little:
-# there the words decide, and the status only when they say nothing.
-_REFINED_BY_WORDS: dict[str, frozenset[Cause]] = {
-    "ABORTED": frozenset(),
-    "ALREADY_EXISTS": frozenset(),
-    "CANCELLED": frozenset(),
-    "DEADLINE_EXCEEDED": frozenset(),
-    "NOT_FOUND": frozenset({Cause.IMAGE_MISSING}),
-    "PERMISSION_DENIED": frozenset(
-        {Cause.API_DISABLED, Cause.BILLING, Cause.NOT_FOUND, Cause.ORG_POLICY, Cause.QUOTA, Cause.RATE_LIMIT}
-    ),
-    "RESOURCE_EXHAUSTED": frozenset({Cause.QUOTA}),
-    "UNAUTHENTICATED": frozenset(),
-    "UNAVAILABLE": frozenset({Cause.NETWORK, Cause.PERMISSION}),  # also said when a token cannot be had
-}
 
 _UNKNOWN_REMEDY = (
     "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
@@ -85,15 +70,8 @@ def _google_match(error: GoogleError) -> Match | None:
     certain = "\n".join([error.reason, *(each.type for each in error.violations)]).strip()
     found = match(certain) if certain else None
     if found is None:
-        found = _refined(match(f"{error.status}: "), match(message), error.status)
+        found = match(message, room_of(error.status)) or match(f"{error.status}: ")
     return Match(found.rule, message) if found else None
-
-
-def _refined(by_status: Match | None, by_words: Match | None, status: str) -> Match | None:
-    if by_status is None or by_words is None:
-        return by_words or by_status
-    allowed = _REFINED_BY_WORDS.get(status, frozenset(Cause)) | {by_status.rule.cause}
-    return by_words if by_words.rule.cause in allowed else by_status
 
 
 def _words(error: GoogleError) -> str:

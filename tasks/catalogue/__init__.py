@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
 from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
 from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
-from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR
+from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, WORK_POOL
 from tasks.catalogue.resources import (
     ALREADY_EXISTS,
     CONFLICT,
@@ -24,6 +24,7 @@ from tasks.catalogue.resources import (
     STATE_LOCK_IN_GENERAL,
 )
 from tasks.catalogue.rule import Rule
+from tasks.catalogue.stated import ANY, room_in
 from tasks.catalogue.statuses import STATUSES
 from tasks.catalogue.workload import (
     BUILD_STEP,
@@ -32,7 +33,9 @@ from tasks.catalogue.workload import (
     CONTAINER_PORT,
     CRASH_BEHIND_PORT,
     PROGRAM,
+    PROGRAM_FOR_SURE,
 )
+from tasks.errors import Cause
 
 __all__ = ["RULES", "WRAPPERS", "Match", "Rule", "match"]
 
@@ -57,6 +60,8 @@ RULES: tuple[Rule, ...] = (
     *PERMISSION,
     *TIMEOUT,
     *SERVICE_UNAVAILABLE,
+    *PROGRAM_FOR_SURE,
+    *WORK_POOL,
     *BUILD_STEP,
     *PROGRAM,
     *CONFLICT,
@@ -77,11 +82,22 @@ class Match:
     line: str
 
 
-def match(message: str) -> Match | None:
-    """The first rule, in order of precedence, that fits the message."""
+def match(message: str, room: frozenset[Cause] | None = None) -> Match | None:
+    """The first rule, in order of precedence, that fits the message and whose cause is in `room`.
+
+    Without `room` the statuses that the message states make it; if nothing in there fits, any cause will do.
+    """
     text = _legible(message)
     lowered = text.encode().lower().decode()  # ASCII only: keeps every position where it was
+    if room is not None:
+        return _first(text, lowered, room)
+    return _first(text, lowered, room_in(lowered)) or _first(text, lowered, ANY)
+
+
+def _first(text: str, lowered: str, room: frozenset[Cause]) -> Match | None:
     for rule in RULES:
+        if rule.cause not in room:
+            continue
         for pattern in rule.patterns:
             if found := pattern.search(lowered):
                 return Match(rule, _line_at(text, found.start()))

@@ -33,6 +33,8 @@ BILLING = (
         r"billing account (?:for |of |associated |linked |with |that |id |[\w'-]+ ){0,9}"
         r"(?:is|was|has been|could) (?:not|in state|disabled|closed|suspended|delinquent|inactive|absent)",
         r"(?:absent|closed|delinquent|disabled|inactive|invalid|valid|active|open) billing account",
+        r"not (?:been )?configured billing",
+        r"(?:error|failed) (?:setting|linking|updating) billing",
         r"accountdisabled",
         r"free trial (?:has |is )?(?:ended|expired|over)",
         r"payment (?:method|is|required|failed|overdue)",
@@ -146,6 +148,7 @@ PERMISSION = (
         "or attach a service account), then run again.",
         "https://cloud.google.com/docs/authentication/provide-credentials-adc",
         r"default credentials",
+        r"(?:bad|invalid|incorrect|wrong|missing|no valid|expired) (?:\w+ )?(?:credentials?|username|password|login)\b",
         r"invalid_grant",
         r"invalid_rapt",
         r"\breauth",

@@ -35,6 +35,7 @@ NETWORK = (
         r"hostname mismatch|doesn't match either of|err_tls_cert",
         r"pkix path building failed",
         r"wrong[_ ]version[_ ]number",
+        r"remote error: tls|gave http response to https|certificate required|bad certificate",
         r"tlsv1_alert|sslv3_alert|unsupported protocol",
     ),
     rule(

@@ -5,7 +5,20 @@ from __future__ import annotations
 from tasks.catalogue.rule import MAYBE, NO, rule
 from tasks.errors import Cause
 
+_NO_FAILURE = (
+    r"(?![\s\S]*(?:error|fail|denied|exception|fatal|refused|cannot|could not|unable|not found|timed? ?out|crash"
+    r"|exit\([1-9]|non-?zero))"
+)
+
 NOT_AN_ERROR = (
+    rule(
+        Cause.OTHER,
+        NO,
+        "This is the log of something that went well.",
+        "Nothing to do; `slipway status` shows what runs.",
+        "https://cloud.google.com/run/docs/managing/services",
+        rf"\A{_NO_FAILURE}(?=[\s\S]*(?:success|exit\(0\)|serving \d+ percent|apply complete|exit code 0))",
+    ),
     rule(
         Cause.OTHER,
         NO,
@@ -36,6 +49,18 @@ NOT_AN_ERROR = (
         r"provider produced (?:inconsistent|invalid|unexpected)",
         r"this is a bug in the provider",
         r"plugin (?:crashed|did not respond)|request cancelled",
+    ),
+)
+
+WORK_POOL = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The Prefect work pool's job settings are wrong.",
+        "Correct the job variables or the base job template: `prefect work-pool inspect NAME` shows them.",
+        "https://docs.prefect.io/v3/deploy/infrastructure-concepts/work-pools",
+        r"(?:worker|job|pool)\w*configuration\b",
+        r"base job template|job[_ ]variables",
     ),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.catalogue.rule import NO, YES, rule
+from tasks.catalogue.rule import MAYBE, NO, YES, rule
 from tasks.errors import Cause
 
 _CODES = "https://cloud.google.com/apis/design/errors"
@@ -60,6 +60,14 @@ STATUSES = (
         r"\b50[0-3]\b|unavailable|\binternal\b",
     ),
     rule(
+        Cause.SERVICE_UNAVAILABLE,
+        MAYBE,
+        "Google's service gave up without a reason.",
+        "Run again in a minute; if it stays, look at https://status.cloud.google.com and at the resource in the console.",
+        "https://status.cloud.google.com",
+        r"\bcode[\s\":=]{1,4}1[34]\b",
+    ),
+    rule(
         Cause.INVALID_CONFIG,
         NO,
         "The request is wrong.",
@@ -73,6 +81,7 @@ STATUSES = (
         "A program ended with an error.",
         "Read its last lines with `gcloud run services logs read {service} --region {region}`.",
         "https://cloud.google.com/run/docs/troubleshooting",
+        r"traceback \(most recent call",
         r"exited with (?:code|status)|exit (?:code|status):? [1-9]",
     ),
 )

@@ -135,7 +135,7 @@ BUILD_STEP = (
         r"failed to solve",
         r"error building image",
         r"executor failed running|failed to process \"|error during connect",
-        r"go: [^\n]{0,120}(?:no required module|cannot find|updates to go|missing go\.sum|unknown revision)",
+        r"missing go\.sum entry|go: [^\n]{0,120}(?:no required module|cannot find|updates to go|unknown revision)",
         r"no required module provides|error: unrecognized command|failed to find one or more images",
         r"build constraints exclude all|cannot find package|undefined: ",
         r"compil(?:ation (?:error|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
@@ -143,7 +143,7 @@ BUILD_STEP = (
         r"maven|gradle|mvn ",
         r"make: \*\*\*|command not found",
         r"connect to the docker daemon|failed to fetch builder image",
-        r"unable to locate package|e: (?:package|unable|failed|version)",
+        r"unable to locate package|\be: (?:package|unable|failed|version)",
     ),
 )
 
@@ -229,6 +229,20 @@ CRASH_BEHIND_PORT = (
     ),
 )
 
+PROGRAM_FOR_SURE = (
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program in the container ended with an error.",
+        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
+        "correct the code, its dependencies or the environment variables it needs.",
+        _RUN_LINK,
+        r"container called exit\([1-9]|container (?:has )?(?:exited|terminated|crashed)",
+        r"instance (?:was )?(?:terminated|crashed)",
+        r"nonzeroexitcode",
+    ),
+)
+
 PROGRAM = (
     rule(
         Cause.CONTAINER_CRASH,
@@ -237,8 +251,6 @@ PROGRAM = (
         "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
         "correct the code, its dependencies or the environment variables it needs.",
         _RUN_LINK,
-        r"container called exit|container exited|container terminated|container (?:has )?crashed",
-        r"instance (?:was )?(?:terminated|crashed)",
         r"uncaught signal",
         r"improperlyconfigured|validation error for \w+|class uri '",
         r"container_crashed|(?:application|container) startup error",
@@ -247,7 +259,6 @@ PROGRAM = (
         r"cannot load such file|spawn \S+ enoent",
         r"worker failed to boot|worker timeout|worker \(pid",
         r"crashloopbackoff",
-        r"traceback \(most recent call",
         r"modulenotfounderror|importerror|no module named",
         r"(?:syntax|name|type|key|attribute|value|indentation|runtime|assertion|reference|permission)error:",
         r"failed to find attribute|could not import module|error loading asgi",

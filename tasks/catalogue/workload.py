@@ -169,7 +169,7 @@ BUILD_WRAPPER = (
         r"user_build_step",
         r"status \"?failure",
         r"docker build[^\n]{0,60} failed|error: build |builds?\.submit",
-        r"error building stage|failed to push|failed to create cloud build",
+        r"error building stage|failed to push",
         r"buildrun|building container[^\n]{0,20}failed|failed to build",
     ),
 )

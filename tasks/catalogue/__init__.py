@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
 from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
 from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
-from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, WORK_POOL
+from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, TOOL_WRAPPER, WORK_POOL
 from tasks.catalogue.resources import (
     ALREADY_EXISTS,
     CONFLICT,
@@ -39,7 +39,7 @@ from tasks.errors import Cause
 
 __all__ = ["RULES", "WRAPPERS", "Match", "Rule", "match"]
 
-WRAPPERS: tuple[Rule, ...] = (*BUILD_WRAPPER, *STATUSES)  # they say that something failed, not what
+WRAPPERS: tuple[Rule, ...] = (*BUILD_WRAPPER, *TOOL_WRAPPER, *STATUSES)  # they say that something failed, not what
 RULES: tuple[Rule, ...] = (
     *NOT_AN_ERROR,
     *STATE_LOCK,

@@ -182,8 +182,6 @@ SERVICE_UNAVAILABLE = (
         r"upstream (?:connect error|request|server)",
         r"no healthy upstream",
         r"(?:server|service|system|backend)[^\n]{0,40}(?:overloaded|is busy|encountered an)",
-        r"\berror:? (?:code:? )?50[0-3]\b|\b50[023] (?:server|internal|bad|service|get|post|put|patch|delete|the)",
-        r"(?:status|code|http)[\w \"':=]{0,12}\b50[0-3]\b",
         r"received unexpected http status: 5",
     ),
 )

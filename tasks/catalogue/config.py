@@ -10,6 +10,18 @@ _NO_FAILURE = (
     r"|exit\([1-9]|non-?zero))"
 )
 
+TOOL_WRAPPER = (
+    rule(
+        Cause.OTHER,
+        NO,
+        "A tool says that a command failed, not why.",
+        "Read the command's own output above this line, or run it by hand: `gcloud run deploy SERVICE --verbosity=debug`.",
+        "https://cloud.google.com/sdk/docs/troubleshooting",
+        r"the process '[^'\n]*' failed with exit code",
+        r"failed to execute (?:gcloud )?command",
+    ),
+)
+
 NOT_AN_ERROR = (
     rule(
         Cause.OTHER,

@@ -135,6 +135,7 @@ CONFLICT = (
         r"\betag[^\n]{0,60}(?:match|stale|conflict|outdated|changed|invalid|expected)|(?:invalid|stale|mismatch\w*|outdated) etag",
         r"was specified but current version",
         r"unable to queue the operation",
+        r"not in (?:an?|the) (?:\w+ )?state\b",
         r"operation(?: \S+){0,6} (?:is |are )?(?:already |currently |still )?(?:in[- ]progress|in[- ]flight|running|pending|ongoing)",
         r"(?:already|currently|another|previous)(?: \S+){0,5} (?:in progress|in flight|underway|running)",
         r"another (?:operation|update|deployment|process|change|request)",
@@ -218,6 +219,14 @@ PROJECT_GONE = (
 NOT_FOUND = (
     rule(
         Cause.NOT_FOUND,
+        YES,
+        "What was made only moments ago is not known everywhere yet.",
+        "Wait a minute and run again; if it stays, look for it with `gcloud iam service-accounts list --project {project}`.",
+        "https://cloud.google.com/iam/docs/access-change-propagation",
+        r"propagation delay|not (?:yet )?propagated|eventual(?:ly)? consisten",
+    ),
+    rule(
+        Cause.NOT_FOUND,
         NO,
         "The VPC connector does not exist or is not ready.",
         "Give its full name (projects/P/locations/R/connectors/NAME); `gcloud compute networks vpc-access connectors list "
@@ -273,6 +282,7 @@ NOT_FOUND = (
         "(or the list command of that kind).",
         "https://cloud.google.com/apis/design/errors",
         r"requested entity was not found",
+        r"match(?:ed|es)? no \w+|no (?:\w+ ){0,2}match(?:ed|es|ing)\b",
         r"(?:was|were|is|are|could|can) not (?:be )?found",
         r"\bnot[_ ]?found\b",
         r"cannot find|can't find|couldn't find|could not find|unable to find|unable to locate|failed to find",

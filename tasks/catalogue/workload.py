@@ -138,7 +138,7 @@ BUILD_STEP = (
         r"missing go\.sum entry|go: [^\n]{0,120}(?:no required module|cannot find|updates to go|unknown revision)",
         r"no required module provides|error: unrecognized command|failed to find one or more images",
         r"build constraints exclude all|cannot find package|undefined: ",
-        r"compil(?:ation (?:error|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
+        r"cannot be compiled|compile failed|compil(?:ation (?:error|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
         r"could not compile|cargo build|error\[e\d+\]",
         r"maven|gradle|mvn ",
         r"make: \*\*\*|command not found",
@@ -239,7 +239,7 @@ PROGRAM_FOR_SURE = (
         "correct the code, its dependencies or the environment variables it needs.",
         _RUN_LINK,
         r"container called exit\([1-9]|container (?:has )?(?:exited|terminated|crashed)",
-        r"instance (?:was )?(?:terminated|crashed)",
+        r"instance (?:was )?(?:terminated|crashed)|instance (?:could|did|can)(?: not|n't) start",
         r"nonzeroexitcode",
     ),
 )

@@ -16,6 +16,7 @@ from tasks.catalogue.stated import room_of
 from tasks.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
 from tasks.redact import redact
 
+_SHOWN = 300  # characters of a line that nobody has cut to size
 _UNKNOWN_REMEDY = (
     "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
     "search for its words with `gcloud logging read 'severity>=ERROR' --freshness=1h`."
@@ -81,9 +82,13 @@ def _words(error: GoogleError) -> str:
     return "\n".join([error.message, *details, *violations, *error.help_links])
 
 
+def _printable(line: str) -> str:
+    return "".join(filter(str.isprintable, line[:_SHOWN])).strip()
+
+
 def _explanation(found: Match | None, message: str) -> Explanation:
     if found is None:
-        first = next((line.strip() for line in message.splitlines() if line.strip()), "The message is empty.")
+        first = next(filter(None, map(_printable, message.splitlines())), "The message is empty.")
         return Explanation(Cause.OTHER, Transient.NO, first, _UNKNOWN_REMEDY, "https://cloud.google.com/support")
     rule = found.rule
     problem, remedy = as_prose(rule.problem, message), as_command(rule.remedy, message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
 from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
 from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
-from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, TOOL_WRAPPER, WORK_POOL
+from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, TOO_LARGE, TOOL_WRAPPER, WORK_POOL
 from tasks.catalogue.resources import (
     ALREADY_EXISTS,
     CONFLICT,
@@ -49,6 +49,7 @@ RULES: tuple[Rule, ...] = (
     *ORG_POLICY,
     *CONTAINER_CRASH,
     *REQUEST_TIMEOUT,
+    *TOO_LARGE,
     *QUOTA_FOR_SURE,
     *RATE_LIMIT,
     *QUOTA,
@@ -111,8 +112,14 @@ _TERRAFORM_PLACE = re.compile(  # where in the configuration; names there say no
 )
 
 
+_HEAD, _TAIL = 4_000, 16_000  # characters; a failure names itself where it begins or where it ends
+_SHOWN = 500  # characters of a line, which may be a whole file
+
+
 def _legible(message: str) -> str:
     """Without colours and frames, and with the escaped line ends of a quoted message as real ones."""
+    if len(message) > _HEAD + _TAIL:
+        message = f"{message[:_HEAD]}\n{message[-_TAIL:]}"
     text = _TERMINAL_CODES.sub("", message).translate(_FRAMES)
     text = text.replace("\\r\\n", "\n").replace("\\n", "\n").replace("\\t", "\t")
     return _TERRAFORM_PLACE.sub("", text)
@@ -121,4 +128,4 @@ def _legible(message: str) -> str:
 def _line_at(text: str, position: int) -> str:
     start = text.rfind("\n", 0, position) + 1
     end = text.find("\n", position)
-    return text[start : end if end >= 0 else len(text)].strip()
+    return text[start : end if end >= 0 else len(text)].strip()[:_SHOWN]

@@ -124,6 +124,7 @@ QUOTA = (
         r"quota (?:exceed|exhaust|violat|limit|failure|reached)",
         r"(?:exceed\w*|insufficient|over|reached|out of|hit)(?: \S+){0,6} quota",
         r"quotafailure",
+        r"(?:insufficient|not enough|no more|no|out of|exhausted)(?: free| available)? ip (?:addresses|space)|ip_space_exhausted",
         r"quotas? (?:were|was|has been|have been|is|are) (?:exceed|exhaust|violat|reach)",
         r"increase in quota|quota increase|request a higher quota|raise the quota",
         r"maximum (?:number|amount|count)(?: \S+){1,8} (?:reached|exceed|allowed|is)",

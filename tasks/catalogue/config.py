@@ -6,7 +6,7 @@ from tasks.catalogue.rule import MAYBE, NO, rule
 from tasks.errors import Cause
 
 _NO_FAILURE = (
-    r"(?![\s\S]*(?:error|fail|denied|exception|fatal|refused|cannot|could not|unable|not found|timed? ?out|crash"
+    r"(?![\s\S]*(?:(?<!\b0\s)(?<!\bno\s)(?:error|fail)|denied|exception|fatal|refused|cannot|could not|unable|not found|timed? ?out|crash"
     r"|exit\([1-9]|non-?zero))"
 )
 
@@ -60,7 +60,21 @@ NOT_AN_ERROR = (
         "https://github.com/hashicorp/terraform-provider-google/issues",
         r"provider produced (?:inconsistent|invalid|unexpected)",
         r"this is a bug in the provider",
+        r"terraform-provider-[\s\S]*panic: |panic: [\s\S]*terraform-provider-",
         r"plugin (?:crashed|did not respond)|request cancelled",
+    ),
+)
+
+TOO_LARGE = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "What was sent is larger than the receiver takes.",
+        "Send less at once; how much each service takes is listed at https://cloud.google.com/run/quotas#request_limits.",
+        "https://cloud.google.com/run/quotas",
+        r"(?:message|payload|request|frame|body|headers?)(?: \w+){0,2} (?:is |are )?(?:too large|larger than)",
+        r"(?:message|payload|request|frame|body|headers?)(?: size)?[^\n]{0,30} exceed(?:s|ed)? [^\n]{0,20}(?:max|\d+ ?[km]i?b)",
+        r"entity too large|payload too large|error 413",
     ),
 )
 
@@ -72,7 +86,7 @@ WORK_POOL = (
         "Correct the job variables or the base job template: `prefect work-pool inspect NAME` shows them.",
         "https://docs.prefect.io/v3/deploy/infrastructure-concepts/work-pools",
         r"(?:worker|job|pool)\w*configuration\b",
-        r"base job template|job[_ ]variables",
+        r"could not be submitted to infrastructure|base job template|job[_ ]variables",
     ),
 )
 

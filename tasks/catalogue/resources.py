@@ -124,6 +124,15 @@ CONFLICT = (
     ),
     rule(
         Cause.CONFLICT,
+        NO,
+        "The remote branch or tag in git has moved.",
+        "Take its commits over with `git pull --rebase`, then push again.",
+        "https://git-scm.com/docs/git-push#_note_about_fast_forwards",
+        r"non-fast-forward|\(fetch first\)|updates were rejected",
+        r"\[rejected\]",
+    ),
+    rule(
+        Cause.CONFLICT,
         YES,
         "Somebody else changed the same thing at the same time.",
         "Run again: it reads the present state first; if it stays, see who works on it in the audit log with "

@@ -16,6 +16,7 @@ _REFUSED = frozenset(
         Cause.PERMISSION,
         Cause.API_DISABLED,
         Cause.BILLING,
+        Cause.CONFLICT,  # Cloud SQL's "another operation was already in progress"
         Cause.NOT_FOUND,
         Cause.ORG_POLICY,
         Cause.QUOTA,
@@ -79,7 +80,7 @@ def room_in(lowered: str) -> frozenset[Cause]:
     """What a lower-cased message may mean: errors wrap each other, so each status that it states makes room."""
     stated = {next(filter(None, found.groups())) for found in _STATED.finditer(lowered)}
     rooms = [_BY_PLAIN_NAME.get(each.replace("_", ""), ANY) for each in stated]
-    return frozenset().union(*rooms) if rooms else ANY
+    return frozenset({Cause.OTHER}).union(*rooms) if rooms else ANY
 
 
 _BY_PLAIN_NAME = {name.replace("_", "").lower(): room for name, room in _ROOM.items()}

@@ -118,6 +118,7 @@ ORG_POLICY = (
         "https://cloud.google.com/resource-manager/docs/organization-policy/overview",
         r"constraints/\w+\.",
         r"org(?:ani[sz]ation)?(?:al)?[-_ ]?polic(?:y|ies)",
+        r"blocked by [^\n]{0,60}polic(?:y|ies)",
         r"violates? (?:the )?(?:org[\w-]* )?constraint",
         r"constraint [\w./:'\"-]{3,80} (?:is |was )?violated",
         r"(?<!check\syour\s)organization(?:'s|s)? (?:security )?polic(?:y|ies)",

@@ -52,6 +52,7 @@ RATE_LIMIT = (
         r"queries per",
         r"throttl",
         r"\be429\b",
+        r"(?:429|exhausted)[\s\S]{0,60}quota exceeded(?: for quota metric)?[\s.'\"\])}>]*\Z",  # and no word of which
         r"\bslow ?down\b",
     ),
 )

@@ -65,7 +65,7 @@ STATUSES = (
         "Google's service gave up without a reason.",
         "Run again in a minute; if it stays, look at https://status.cloud.google.com and at the resource in the console.",
         "https://status.cloud.google.com",
-        r"\bcode[\s\":=]{1,4}1[34]\b",
+        r"\b(?:code|response)[\s\":=\[]{1,4}1[34]\b",
     ),
     rule(
         Cause.INVALID_CONFIG,
@@ -74,6 +74,14 @@ STATUSES = (
         "Correct slipway.yaml or the command as the message says; `gcloud run deploy --help` lists the options.",
         _CODES,
         r"\b400\b|invalid",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "gcloud does not take the command as it is.",
+        "Correct it as the message says; `gcloud COMMAND --help` lists what it takes.",
+        "https://cloud.google.com/sdk/gcloud/reference",
+        r"\(gcloud\.[\w.-]+\) ",  # no status, no code: gcloud itself refuses, before any call
     ),
     rule(
         Cause.CONTAINER_CRASH,

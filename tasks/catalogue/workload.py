@@ -87,7 +87,7 @@ BUILD_STEP = (
         r"err_pnpm|pnpm: ",
         r"module not found: (?:error: )?can't resolve",
         r"error ts\d+|failed to compile|webpack[^\n]{0,40} error|vite[^\n]{0,40}error during build",
-        r"lock ?file needs to be updated|frozen-lockfile|lock file'?s? (?:is )?(?:out of date|not up to date)",
+        r"lock file needs to be updated|\w*lockfile\b|lock file'?s? (?:is )?(?:out of date|not up to date)",
         r"engine \"node\" is incompatible|unsupported engine",
         r"javascript heap out of memory",
     ),
@@ -229,7 +229,7 @@ CRASH_BEHIND_PORT = (
         _RUN_LINK,
         _PORT_MESSAGE
         + r"traceback \(most|modulenotfounderror|importerror|cannot find module|uncaught|unhandled|panic: "
-        r"|exit\([1-9]|failed to find attribute|worker failed to boot|(?:syntax|name|type|key|reference)error:))",
+        r"|exit\([1-9]|failed to find attribute '|worker failed to boot|(?:syntax|name|type|key|reference)error:))",
     ),
 )
 
@@ -265,7 +265,7 @@ PROGRAM = (
         r"crashloopbackoff",
         r"modulenotfounderror|importerror|no module named",
         r"(?:syntax|name|type|key|attribute|value|indentation|runtime|assertion|reference|permission)error:",
-        r"failed to find attribute|could not import module|error loading asgi",
+        r"failed to find attribute '|could not import module|error loading asgi",
         r"cannot find module|err_module_not_found|err_require_esm|error: cannot find package",
         r"unhandled (?:exception|rejection|promise)|uncaught exception|uncaughtexception",
         r"panic: |segmentation fault|segfault|sigsegv|sigabrt|core dumped|goroutine \d+",

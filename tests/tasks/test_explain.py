@@ -19,7 +19,8 @@ from tasks.catalogue.blanks import as_command, as_prose, role_for
 from tasks.errors import Cause, CloudError, ReleaseBusy, SlipwayError, Transient
 from tasks.explain import explain, to_slipway
 
-# Messages from public issue trackers and documents, shortened, names changed; `accept` are other fair causes.
+# Messages from public issue trackers and documents, shortened, names changed, and some put together after them;
+# `accept` are other fair causes.
 FILE = Path(__file__).parent.parent / "data/messages.jsonl"
 MESSAGES = [json.loads(line) for line in FILE.read_text().splitlines()]
 TRANSIENT = {True: Transient.YES, False: Transient.NO, "maybe": Transient.MAYBE}
@@ -88,6 +89,68 @@ def test_maybe_is_said_seldom() -> None:
 )
 def test_the_innermost_cause_wins_over_its_wrapper(text: str, cause: Cause) -> None:
     assert explain(text).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        pytest.param(
+            'ERROR: (gcloud.artifacts.repositories.create) INVALID_ARGUMENT: Maven config is not for format "DOCKER"',
+            Cause.INVALID_CONFIG,
+            id="a wrong request that sounds like a failed build",
+        ),
+        pytest.param(
+            "googleapi: Error 409: the service api was not found in the cache and is unavailable",
+            Cause.CONFLICT,
+            id="a conflict that sounds like a missing thing",
+        ),
+        pytest.param(
+            'status = StatusCode.RESOURCE_EXHAUSTED details = "connection refused: over the rate"',
+            Cause.RATE_LIMIT,
+            id="an exhausted limit that sounds like a network fault",
+        ),
+        pytest.param(
+            "googleapi: Error 500: rpc error: code = PermissionDenied desc = connection reset",
+            Cause.NETWORK,
+            id="an internal error, which wraps anything",
+        ),
+    ],
+)
+def test_the_status_that_a_message_states_narrows_what_its_words_mean(text: str, cause: Cause) -> None:
+    assert explain(text).cause is cause
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Service [api] revision [api-00007-abc] has been deployed and is serving 100 percent of traffic.",
+        "Apply complete! Resources: 3 added, 0 changed, 0 destroyed.",
+        "Build finished with 0 errors.\nDONE\nID  STATUS\n1   SUCCESS",
+        "MongoStorageAdapter: Connection closed\nContainer called exit(0).",
+    ],
+)
+def test_a_log_of_something_that_went_well_is_not_taken_for_a_failure(text: str) -> None:
+    said = explain(text)
+    assert (said.cause, said.transient) == (Cause.OTHER, Transient.NO)
+    assert "went well" in said.problem
+
+
+@pytest.mark.parametrize("failure", ["PERMISSION_DENIED: no access", "ModuleNotFoundError: No module named 'x'"])
+@pytest.mark.parametrize("at_the_end", [True, False], ids=["last", "first"])
+def test_a_trace_of_thousands_of_lines_is_explained_by_the_line_that_names_the_failure(
+    failure: str, at_the_end: bool
+) -> None:
+    frames = "\n".join(f'  File "/app/module_{number}.py", line {number}, in call' for number in range(5000))
+    text = f"{frames}\n{failure}" if at_the_end else f"{failure}\n{frames}"
+    said = explain(text)
+    assert said.cause is explain(failure).cause
+    assert said.evidence == failure
+
+
+def test_bytes_that_are_no_text_are_shown_without_control_characters_and_cut() -> None:
+    said = explain("".join(chr(number % 256) for number in range(100_000)).replace("\n", ""))
+    assert said.problem.isprintable()
+    assert len(said.problem) <= 300
 
 
 def test_a_message_wrapped_by_a_terminal_or_framed_by_terraform_is_read_all_the_same() -> None:

@@ -159,6 +159,8 @@ PERMISSION = (
         r"(?:failed|unable|could not|cannot) to authenticate|could not authenticate|authentication (?:error|required)",
         r"do(?:es)? not currently have an active account",
         r"(?:no|without) (?:active|valid|usable|application) (?:account|credential)",
+        r"no (?:\w+ ){0,2}(?:credentials?|authentication)(?: \w+)? (?:provided|found|given|supplied|set|available)",
+        r"no method for authentication",
         r"could not (?:find|load|refresh|fetch)[^\n]{0,30} (?:credentials|access token)",
         r"invalid authentication credentials",
         r"invalid_client|invalid_token|invalid jwt|unauthorized_client",

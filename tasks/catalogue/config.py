@@ -19,6 +19,7 @@ TOOL_WRAPPER = (
         "https://cloud.google.com/sdk/docs/troubleshooting",
         r"the process '[^'\n]*' failed with exit code",
         r"failed to execute (?:gcloud )?command",
+        r"(?:deployment|process|command) (?:failed|exited) with (?:exit )?code:? \d",
     ),
 )
 

@@ -9,10 +9,10 @@ demo: $(READY)
 	$(BIN)/slipway up --demo $(if $(ONCE),--once)
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 test-faults: $(READY)
-	$(BIN)/pytest -m faults
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m faults
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -44,12 +44,10 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
     """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
     async with AsyncExitStack() as stack:
         stack.enter_context(_alone(folder))
-        cloud, server = await all_of([_cloud(stack, folder, projects), _server(stack, folder)], stop_on_failure=True)
+        starting = [_cloud(stack, folder, projects), start_server(stack, folder)]
+        cloud, server = await all_of(starting, stop_on_failure=True)
         environment = {**os.environ, **cloud, **server}
-        async with PrefectClient(server["PREFECT_API_URL"]) as client:
-            with contextlib.suppress(ObjectAlreadyExists):
-                await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-        await all_of([_worker(stack, folder, environment), _register(folder, environment)], stop_on_failure=True)
+        await start_worker(stack, folder, environment)
         ui_url = server["PREFECT_API_URL"].removesuffix("/api")
         running = Stack(folder, server["PREFECT_API_URL"], ui_url, environment)
         _announce(running, cloud | server)
@@ -92,7 +90,8 @@ async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -
     return dict(json.loads(word.read_text())["environment"])
 
 
-async def _server(stack: AsyncExitStack, folder: Path) -> dict[str, str]:
+async def start_server(stack: AsyncExitStack, folder: Path) -> dict[str, str]:
+    """A Prefect server that ends with `stack`; answers the variables that lead to it."""
     port = free_port()
     variables = {
         "PREFECT_HOME": str(folder / "prefect"),
@@ -107,6 +106,14 @@ async def _server(stack: AsyncExitStack, folder: Path) -> dict[str, str]:
     url = f"{variables['PREFECT_API_URL']}/health"
     await _until(lambda: _answers(url), process, "the Prefect server", folder / "logs" / "prefect-server.log")
     return variables
+
+
+async def start_worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> None:
+    """A worker that ends with `stack`, with all that it may be asked to run registered."""
+    async with PrefectClient(environment["PREFECT_API_URL"]) as client:
+        with contextlib.suppress(ObjectAlreadyExists):
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+    await all_of([_worker(stack, folder, environment), _register(folder, environment)], stop_on_failure=True)
 
 
 async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from tasks.journal import SHOWN, Journal, read_memory, read_plan, save_plan, wri
 from tasks.manifest_types import Retention
 from tasks.progress import key
 from tasks.retention import plan as decide
-from tasks.retention_model import Entry, Foreign, Kind, Plan, Policy, Rule
+from tasks.retention_model import Entry, Foreign, Kind, Plan, Policy, Rule, Why
 from tasks.retention_run import is_stale, outdated, remaining
 from tasks.steps import step
 from tasks.stock import Stock, take_stock, with_gone
@@ -26,6 +26,8 @@ from tasks.stock import Stock, take_stock, with_gone
 PLAN_LIMIT_S = 24 * 3600.0  # a saved plan older than that has to be made again
 # What a mistaken delete of costs at most one more upload, or the text of an old build's log.
 _REPLACEABLE = frozenset({Kind.SOURCE, Kind.LOG})
+
+Stays = Mapping[tuple[Kind, Why], int]
 
 
 class CleanupRefused(SlipwayError):
@@ -41,10 +43,10 @@ class Proposal:
     that takes a quarter of a minute for a hundred thousand items.
     """
 
-    __slots__ = ("journal", "name", "plan", "stock")
+    __slots__ = ("journal", "name", "plan", "stays", "stock")
 
-    def __init__(self, name: str, plan: Plan, stock: Stock, journal: Journal) -> None:
-        self.name, self.plan, self.stock, self.journal = name, plan, stock, journal
+    def __init__(self, name: str, plan: Plan, stock: Stock, journal: Journal, stays: Stays) -> None:
+        self.name, self.plan, self.stock, self.journal, self.stays = name, plan, stock, journal, stays
 
 
 def policy_of(app: str, retention: Retention, now: datetime) -> Policy:
@@ -70,9 +72,10 @@ async def propose(estate: Estate, saved: str | None) -> Proposal:
     if saved:
         return await _taken_up(estate, saved, fresh, stock)
     name = await save_plan(estate.home, fresh)
-    await show(estate.app, fresh, name, ())
+    stays = counted(fresh)
+    await show(estate.app, fresh, name, (), stays)
     refuse(fresh.refusals)
-    return Proposal(name, fresh, stock, await Journal.open(estate.home, fresh))
+    return Proposal(name, replace(fresh, kept=()), stock, await Journal.open(estate.home, fresh), stays)
 
 
 async def _taken_up(estate: Estate, name: str, fresh: Plan, stock: Stock) -> Proposal:
@@ -82,8 +85,9 @@ async def _taken_up(estate: Estate, name: str, fresh: Plan, stock: Stock) -> Pro
     journal = await Journal.open(estate.home, plan)
     left = replace(plan, steps=remaining(plan, journal.entries))
     refuse((*plan.refusals, *outdated(left, fresh)))
-    await show(estate.app, left, name, journal.entries)
-    return Proposal(name, plan, stock, journal)
+    stays = counted(fresh)
+    await show(estate.app, left, name, journal.entries, stays)
+    return Proposal(name, plan, stock, journal, stays)
 
 
 def refuse(reasons: Sequence[str]) -> None:
@@ -96,10 +100,15 @@ def refuse(reasons: Sequence[str]) -> None:
         )
 
 
-async def show(app: str, plan: Plan, name: str, entries: Sequence[Entry]) -> None:
+def counted(plan: Plan) -> Stays:
+    """How many of each kind stay, by reason."""
+    return Counter((kept.kind, kept.why) for kept in plan.kept)
+
+
+async def show(app: str, plan: Plan, name: str, entries: Sequence[Entry], stays: Stays) -> None:
     """The plan as a table, with what has been done so far; and what does not belong to the app."""
     title = f"{app}: {len(plan.steps)} to go, {plan.freed_bytes / 1e6:.1f} MB at most ({name})"
-    await _table(app, "cleanup", plan_rows(plan, entries), title)
+    await _table(app, "cleanup", plan_rows(plan, entries, stays), title)
     findings = [
         {"finding": r.finding, "kind": str(r.kind or ""), "name": r.name, "detail": r.detail} for r in plan.reports
     ]
@@ -107,11 +116,10 @@ async def show(app: str, plan: Plan, name: str, entries: Sequence[Entry]) -> Non
     get_run_logger().info("%s; the plan is called %s", title, name)
 
 
-def plan_rows(plan: Plan, entries: Sequence[Entry]) -> list[dict[str, Any]]:
+def plan_rows(plan: Plan, entries: Sequence[Entry], stays: Stays) -> list[dict[str, Any]]:
     """Why nothing may be done, if so; how much stays, by reason; one row per step with its outcome, up to `SHOWN`."""
     outcomes = {(entry.name, entry.action): entry for entry in entries}
     rows = [{"what": "refused", "name": "", "why": reason, "outcome": ""} for reason in plan.refusals]
-    stays = Counter((kept.kind, kept.why) for kept in plan.kept)
     rows += [
         {"what": f"keep {count} {kind}s", "name": "", "why": str(why), "outcome": ""}
         for (kind, why), count in sorted(stays.items())

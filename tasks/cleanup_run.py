@@ -83,7 +83,7 @@ async def carry_out(estate: Estate, proposal: Proposal) -> tuple[Entry, ...]:
             entry = await take(each, guard)
             await journal.add(entry)
             get_run_logger().info("%s %s %s: %s, %s", entry.action, entry.kind, entry.name, entry.outcome, entry.why)
-    await show(estate.app, proposal.plan, proposal.name, journal.entries)
+    await show(estate.app, proposal.plan, proposal.name, journal.entries, proposal.stays)
     return journal.entries
 
 

@@ -22,12 +22,13 @@ from infra.gcp import storage
 from infra.gcp.attempts import closed_circuits
 from infra.gcp.errors import GoogleError
 from tasks.errors import SlipwayError
-from tasks.explain import explain
+from tasks.explain import to_slipway
 from tasks.model import Candidate, Image, Live, Proof, Request, Verdict, Version
 from tasks.redact import redact
 from tasks.together import all_of
 
 READ_AT_ONCE = 16
+NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
 OPEN_AMONG = 8  # releases exclude each other, and each one closes what was left open before it
 
 
@@ -93,11 +94,9 @@ class Ledger:
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
 
     async def note(self, **changes: Any) -> None:
-        """Replaces these fields and writes the record. Raises GoogleError if somebody else wrote it meanwhile."""
+        """Replaces these fields and writes the record. Raises CloudError, also if somebody else wrote it meanwhile."""
         self.release = self.release.model_copy(update=changes)
-        self._generation = await storage.write_json(
-            self._bucket, self._name, self.release.model_dump(mode="json"), self._generation
-        )
+        self._generation = await _write(self._bucket, self._name, self.release, self._generation)
 
     async def released(self) -> None:
         """The point of no return: from here on the release stands."""
@@ -109,8 +108,8 @@ class Ledger:
         reason = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
         try:
             await self.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC))
-        except GoogleError as unwritten:
-            get_run_logger().error("the release record says %s still: %s", State.STARTED, explain(unwritten).problem)
+        except SlipwayError as unwritten:
+            get_run_logger().error("the release record says %s still: %s", State.STARTED, unwritten.problem)
 
     async def built(self, images: Sequence[Image]) -> None:
         await self.note(images={image.service: image.reference for image in images})
@@ -185,7 +184,7 @@ async def recorded(request: Request, version: Version, action: str = "deploy", *
         **facts,
     )
     name = record_name(release)
-    generation = await storage.write_json(request.settings.bucket, name, release.model_dump(mode="json"), 0)
+    generation = await _write(request.settings.bucket, name, release, 0)
     ledger = Ledger(request.settings.bucket, name, release, generation)
     try:
         yield ledger
@@ -194,6 +193,13 @@ async def recorded(request: Request, version: Version, action: str = "deploy", *
             with closed_circuits():
                 await asyncio.shield(asyncio.ensure_future(ledger.ended(error)))
         raise
+
+
+async def _write(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
+    try:
+        return await storage.write_json(bucket, name, release.model_dump(mode="json"), generation)
+    except GoogleError as error:
+        raise to_slipway(error, f"Writing the release record gs://{bucket}/{name}", NOT_KEPT) from error
 
 
 def prefix(app: str, environment: str) -> str:

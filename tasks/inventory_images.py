@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -17,6 +18,8 @@ from tasks.retention_model import Item, Kind, Listing
 
 # https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md and the referrers' tag of OCI distribution 1.1
 _SUBJECT_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
+
+_NO_LABELS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def image_item(found: DockerImage, place: Place, repository: Repository) -> Item
     return Item(
         kind=Kind.IMAGE,
         name=found.name,
-        group=f"{found.image}/{'+'.join(place.environments)}",
+        group=sys.intern(f"{found.image}/{'+'.join(place.environments)}"),  # there are 100 000 items and few groups
         owner=owner,
         uploaded=found.uploaded,
         created=found.built,
@@ -125,6 +128,7 @@ def image_item(found: DockerImage, place: Place, repository: Repository) -> Item
         needs=found.children,
         subject=_subject_of(found.tags),
         tags=found.tags,
+        labels=_NO_LABELS,
         size_bytes=found.size_bytes,
         locked="tagged, in a repository of somebody else's with immutable tags" if stuck else "",
     )

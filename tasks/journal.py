@@ -38,7 +38,7 @@ def plan_name(plan: Plan) -> str:
 async def save_plan(bucket: str, plan: Plan) -> str:
     """Answers the plan's name. What stays, by far the most, is not saved: it is decided again before any step."""
     name = plan_name(plan)
-    text = to_json(replace(plan, kept=(), withheld=plan.withheld[:SHOWN])).encode()
+    text = to_json(replace(plan, kept=(), withheld=plan.withheld[:SHOWN]))
     await storage.write_text(bucket, f"{folder(plan.app)}{name}.json", text, 0)
     return name
 

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+import httpx
 from prefect import get_client
-from prefect.concurrency.asyncio import AcquireConcurrencySlotTimeoutError, concurrency
+from prefect.concurrency.asyncio import (
+    AcquireConcurrencySlotTimeoutError,
+    ConcurrencySlotAcquisitionError,
+    concurrency,
+)
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_run_logger
 
@@ -14,7 +19,7 @@ from tasks.errors import ReleaseBusy
 from tasks.model import Request
 
 LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
-REFUSE_AFTER_S = 2.0
+ANSWER_LIMIT_S = 60.0  # of Prefect, where a run does not wait for another
 
 
 @asynccontextmanager
@@ -30,19 +35,37 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
         with suppress(ObjectAlreadyExists):  # another run that started with this one was first
             await client.upsert_global_concurrency_limit_by_name(name, 1)
         busy = (await client.read_global_concurrency_limit_by_name(name)).active_slots
-    settings = request.settings
+    refuses = patience_s is None and request.settings.when_busy == "refuse"
     if patience_s is None:
-        patience_s = settings.busy_timeout_s if settings.when_busy == "wait" else REFUSE_AFTER_S
-    if busy:
+        patience_s = ANSWER_LIMIT_S if refuses else request.settings.busy_timeout_s
+    if busy and not refuses:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
     try:
         async with concurrency(
-            name, strict=True, timeout_seconds=patience_s, lease_duration=LEASE_S, raise_on_lease_renewal_failure=True
+            name,
+            strict=True,
+            timeout_seconds=patience_s,
+            max_retries=0 if refuses else None,
+            lease_duration=LEASE_S,
+            raise_on_lease_renewal_failure=True,
         ):
             yield
     except AcquireConcurrencySlotTimeoutError as error:
-        raise ReleaseBusy(
-            f"Another run is shipping {request.app} to {request.environment} (waited {patience_s:.0f} s).",
-            f"wait for it to end or cancel it, then start again; environments.{request.environment}.when_busy and "
-            "busy_timeout in slipway.yaml decide how long a run waits.",
-        ) from error
+        raise _busy(request, f" (waited {patience_s:.0f} s)") from error
+    except ConcurrencySlotAcquisitionError as error:
+        if not _is_taken(error):
+            raise
+        raise _busy(request, "") from error
+
+
+def _is_taken(error: ConcurrencySlotAcquisitionError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.LOCKED
+
+
+def _busy(request: Request, waited: str) -> ReleaseBusy:
+    return ReleaseBusy(
+        f"Another run is shipping {request.app} to {request.environment}{waited}.",
+        f"wait for it to end or cancel it, then start again; environments.{request.environment}.when_busy and "
+        "busy_timeout in slipway.yaml decide how long a run waits.",
+    )

@@ -71,7 +71,7 @@ _SECRET_VARIABLE = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY|CREDENTIALS?)(?:_|$)",
     re.IGNORECASE,
 )
-_NAMES_A_PLACE = re.compile(r"_(?:FILE|PATH|DIR|NAME|ID)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
+_NAMES_A_PLACE = re.compile(r"_(?:FILE|PATH|DIR|NAME|ID|BLOCK)$|^GOOGLE_APPLICATION_CREDENTIALS$", re.IGNORECASE)
 
 
 def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -13,6 +13,7 @@ so that a mistake that makes everything look unused meets a person instead of pr
 from __future__ import annotations
 
 import graphlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -142,7 +143,8 @@ def _steps(doomed: Iterable[Item], facts: Facts) -> tuple[Step, ...]:
 
 def _step(item: Item, facts: Facts) -> Step:
     age_d = (age_s(item, facts.policy.now) or 0.0) / DAY_S
-    return Step(next_action(item), item, f"{age_d:.0f} days old, unused, outside the newest {facts.rule(item).keep}")
+    why = sys.intern(f"{age_d:.0f} days old, unused, outside the newest {facts.rule(item).keep}")
+    return Step(next_action(item), item, why)
 
 
 def _exceeded(planned: Plan, items: Iterable[Item], policy: Policy) -> tuple[str, ...]:

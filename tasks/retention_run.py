@@ -30,8 +30,8 @@ def plan_digest(plan: Plan) -> str:
     return hashlib.sha256(_PLAN.dump_json(plan, exclude_defaults=True)).hexdigest()
 
 
-def to_json(plan: Plan) -> str:
-    return _FILE.dump_json(_File(plan_digest(plan), plan), exclude_defaults=True).decode()
+def to_json(plan: Plan) -> bytes:
+    return _FILE.dump_json(_File(plan_digest(plan), plan), exclude_defaults=True)
 
 
 def from_json(text: str | bytes) -> Plan:

@@ -16,6 +16,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.attempts import closed_circuits
 from infra.gcp.errors import GoogleError
 from tasks import traffic_plan
+from tasks.errors import SlipwayError
 from tasks.explain import explain
 from tasks.health import authorization, probe_until_clear, rules_of
 from tasks.history import Ledger
@@ -80,8 +81,8 @@ async def _take_back(work: Sequence[Coroutine[Any, Any, Outcome]], ledger: Ledge
     logger.info("taken back in %.1f s", seconds)
     try:
         await ledger.taken_back({(each.service, each.region): each.outcome for each in outcomes}, seconds)
-    except GoogleError as unwritten:
-        logger.error("the release record does not say so: %s", explain(unwritten).problem)
+    except SlipwayError as unwritten:
+        logger.error("the release record does not say so: %s", unwritten.problem)
 
 
 async def give_back(request: Request, candidate: Candidate, written: Splits, careful: bool) -> Outcome:

@@ -91,6 +91,7 @@ def foreign_changes(service: RunService, written: Splits) -> tuple[str, ...]:
     return () if () in changes else changes[-1]
 
 
+@step("open to everyone", run_name="open {candidate.service} in {candidate.region}", attempts=3, state=BEING_TAKEN_BACK)
 async def open_to_everyone(request: Request, candidate: Candidate) -> None:
     """Lets the world call a public service, from its first proven release on."""
     name = request.run_service(candidate.service, candidate.region)

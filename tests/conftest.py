@@ -15,8 +15,10 @@ import httpx
 import pytest
 
 PROJECT = "acme-test"
-OTHER_PROJECT = "acme-other"
+OTHER_PROJECT = "acme-other"  # nothing is shipped there
+STAGING_PROJECT = "acme-staging"
 BARE_PROJECT = "acme-bare"  # of the preflight tests alone, which switch off what it has
+FAULT_TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "fault_matrix.md"
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class LocalCloud:
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     data = tmp_path_factory.mktemp("cloud")
     command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(data), "--profile", "instant"]
-    projects = [f"--project={name}" for name in (PROJECT, OTHER_PROJECT, BARE_PROJECT)]
+    projects = [f"--project={name}" for name in (PROJECT, OTHER_PROJECT, STAGING_PROJECT, BARE_PROJECT)]
     process = subprocess.Popen([*command, *projects], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # says that it listens
@@ -68,3 +70,17 @@ def cloud_env(cloud: LocalCloud) -> Iterator[dict[str, str]]:
     """This process's environment is one in which the official clients find the emulator."""
     with environment(cloud.env):
         yield cloud.env
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Shows the cells of the fault matrix that were run; those of `-m faults` are kept in a file."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    rows = sorted(row for report in reports for name, row in report.user_properties if name == "fault")
+    if not rows:
+        return
+    head = ["| method | fault | often | outcome | seconds |", "|---|---|---|---|---:|"]
+    table = "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
+    terminalreporter.section(f"fault matrix: {len(rows)} cells")
+    terminalreporter.write_line(table)
+    if config.option.markexpr == "faults":
+        FAULT_TABLE.write_text(f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n{table}\n")

@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,30 +72,13 @@ async def worker(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) ->
         await asyncio.to_thread(process.wait, 60)
 
 
-FAULT_ROWS = pytest.StashKey[list[tuple[str, ...]]]()
-FAULT_TABLE = ROOT / "benchmarks" / "results" / "fault_matrix.md"
+FaultRow = Callable[[tuple[str, ...]], None]
 
 
 @pytest.fixture
-def fault_rows(request: pytest.FixtureRequest) -> Iterator[list[tuple[str, ...]]]:
-    """Rows of the fault matrix: method, fault, how often, outcome, seconds. Those of `-m faults` are kept in a file."""
-    rows = request.config.stash.setdefault(FAULT_ROWS, [])
-    yield rows
-    if request.config.option.markexpr == "faults":
-        FAULT_TABLE.write_text(f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n{fault_table(rows)}\n")
-
-
-def fault_table(rows: list[tuple[str, ...]]) -> str:
-    head = ["| method | fault | often | outcome | seconds |", "|---|---|---|---|---:|"]
-    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Shows the cells of the fault matrix that were run."""
-    rows = config.stash.get(FAULT_ROWS, [])
-    if rows:
-        terminalreporter.section(f"fault matrix: {len(rows)} cells")
-        terminalreporter.write_line(fault_table(rows))
+def fault_row(record_property: Callable[[str, object], None]) -> FaultRow:
+    """Takes a row of the fault matrix: method, fault, how often, outcome, seconds."""
+    return lambda row: record_property("fault", row)
 
 
 @dataclass(frozen=True)

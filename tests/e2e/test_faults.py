@@ -23,7 +23,7 @@ from tasks.model import Release
 from tasks.progress import TookTooLong
 from tasks.source import Source
 from tests.conftest import PROJECT, LocalCloud
-from tests.e2e.conftest import REGION, App, program
+from tests.e2e.conftest import REGION, App, FaultRow, program
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
@@ -205,17 +205,17 @@ async def check(world: World, last: str | None) -> None:
 
 @pytest.mark.parametrize("cell", SLICE, ids=str)
 async def test_a_release_that_meets_a_fault_succeeds_or_fails_clearly_with_traffic_as_before(
-    cell: Cell, standing: World, fresh: World, cloud: LocalCloud, fault_rows: list[tuple[str, ...]]
+    cell: Cell, standing: World, fresh: World, cloud: LocalCloud, fault_row: FaultRow
 ) -> None:
-    fault_rows.append(await try_cell(cell, standing, fresh, cloud))
+    fault_row(await try_cell(cell, standing, fresh, cloud))
 
 
 @pytest.mark.faults
 @pytest.mark.parametrize("cell", ALL, ids=str)
 async def test_every_method_meets_every_fault(
-    cell: Cell, standing: World, fresh: World, cloud: LocalCloud, fault_rows: list[tuple[str, ...]]
+    cell: Cell, standing: World, fresh: World, cloud: LocalCloud, fault_row: FaultRow
 ) -> None:
-    fault_rows.append(await try_cell(cell, standing, fresh, cloud))
+    fault_row(await try_cell(cell, standing, fresh, cloud))
 
 
 async def try_cell(cell: Cell, standing: World, fresh: World, cloud: LocalCloud) -> tuple[str, ...]:

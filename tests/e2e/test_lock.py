@@ -16,12 +16,10 @@ from tasks.model import Request
 from tasks.request import read_request
 from tasks.source import Source
 from tests.conftest import LocalCloud
-from tests.e2e.conftest import RUN, App, program
-from tests.e2e.releases import DIRECT, Running, Scenario, describe, history, live, released, ship, side_by_side
+from tests.e2e.conftest import App, program
+from tests.e2e.releases import DIRECT, Running, Scenario, describe, history, live, ship, side_by_side
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
-
-STARTS_SLOWLY = f"time.sleep(4)\n{RUN}"  # longer than a run that is to be refused waits
 
 
 @dataclass
@@ -40,10 +38,10 @@ class Inside:
         self.ended.append(number)
 
 
-def described(app: App) -> None:
+def described(app: App, production: str = DIRECT) -> None:
     """Nothing serves yet."""
     app.write("web", program())
-    describe(app, production=DIRECT)
+    describe(app, production=production)
     app.commit("v1.0.0")
 
 
@@ -58,16 +56,20 @@ async def two_deploys_started_together_ship_one_after_the_other(app: App) -> Non
 
 
 async def a_second_deploy_is_refused_where_the_manifest_says_so(app: App) -> None:
-    await released(app, DIRECT.replace("}", ", when_busy: refuse}"))
-    app.write("web", program(body="ok 2", instead=STARTS_SLOWLY))
-    app.commit("v1.1.0")
-    ended = await asyncio.gather(ship(app), ship(app), return_exceptions=True)
-    refused = [each for each in ended if isinstance(each, BaseException)]
-    assert len(refused) == 1
-    assert isinstance(refused[0], ReleaseBusy)
-    assert "wait for it to end or cancel it" in refused[0].remedy
-    assert [record.version for record in await history(app)] == ["v1.1.0", "v1.0.0"]
-    assert await live(app) == {"v1.1.0": 100}
+    described(app, DIRECT.replace("}", ", when_busy: refuse}"))
+
+    @flow
+    async def ship_while_another_does() -> ReleaseBusy:
+        request = await read_request(Source(repository=str(app.folder)), "production", [], app.folder.parent)
+        async with one_at_a_time(request):
+            with pytest.raises(ReleaseBusy) as refused:
+                await ship(app)
+        return refused.value
+
+    assert "wait for it to end or cancel it" in (await ship_while_another_does()).remedy
+    assert await history(app) == []
+    await ship(app)
+    assert await live(app) == {"v1.0.0": 100}
 
 
 async def of_twenty_runs_one_works_at_a_time_and_each_gets_its_turn(app: App) -> None:

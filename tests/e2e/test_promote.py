@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -24,13 +25,13 @@ from tasks.history import State
 from tasks.model import Release
 from tasks.promote import PromotionRefused
 from tasks.source import Source
-from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
+from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import HEALTH, Running, Scenario, describe, history, live, ship, side_by_side
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
-STAGING = f"{{project: {OTHER_PROJECT}, regions: [{REGION}]}}"
+STAGING = f"{{project: {STAGING_PROJECT}, regions: [{REGION}]}}"
 PRODUCTION = f"{{project: {PROJECT}, regions: [{REGION}], approval: required, approval_timeout: 2m}}"
 SERVICES = f"  web: {{health: {HEALTH}, public: true}}"
 
@@ -48,6 +49,17 @@ async def stage(app: App, version: str, production: str = PRODUCTION) -> Release
     return await ship(app, "staging")
 
 
+@asynccontextmanager
+async def promoting(app: App) -> AsyncIterator[asyncio.Task[Release]]:
+    """The promotion while it goes on; it ends with the test that looks at it."""
+    running = asyncio.create_task(promoted(app))
+    try:
+        yield running
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def asking(app: App, version: str) -> FlowRun:
     """The run that waits for an answer."""
     wanted = FlowRunFilter(
@@ -61,22 +73,23 @@ async def asking(app: App, version: str) -> FlowRun:
 
 
 async def answer(run: FlowRun, **form: str) -> str:
-    """Fills in the form as the Prefect UI does; says whether it was accepted."""
-    async with httpx.AsyncClient(base_url=f"{PREFECT_API_URL.value()}/", trust_env=False) as client:
-        response = await client.post(f"flow_runs/{run.id}/resume", json={"run_input": form})
-    return str(response.raise_for_status().json()["status"])
+    """Sends the form as the Prefect UI does; says whether it was accepted."""
+    async with get_client() as client:
+        path: Any = f"/flow_runs/{run.id}/resume"
+        response = await client.request("POST", path, json={"run_input": form})
+    return str(response.json()["status"])
 
 
 async def the_digests_proven_in_staging_serve_production_after_approval(app: App) -> None:
     staged = await stage(app, "v1.0.0")
     app.commit()  # the branch has gone on; what was proven counts
-    running = asyncio.create_task(promoted(app))
-    run = await asking(app, "v1.0.0")
-    assert "v1.0.0" not in await live(app)
-    assert await answer(run, decision="perhaps", who="Ada") == "REJECT"
-    assert await answer(run, decision="go", who="") == "REJECT"
-    assert await answer(run, decision="go", who="Ada", why="the numbers are good") == "ACCEPT"
-    release = await running
+    async with promoting(app) as running:
+        run = await asking(app, "v1.0.0")
+        assert "v1.0.0" not in await live(app)
+        assert await answer(run, decision="perhaps", who="Ada") == "REJECT"
+        assert await answer(run, decision="go", who="") == "REJECT"
+        assert await answer(run, decision="go", who="Ada", why="the numbers are good") == "ACCEPT"
+        release = await running
 
     assert await live(app) == {"v1.0.0": 100}
     assert [image.reference for image in release.images] == [image.reference for image in staged.images]
@@ -91,10 +104,10 @@ async def a_no_go_and_no_answer_at_all_leave_production_as_it_was(app: App) -> N
     await stage(app, "v1.0.0", PRODUCTION.replace("required", "none"))
     await promoted(app)
     await stage(app, "v1.1.0")
-    running = asyncio.create_task(promoted(app))
-    await answer(await asking(app, "v1.1.0"), decision="no-go", who="Ada", why="too slow")
-    with pytest.raises(NotApproved, match="Ada said no-go: too slow"):
-        await running
+    async with promoting(app) as running:
+        await answer(await asking(app, "v1.1.0"), decision="no-go", who="Ada", why="too slow")
+        with pytest.raises(NotApproved, match="Ada said no-go: too slow"):
+            await running
     assert await live(app) == {"v1.0.0": 100}
     describe(app, SERVICES, staging=STAGING, production=PRODUCTION.replace("2m", "10s"))
     with pytest.raises(NotApproved, match="Nobody decided within 10 s"):

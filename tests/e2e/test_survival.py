@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
 import zlib
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -20,7 +20,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
-from cli.stack import local_stack
+from cli.stack import start_server, start_worker
 from flows.deploy import deploy
 from infra.gcp import builds, run
 from tasks.history import ReleaseRecord, State, read_history
@@ -74,14 +74,15 @@ WATCH = Stage("watch", "watch", environment=CANARY)
 STAGES = (PREFLIGHT, BUILD, DEPLOY, PROVE, APPROVAL, SHIFT, WATCH)
 
 
-@pytest.fixture(scope="module")
-async def cloud(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalCloud]:
-    """The local stack: only a whole Prefect server takes the lock from the dead, and its worker runs the flows."""
+@pytest.fixture(scope="module", autouse=True)
+async def worker(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
+    """A whole Prefect server, since only that takes the lock from the dead, and a worker of its own."""
     folder = tmp_path_factory.mktemp("stack")
-    async with local_stack(folder, [PROJECT]) as stack:
-        word = json.loads((folder / "cloud" / "emulator.json").read_text())
-        with temporary_settings({PREFECT_API_URL: stack.api_url}):
-            yield LocalCloud({**os.environ, **word["environment"]}, word["admin"], folder / "cloud")
+    async with AsyncExitStack() as stack:
+        server = await start_server(stack, folder)
+        await start_worker(stack, folder, {**cloud.env, **server})
+        with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
+            yield
 
 
 @pytest.fixture(autouse=True)

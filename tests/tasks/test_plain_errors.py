@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import pytest
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from tasks.errors import SourceError
 from tasks.plain_errors import say_errors_plainly
 
 
 @pytest.fixture
-def engine(caplog: pytest.LogCaptureFixture) -> logging.Logger:
+def engine(caplog: pytest.LogCaptureFixture) -> Iterator[logging.Logger]:
     say_errors_plainly()
     logger = logging.getLogger("prefect.flow_runs")
     logger.addHandler(caplog.handler)
-    return logger
+    with temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False}):  # there is no run that the lines could belong to
+        yield logger
+    logger.removeHandler(caplog.handler)
 
 
 def log(logger: logging.Logger, error: Exception) -> None:

@@ -37,7 +37,7 @@ def test_a_plan_survives_its_file(there: World, rules: Policy) -> None:
 
 def test_a_plan_that_was_edited_is_refused() -> None:
     with pytest.raises(ParameterError, match="digest does not match"):
-        from_json(to_json(made()).replace("sha256:b", "sha256:live"))
+        from_json(to_json(made()).replace(b"sha256:b", b"sha256:live"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "not json", '{"digest": "", "plan": {"app": "shop"}}'])

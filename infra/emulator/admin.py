@@ -79,12 +79,12 @@ class Admin:
     async def _calls(self, _: web.Request) -> object:
         journal = [dataclasses.asdict(entry) for entry in self._cloud.journal]
         work = list(self._cloud.operations.journal)
-        return {"count": dict(self._cloud.calls), "journal": journal, "work": work}
+        counts = {"count": dict(self._cloud.calls), "faulted": dict(self._cloud.faulted)}
+        return {**counts, "journal": journal, "work": work}
 
     async def _age(self, request: web.Request) -> object:
         return {"aged": age(self._cloud, Ageing.model_validate_json(await request.read()))}
 
     async def _forget_calls(self, _: web.Request) -> object:
-        self._cloud.calls.clear()
-        self._cloud.journal.clear()
+        self._cloud.forget_calls()
         return {}

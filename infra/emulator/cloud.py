@@ -131,6 +131,7 @@ class Cloud:
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self.calls: Counter[str] = Counter()
+        self.faulted: Counter[str] = Counter()  # those of them that met a fault
         self.journal: deque[Entry] = deque(maxlen=10_000)
         self.http_port = 0  # the plain door on loopback, known once the server listens
         self.environment: dict[str, str] = {}  # what leads clients here, known once the server listens
@@ -211,7 +212,11 @@ class Cloud:
         self.objects.reset()
         self.identity.reset()
         self.behaviour.set_faults([])
+        self.forget_calls()
+
+    def forget_calls(self) -> None:
         self.calls.clear()
+        self.faulted.clear()
         self.journal.clear()
 
 
@@ -241,6 +246,7 @@ class Observed:
         fault = self._cloud.behaviour.pick(self._call.method)
         await self._cloud.behaviour.pause("rpc")
         if fault:
+            self._cloud.faulted[self._call.method] += 1
             try:
                 await self._misbehave(fault)
             except BaseException as error:

@@ -361,6 +361,22 @@ def test_every_call_is_counted_and_journaled(cloud: LocalCloud, client: ar.Artif
     assert "python" in first["headers"]["user-agent"]
 
 
+def test_a_share_of_the_calls_meets_a_fault_and_they_are_counted(
+    cloud: LocalCloud, client: ar.ArtifactRegistryClient, faults: Any
+) -> None:
+    httpx.delete(f"{cloud.admin}/calls", trust_env=False).raise_for_status()
+    faults({"method": LIST, "code": "UNAVAILABLE", "probability": 0.5})
+    failed = 0
+    for _ in range(40):
+        try:
+            repositories(client, retry=None)
+        except exceptions.ServiceUnavailable:
+            failed += 1
+    assert 4 < failed < 36  # by chance alone, twice in ten million runs
+    told = httpx.get(f"{cloud.admin}/calls", trust_env=False).json()
+    assert (told["count"], told["faulted"]) == ({LIST: 40}, {LIST: failed})
+
+
 # --- state
 
 

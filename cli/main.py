@@ -97,6 +97,31 @@ def rollback(
 
 
 @app.command
+def cleanup(
+    *,
+    delete: Annotated[bool, Parameter(help="Delete what the plan names; otherwise it is only shown.")] = False,
+    plan: Annotated[str | None, Parameter(help="Name of a plan that was shown, to do exactly that.")] = None,
+    repository: Repository = ".",
+    as_json: Json = False,
+) -> int:
+    """Plan which images, revisions, sources and logs nothing needs, in all environments of an app."""
+    parameters = {"source": _source(repository), "dry_run": not delete, "plan": plan}
+    return _run("cleanup/cleanup", parameters, as_json)
+
+
+@app.command
+def drift(
+    *,
+    environment: Environment,
+    refresh: Annotated[bool, Parameter(help="Ship the recorded release again where something differs.")] = False,
+    repository: Repository = ".",
+    as_json: Json = False,
+) -> int:
+    """Tell what was changed in an environment besides Slipway, setting by setting."""
+    return _run(f"drift/{environment}", _parameters(environment, repository) | {"refresh": refresh}, as_json)
+
+
+@app.command
 def doctor(
     *,
     environment: Environment,
@@ -135,9 +160,12 @@ def schema() -> int:
 
 
 def _parameters(environment: str, repository: str, ref: str | None = None) -> dict[str, Any]:
+    return {"source": _source(repository, ref), "environment": environment}
+
+
+def _source(repository: str, ref: str | None = None) -> dict[str, Any]:
     is_path = "://" not in repository and Path(repository).exists()
-    where = str(Path(repository).absolute()) if is_path else repository
-    return {"source": {"repository": where, "ref": ref}, "environment": environment}
+    return {"repository": str(Path(repository).absolute()) if is_path else repository, "ref": ref}
 
 
 def _override(who: str | None, why: str | None) -> dict[str, str] | None:

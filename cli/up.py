@@ -22,6 +22,8 @@ DEMO_ENVIRONMENT = "production"
 DEMO_PROJECTS = ("storefront-production", "storefront-staging")
 DEMO_TAGS = ("v0.9.0", "v1.0.0")
 
+SHOWN_TABLES = ("services", "stages", "cleanup", "findings", "drift")
+
 
 async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, console: Console) -> int:
     """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code."""
@@ -90,14 +92,14 @@ def _git(folder: Path, *arguments: str) -> None:
 
 
 def show(outcome: Outcome, seconds: float, console: Console) -> None:
-    """The result of a run: what serves where, how long each stage took, or why it failed."""
+    """The result of a run: its tables, such as what serves where and how long each stage took; or why it failed."""
     if not outcome.ok:
         console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold red", highlight=False)
         console.print(outcome.message, markup=False, highlight=False, soft_wrap=True)
         console.print(f"Run: {outcome.url}", highlight=False)
         return
-    for title, rows in (("services", outcome.tables.get("services", [])), ("stages", outcome.tables.get("stages", []))):
-        if rows:
+    for title in SHOWN_TABLES:
+        if rows := outcome.tables.get(title):
             console.print(_table(title, rows))
     console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold green", highlight=False)
     console.print(f"Run: {outcome.url}", highlight=False)
@@ -107,7 +109,7 @@ def _table(title: str, rows: list[dict[str, Any]]) -> Table:
     columns = [name for name in rows[0] if name not in ("image", "revision")]
     table = Table(title=title, title_justify="left", box=None, title_style="bold")
     for name in columns:
-        table.add_column(name, no_wrap=True)
+        table.add_column(name, overflow="fold")
     for row in rows:
         table.add_row(*(str(row[name]) for name in columns))
     return table

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import yaml
 
 from tasks.permissions import ACT_AS, NEEDS
 
@@ -22,6 +25,15 @@ def test_the_readme_lists_exactly_the_roles_that_preflight_asks_for() -> None:
     readme = (ROOT / "README.md").read_text()
     written = readme.partition("<!-- roles -->\n")[2].partition("<!-- /roles -->")[0].strip()
     assert written == roles_table()
+
+
+def test_the_readme_lists_exactly_the_deployments_of_prefect_yaml() -> None:
+    rows = [
+        line for line in (ROOT / "README.md").read_text().splitlines() if re.match(r"\| `\w+` \|.*`\w+/\w+` \|$", line)
+    ]
+    written = [name for row in rows for name in re.findall(r"`(\w+/\w+)`", row)]
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert sorted(written) == sorted(f"{each['entrypoint'].split('.')[-1]}/{each['name']}" for each in deployments)
 
 
 def test_every_picture_of_the_readme_exists() -> None:

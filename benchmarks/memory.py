@@ -15,11 +15,10 @@ SAMPLE_S = 2.0
 
 @dataclass(slots=True)
 class Samples:
-    """Resident memory of one process without those below it, in MB, and how many those were."""
+    """Resident memory of one process, without those that it started, in MB."""
 
     pid: int
     mb: list[float] = field(default_factory=list)
-    below: list[int] = field(default_factory=list)
 
     def quarter_mb(self, number: int) -> float:
         """The median of the first (0) … last (3) quarter of the samples."""
@@ -31,11 +30,10 @@ class Samples:
         """Of the last quarter over the first; 1 is none."""
         return self.quarter_mb(3) / self.quarter_mb(0)
 
-    def take(self, parents: Mapping[int, int]) -> None:
+    def take(self) -> None:
         with suppress(FileNotFoundError):
             pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
             self.mb.append(pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-            self.below.append(list(parents.values()).count(self.pid))
 
 
 @asynccontextmanager
@@ -48,9 +46,8 @@ async def sampled(words: Mapping[str, str]) -> AsyncIterator[dict[str, Samples]]
 
     async def sample() -> None:
         while True:
-            parents = _parents()
             for samples in found.values():
-                samples.take(parents)
+                samples.take()
             await asyncio.sleep(SAMPLE_S)
 
     sampling = asyncio.create_task(sample())
@@ -61,17 +58,18 @@ async def sampled(words: Mapping[str, str]) -> AsyncIterator[dict[str, Samples]]
 
 
 def _child(word: str) -> int:
-    for pid in (pid for pid, parent in _parents().items() if parent == os.getpid()):
+    for pid in children(os.getpid()):
         if word in Path(f"/proc/{pid}/cmdline").read_text().split("\0"):
             return pid
     raise LookupError(f"no process started from here has {word} among its arguments")
 
 
-def _parents() -> dict[int, int]:
-    """pid -> parent's pid, of every process."""
-    found = {}
+def children(parent: int) -> list[int]:
+    """The pids of the processes that this one has started and that run still."""
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(FileNotFoundError, ProcessLookupError):
             pid, _, rest = stat.read_text(errors="replace").partition(" (")
-            found[int(pid)] = int(rest.rpartition(")")[2].split()[1])
+            if int(rest.rpartition(")")[2].split()[1]) == parent:
+                found.append(int(pid))
     return found

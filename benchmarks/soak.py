@@ -3,7 +3,8 @@
 Ten apps ship five versions each, up to four at the same time, through the Prefect API and one process worker, to a
 local cloud in which 5 % of all calls fail, are cut off or come late. A run that fails is started again, as a person
 would. The page, also written to benchmarks/results/soak.md, tells what became of every run and what was left behind;
-the exit code is 1 when anything was lost, stuck or doubled, or memory has grown. --apps and --versions make it shorter.
+the exit code is 1 when anything was lost, stuck or doubled, or memory has grown. --apps and --versions make it shorter,
+--percent harder.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ PROJECT, REGION = "acme-soak", "europe-west1"
 AT_ONCE = 4
 TRIES = 5  # of one version, then the app goes on with its next
 RUN_LIMIT_S = 900.0  # of a run from its request to its end; later it is stuck
-FAULTY_SHARE = 0.05  # of all calls
+FAULTY_PERCENT = 5.0  # of all calls
 FAULTS: dict[str, dict[str, object]] = {
     "UNAVAILABLE": {"code": "UNAVAILABLE"},
     "RESOURCE_EXHAUSTED": {"code": "RESOURCE_EXHAUSTED"},
@@ -160,14 +161,14 @@ def _seconds(start: Any, end: Any) -> float:
     return float((end - start).total_seconds()) if start and end else 0.0
 
 
-def misbehaviour() -> list[dict[str, object]]:
+def misbehaviour(percent: float) -> list[dict[str, object]]:
     """Every call meets each kind of fault equally often; a kind is asked only when those before it have passed."""
-    share = FAULTY_SHARE / len(FAULTS)
+    share = percent / 100 / len(FAULTS)
     chances = [share / (1 - index * share) for index in range(len(FAULTS))]
     return [{"method": "*", "probability": p, **f} for p, f in zip(chances, FAULTS.values(), strict=True)]
 
 
-async def soak(folder: Path, apps: int, versions: int) -> Soak:
+async def soak(folder: Path, apps: int, versions: int, percent: float) -> Soak:
     async with local_stack(folder / "stack", [PROJECT]) as stack, PrefectClient(stack.api_url) as client:
         os.environ.update(stack.environment)
         word = json.loads((stack.folder / "cloud" / "emulator.json").read_text())
@@ -175,14 +176,14 @@ async def soak(folder: Path, apps: int, versions: int) -> Soak:
         shipper = Shipper(client, deployment.id)
         shapes = [(f"app{number}", *SHAPES[number % len(SHAPES)]) for number in range(apps)]
         all_apps = [App(folder / name, name, services, strategy) for name, services, strategy in shapes]
-        put_faults(word["admin"], misbehaviour())
+        put_faults(word["admin"], misbehaviour(percent))
         began = time.monotonic()
         async with sampled(PROCESSES) as memory:
             await asyncio.gather(*(shipper.ship_all(app, versions) for app in all_apps))
             minutes = (time.monotonic() - began) / 60
         calls = counted_calls(word["admin"])
         put_faults(word["admin"], [])
-        flaws = await examine(client, [shipped(app, shipper.runs) for app in all_apps])
+        flaws = await examine(client, memory["worker"].pid, [shipped(app, shipper.runs) for app in all_apps])
         flaws["runs that failed without saying what to do"] = [
             f"{run.id} {run.state}: {run.message}" for run in shipper.runs if not run.succeeded | run.failed_clearly
         ]
@@ -209,10 +210,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apps", type=int, default=10)
     parser.add_argument("--versions", type=int, default=5)
+    parser.add_argument("--percent", type=float, default=FAULTY_PERCENT, help="of all calls meet a fault")
     parser.add_argument("--result", type=Path, default=RESULT, help="where the page is written")
     asked = parser.parse_args()
     with TemporaryDirectory(prefix="slipway-soak-") as name:
-        found = asyncio.run(soak(Path(name), asked.apps, asked.versions))
+        found = asyncio.run(soak(Path(name), asked.apps, asked.versions, asked.percent))
     asked.result.write_text(page(found))
     print(page(found))
     return 0 if found.passed else 1

@@ -11,6 +11,7 @@ import httpx
 from google.cloud import run_v2
 from prefect.client.orchestration import PrefectClient
 
+from benchmarks.memory import children
 from infra.gcp import builds, run
 from tasks.history import ReleaseRecord, State, read_history
 from tasks.naming import label_value
@@ -81,10 +82,9 @@ async def builds_under_way(app: Shipped) -> list[str]:
 
 
 async def contents_built_twice(app: Shipped) -> list[str]:
-    built = (
-        [t for t in build.tags if t.startswith("src-")] for build in await _builds(app) if build.status == "SUCCESS"
-    )
-    return [f"{app.app} {content}" for content in _doubled(tag for tags in built for tag in tags)]
+    """A build's tags tell the service and the content that it was for."""
+    succeeded = [build.tags for build in await _builds(app) if build.status == "SUCCESS"]
+    return _doubled(" ".join(sorted(t for t in tags if t.startswith(("service-", "src-")))) for tags in succeeded)
 
 
 async def _builds(app: Shipped) -> list[builds.Build]:
@@ -132,13 +132,14 @@ async def operations_pending(project: str, region: str) -> list[str]:
     return [operation.name for operation in found.operations if not operation.done]
 
 
-async def examine(client: PrefectClient, apps: Sequence[Shipped]) -> dict[str, list[str]]:
-    """What is wrong, by what was looked for; everything is given a while to end first."""
+async def examine(client: PrefectClient, worker: int, apps: Sequence[Shipped]) -> dict[str, list[str]]:
+    """What is wrong, by what was looked for; everything is given a while to end first. `worker` is the worker's pid."""
     place = (apps[0].project, apps[0].region)
 
     async def pending() -> dict[str, list[str]]:
         return {
             "runs that have not ended": await unfinished(client),
+            "processes of runs": [str(pid) for pid in children(worker)],
             "locks held": await locks_held(client),
             "operations pending": await operations_pending(*place),
         }

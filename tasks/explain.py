@@ -6,7 +6,9 @@ violations, then its status, and the words of its message last. A pasted message
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.gcp.errors import GoogleError, from_exception, is_foreign
 from tasks.buildlog import recognise
@@ -20,6 +22,11 @@ _SHOWN = 300  # characters of a line that nobody has cut to size
 _UNKNOWN_REMEDY = (
     "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
     "search for its words with `gcloud logging read 'severity>=ERROR' --freshness=1h`."
+)
+# What Python raises when a program is wrong. In a pasted message the same words tell of the user's program.
+_BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, NotImplementedError)
+_BUG_REMEDY = (
+    "Report this with the run's log; the run may be started again, and a release that was begun is settled first."
 )
 
 
@@ -48,6 +55,8 @@ def explain(error: BaseException | str) -> Explanation:
     if is_foreign(error):
         google = from_exception(error, "")
         return _explanation(_google_match(google), redact(_words(google)))
+    if isinstance(error, _BUGS):
+        return _own_bug(error)
     return explain(f"{type(error).__name__}: {error}")
 
 
@@ -63,6 +72,14 @@ def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED) -> Slip
     if said.evidence and said.evidence not in problem:
         problem = f"{problem} ({said.evidence})"
     return CloudError(redact(problem), said.remedy, said.cause, said.link, state, said.transient)
+
+
+def _own_bug(error: Exception) -> Explanation:
+    """Names the line, since what people are told has no traceback."""
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f", {'/'.join(Path(frame.filename).parts[-2:])} line {frame.lineno}" for frame in frames)
+    said = _printable(redact(f"{type(error).__name__}: {error}"))
+    return Explanation(Cause.OTHER, Transient.NO, f"Slipway itself has a bug ({said}{place}).", _BUG_REMEDY, "")
 
 
 def _google_match(error: GoogleError) -> Match | None:

@@ -301,9 +301,14 @@ def test_an_exception_group_is_explained_by_its_first_error() -> None:
     assert explain(group).cause is Cause.NOT_FOUND
 
 
-def test_a_bug_of_our_own_is_not_retried() -> None:
-    said = explain(TypeError("'NoneType' object is not subscriptable"))
-    assert said.transient is Transient.NO
+def test_a_bug_of_our_own_is_not_retried_nor_taken_for_the_users_container() -> None:
+    with pytest.raises(TypeError) as caught:
+        len(3)  # type: ignore[arg-type]
+    error = to_slipway(caught.value, "Deploying web")
+    assert (error.cause, error.transient) == (Cause.OTHER, Transient.NO)
+    assert "Slipway itself has a bug (TypeError: object of type 'int' has no len()" in error.problem
+    assert f"tasks/test_explain.py line {caught.tb.tb_lineno}" in error.problem
+    assert explain("TypeError: object of type 'int' has no len()").cause is Cause.CONTAINER_CRASH  # pasted from a log
 
 
 def test_an_error_of_our_own_explains_itself() -> None:

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 POOL = "slipway"
 START_TIMEOUT_S = 120.0  # a first start of Prefect makes its database; 14 s on two cores
 STOP_TIMEOUT_S = 20.0
+LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,18 @@ async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -
     return dict(json.loads(word.read_text())["environment"])
 
 
-async def start_server(stack: AsyncExitStack, folder: Path) -> dict[str, str]:
-    """A Prefect server that ends with `stack`; answers the variables that lead to it."""
-    port = free_port()
+async def start_server(stack: AsyncExitStack, folder: Path, port: int | None = None) -> dict[str, str]:
+    """A Prefect server that ends with `stack`, on a free port if none is given; answers what leads to it.
+
+    Its leases are files, so that a release keeps its lock while the server is started again. In memory, as is Prefect's
+    default, they would be forgotten, and the lock would never be free.
+    """
+    port = port or free_port()
     variables = {
         "PREFECT_HOME": str(folder / "prefect"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
         "PREFECT_WORKER_QUERY_SECONDS": "1",

@@ -8,20 +8,29 @@ import signal
 import time
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from prefect import get_client
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterDeploymentId,
+    FlowRunFilterId,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 
 from cli.stack import start_server, start_worker
 from flows.deploy import deploy
+from flows.reconcile import reconcile
 from infra.gcp import builds, run
 from tasks.history import ReleaseRecord, State, read_history
 from tasks.source import Source
@@ -46,7 +55,7 @@ class Stage:
     task: str  # the name of the task that is running then begins so
     services: str = HEALTHY
     environment: str = "strategy: direct"
-    latency: str = ""  # of the local cloud, which is then 5 minutes
+    latency: str = ""  # of the local cloud, which is then as long as the run is held
     program: str = program(body="ok 2")
     fault: dict[str, object] | None = None
 
@@ -74,15 +83,58 @@ WATCH = Stage("watch", "watch", environment=CANARY)
 STAGES = (PREFLIGHT, BUILD, DEPLOY, PROVE, APPROVAL, SHIFT, WATCH)
 
 
+@dataclass
+class Machine:
+    """A whole Prefect server, since only that takes the lock from the dead, and a worker."""
+
+    stack: AsyncExitStack
+    folder: Path
+    environment: dict[str, str]
+
+    @classmethod
+    async def start(cls, stack: AsyncExitStack, folder: Path, cloud: LocalCloud) -> Machine:
+        machine = cls(stack, folder, {**cloud.env, **await start_server(stack, folder)})
+        await machine.start_worker()
+        return machine
+
+    @property
+    def api_url(self) -> str:
+        return self.environment["PREFECT_API_URL"]
+
+    async def start_server(self) -> None:
+        """Where the one was that has been killed."""
+        await start_server(self.stack, self.folder, urlsplit(self.api_url).port)
+
+    async def start_worker(self) -> None:
+        await start_worker(self.stack, self.folder, self.environment)
+
+    def kill(self, command: str) -> None:
+        """-9, to the server or the worker and nothing that it has started."""
+        home = f"PREFECT_HOME={self.environment['PREFECT_HOME']}".encode()
+        ended = kill_where(lambda words, variables: home in variables and words[1:5] == command.encode().split())
+        assert ended == 1
+
+
+def kill_where(fits: Callable[[list[bytes], list[bytes]], bool]) -> int:
+    """Kills every process whose command line and environment fit; answers how many."""
+    count = 0
+    for entry in Path("/proc").iterdir():
+        with suppress(FileNotFoundError, PermissionError, ProcessLookupError):
+            if not entry.name.isdecimal():
+                continue
+            words, variables = ((entry / name).read_bytes().split(b"\0") for name in ("cmdline", "environ"))
+            if fits(words, variables):
+                os.kill(int(entry.name), signal.SIGKILL)
+                count += 1
+    return count
+
+
 @pytest.fixture(scope="module", autouse=True)
-async def worker(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
-    """A whole Prefect server, since only that takes the lock from the dead, and a worker of its own."""
-    folder = tmp_path_factory.mktemp("stack")
+async def machine(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
     async with AsyncExitStack() as stack:
-        server = await start_server(stack, folder)
-        await start_worker(stack, folder, {**cloud.env, **server})
-        with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}):
-            yield
+        started = await Machine.start(stack, tmp_path_factory.mktemp("stack"), cloud)
+        with temporary_settings({PREFECT_API_URL: started.api_url}):
+            yield started
 
 
 @pytest.fixture(autouse=True)
@@ -106,8 +158,8 @@ class Held:
         self.before: dict[str, int] = {}
         self.id = UUID(int=0)
 
-    async def reach(self, cloud: LocalCloud) -> None:
-        """Releases v1.0.0, and then v1.1.0 up to the stage."""
+    async def reach(self, cloud: LocalCloud, hold_s: float = 300.0) -> None:
+        """Releases v1.0.0, and then v1.1.0 up to the stage. A build is held no longer than `hold_s`."""
         app, stage = self.app, self.stage
         app.write("web", program())
         app.manifest(HEALTHY)
@@ -118,7 +170,7 @@ class Held:
         app.manifest(stage.services, stage.environment)
         app.commit("v1.1.0")
         cloud.put("/faults", [stage.fault] if stage.fault else [])
-        cloud.put("/latency", {"profile": "instant", "stages": {stage.latency: 300.0} if stage.latency else {}})
+        cloud.put("/latency", {"profile": "instant", "stages": {stage.latency: hold_s} if stage.latency else {}})
         self.id = await self.start()
         await self.until_there()
 
@@ -170,12 +222,14 @@ class Held:
     def kill(self) -> None:
         """-9, to the process that runs the flow."""
         word = f"PREFECT__FLOW_RUN_ID={self.id}".encode()
-        for entry in Path("/proc").iterdir():
-            try:
-                if entry.name.isdecimal() and word in (entry / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except (FileNotFoundError, PermissionError, ProcessLookupError):
-                continue
+        assert kill_where(lambda _, variables: word in variables) > 0
+
+    async def until_ended(self) -> str:
+        """The name of the state in which the run ends."""
+        async with get_client() as client, asyncio.timeout(LEASE_AND_MORE_S):
+            while not ((found := await client.read_flow_run(self.id)).state and found.state.is_final()):  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+        return str(found.state.name)
 
     async def record(self) -> ReleaseRecord | None:
         """The record of v1.1.0; None when it was never begun."""
@@ -270,6 +324,17 @@ async def test_what_a_killed_run_left_is_brought_back_by_itself_and_the_version_
         await shipped_again(killed[name])
 
 
+async def test_schedules_make_runs() -> None:
+    async with get_client() as client, asyncio.timeout(LEASE_AND_MORE_S):
+        deployment = await client.read_deployment_by_name("reconcile/reconcile")
+        scheduled = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+        )
+        while not await client.read_flow_runs(flow_run_filter=scheduled):  # noqa: ASYNC110
+            await asyncio.sleep(0.5)
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("stage", STAGES, ids=str)
 async def test_a_run_can_be_cancelled_at_every_stage(stage: Stage, tmp_path: Path, cloud: LocalCloud) -> None:
@@ -283,3 +348,49 @@ async def test_a_run_can_be_killed_at_every_stage(stage: Stage, tmp_path: Path, 
     await reconciled(doomed)
     if stage.passes:
         await shipped_again(doomed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.passes], ids=str)
+async def test_a_run_ships_although_its_worker_is_killed(
+    stage: Stage, tmp_path: Path, cloud: LocalCloud, machine: Machine
+) -> None:
+    orphan = Held(tmp_path / "app", stage)
+    await orphan.reach(cloud, hold_s=30.0)
+    machine.kill("-m prefect worker start")
+    calm(cloud)
+    await machine.start_worker()
+    assert await orphan.until_ended() == "Completed"
+    await shipped_again(orphan)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage is not PREFLIGHT], ids=str)
+async def test_what_a_lost_machine_left_is_brought_back_by_reconcile(
+    stage: Stage, tmp_path: Path, cloud: LocalCloud, machine: Machine
+) -> None:
+    lost = Held(tmp_path / "app", stage)
+    await lost.reach(cloud)
+    machine.kill("-m prefect worker start")
+    lost.kill()
+    calm(cloud)
+    await machine.start_worker()
+    assert await reconcile(lost.source, "production") == 1
+    await reconciled(lost)
+    if stage.passes:
+        await shipped_again(lost)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage.passes], ids=str)
+async def test_a_run_ships_although_the_prefect_server_is_killed_and_started_again(
+    stage: Stage, tmp_path: Path, cloud: LocalCloud, machine: Machine
+) -> None:
+    held_run = Held(tmp_path / "app", stage)
+    await held_run.reach(cloud, hold_s=30.0)
+    machine.kill("-m prefect server start")
+    await machine.start_server()
+    calm(cloud)
+    assert await held_run.until_ended() == "Completed"
+    assert await held_run.lock_is_free()
+    await shipped_again(held_run)

@@ -59,16 +59,16 @@ async def create(request: Request, gap: Gap) -> None:
 
 
 async def _create_repository(request: Request, name: str) -> None:
-    await _unless_there(registry.create_repository(name, labels(request), CREATE_TIMEOUT_S))
+    await unless_there(registry.create_repository(name, labels(request), CREATE_TIMEOUT_S))
 
 
 async def _create_bucket(request: Request, name: str) -> None:
-    await _unless_there(storage.create_bucket(name, request.project, request.build_region, labels(request)))
+    await unless_there(storage.create_bucket(name, request.project, request.build_region, labels(request)))
 
 
 async def _create_service(request: Request, name: str) -> None:
     """The service with nobody allowed in and a placeholder for traffic: its URL is known from now on."""
-    await _unless_there(run.create_service(name, placeholder_body(request), CREATE_TIMEOUT_S))
+    await unless_there(run.create_service(name, placeholder_body(request), CREATE_TIMEOUT_S))
 
 
 def placeholder_body(request: Request) -> dict[str, object]:
@@ -91,11 +91,12 @@ def labels(request: Request) -> dict[str, str]:
     }
 
 
-async def _unless_there(creation: Awaitable[object]) -> None:
+async def unless_there(creation: Awaitable[object]) -> None:
+    """What is there already need not be created. HTTP 409 does not say that it is: an aborted creation has it too."""
     try:
         await creation
     except GoogleError as error:
-        if error.status != "ALREADY_EXISTS" and error.http_status != 409:
+        if error.status != "ALREADY_EXISTS":
             raise
 
 

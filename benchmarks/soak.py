@@ -184,7 +184,7 @@ async def soak(folder: Path, apps: int, versions: int, percent: float) -> Soak:
         calls = counted_calls(word["admin"])
         put_faults(word["admin"], [])
         flaws = await examine(client, memory["worker"].pid, [shipped(app, shipper.runs) for app in all_apps])
-        flaws["runs that failed without saying what to do"] = [
+        flaws["runs that neither succeeded nor said what to do"] = [
             f"{run.id} {run.state}: {run.message}" for run in shipper.runs if not run.succeeded | run.failed_clearly
         ]
         return Soak(apps, versions, AT_ONCE, tuple(FAULTS), minutes, shipper.runs, *calls, memory, flaws)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
+
+import numpy as np
 
 from benchmarks.memory import SAMPLE_S, Samples
 from tasks.explain import explain
@@ -66,14 +67,14 @@ def page(found: Soak) -> str:
 
 
 def _head(found: Soak) -> str:
+    deploys = f"{found.apps * found.versions} deploys of {found.apps} apps, {found.versions} versions each"
     return f"""# Soak
 
-{found.apps * found.versions} deploys of {found.apps} apps, {found.versions} versions each and at most {found.at_once} \
-at the same time, through the Prefect API and one process
-worker; made by `python -m benchmarks.soak` on the local cloud (latency profile `brisk`, {os.cpu_count()} cores) in \
-{found.minutes:.0f} minutes.
-{found.faulted} of {found.calls} calls to the cloud ({found.faulted / found.calls:.1%}) met a fault, each kind equally \
-often: {", ".join(found.kinds)}."""
+{deploys}, at most {found.at_once} at the same time, through the Prefect API and one
+process worker; made by `python -m benchmarks.soak` on the local cloud (latency profile `brisk`, {os.cpu_count()} cores)
+in {found.minutes:.0f} minutes. {found.faulted} of {found.calls} calls to the cloud \
+({found.faulted / found.calls:.1%}) met a fault, each kind equally often:
+{", ".join(found.kinds)}."""
 
 
 def _outcomes(runs: Sequence[Run]) -> str:
@@ -108,8 +109,8 @@ def _times(runs: Sequence[Run]) -> str:
     }
     lines = ["| runs that succeeded | median s | p95 s | longest s |", "|---|---:|---:|---:|"]
     for what, seconds in measured.items():
-        p95_s = statistics.quantiles(seconds, n=20, method="inclusive")[-1]
-        lines.append(f"| {what} | {statistics.median(seconds):.1f} | {p95_s:.1f} | {max(seconds):.1f} |")
+        median_s, p95_s, longest_s = np.percentile(seconds, (50, 95, 100))
+        lines.append(f"| {what} | {median_s:.1f} | {p95_s:.1f} | {longest_s:.1f} |")
     return "\n".join(lines)
 
 

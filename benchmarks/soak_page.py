@@ -11,7 +11,6 @@ from uuid import UUID
 import numpy as np
 
 from benchmarks.memory import SAMPLE_S, Samples
-from tasks.explain import explain
 
 GROWTH_LIMIT = 1.25  # of a process's memory, from the first quarter of the soak to the last
 
@@ -90,15 +89,16 @@ def _outcomes(runs: Sequence[Run]) -> str:
         "A run that failed was started again, and each deploy took as many runs as it needed.",
     ]
     if failed:
-        lines += ["", "| runs that failed | cause | what they said |", "|---:|---|---|"]
-        lines += [f"| {count} | {cause} | {said} |" for (cause, said), count in failed.most_common()]
+        lines += ["", "| runs that failed | error | what it said |", "|---:|---|---|"]
+        lines += [f"| {count} | {kind} | {said} |" for (kind, said), count in failed.most_common()]
     return "\n".join(lines)
 
 
 def reason(run: Run) -> tuple[str, str]:
-    """The cause, as `slipway explain` tells it, and the first line of what was said."""
-    said = run.message.splitlines()[0] if run.message else ""
-    return explain(run.message).cause, said.removeprefix("Flow run encountered an exception: ").replace("|", "/")
+    """The error's kind and the first line of what it said."""
+    line = (run.message.splitlines() or [""])[0].removeprefix("Flow run encountered an exception: ")
+    kind, _, said = line.partition(": ")
+    return kind, said.replace("|", "/")
 
 
 def _times(runs: Sequence[Run]) -> str:

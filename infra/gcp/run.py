@@ -116,9 +116,15 @@ async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout
 async def _unless_written(
     message: run_v2.Service, fields: Sequence[str], error: GoogleError, timeout_s: float
 ) -> Service:
-    """The service, settled, if the change that ended with `error` was made all the same; else raises `error`."""
+    """The service, settled, if the change that ended with `error` was made all the same; else raises `error`.
+
+    ABORTED then means what callers take it for, that the service has changed since its etag was read: a write that
+    was aborted for a reason of Google's own is UNAVAILABLE.
+    """
     found = await get_service(message.name)
     if found is None or not _as_asked(found, message, fields):
+        if error.status == "ABORTED" and found is not None and found.etag == message.etag:
+            raise replace(error, status="UNAVAILABLE") from error
         raise error
     settled = await until_settled(found, timeout_s)
     if not settled.ready:

@@ -12,10 +12,13 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from google.api_core.client_info import ClientInfo
+from google.auth.credentials import Credentials
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 from google.cloud.exceptions import NotFound, PreconditionFailed
 
@@ -187,21 +190,26 @@ def _stored(blob: Any) -> StoredObject:
     return StoredObject(blob.name, int(blob.generation), int(blob.size), blob.time_created)
 
 
-_clients: dict[tuple[int, str], storage.Client] = {}
+@lru_cache(maxsize=1)
+def _session(credentials: Credentials) -> AuthorizedSession:
+    """The connections, which all clients share: a process that sees many runs would keep those of each run open."""
+    return AuthorizedSession(credentials)
 
 
-def _client(reason: str) -> storage.Client:
-    """One client per credentials and request reason: the reason is a header of all its requests."""
-    credentials = current_credentials()
-    key = (id(credentials), reason)
-    if key not in _clients:
-        headers = {"X-Goog-Request-Reason": reason} if reason else {}
-        _clients[key] = storage.Client(
-            project="-", credentials=credentials, client_info=CLIENT_INFO, extra_headers=headers
-        )
-    return _clients[key]
+@lru_cache(maxsize=16)
+def _client(credentials: Credentials, reason: str) -> storage.Client:
+    """One client per request reason: the reason is a header of all its requests."""
+    return storage.Client(
+        project="-",
+        credentials=credentials,
+        client_info=CLIENT_INFO,
+        extra_headers={"X-Goog-Request-Reason": reason} if reason else {},
+        _http=_session(credentials),
+    )
 
 
 async def _run(name: str, work: Callable[[storage.Client], T], attempts: Attempts = READ) -> T:
     reason = current_caller().reason
-    return await attempted(name, lambda: asyncio.to_thread(lambda: work(_client(reason))), attempts)
+    return await attempted(
+        name, lambda: asyncio.to_thread(lambda: work(_client(current_credentials(), reason))), attempts
+    )

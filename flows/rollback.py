@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.gates import Override
-from tasks.history import recorded
+from tasks.history import planned, recorded
 from tasks.history_table import shown_history
 from tasks.lock import one_at_a_time
 from tasks.model import Release
@@ -53,6 +53,7 @@ async def rollback(
                 left=serving.version,
                 override=str(override or ""),
                 images=target.images,
+                targets=planned((each.service, each.region) for each in target.targets),
             ) as ledger:
                 released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)

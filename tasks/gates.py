@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -10,8 +11,10 @@ from prefect.logging import get_run_logger
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.gcp import jobs
+from infra.gcp.errors import GoogleError
 from tasks.approval import Decision, ask
 from tasks.errors import Cause, SlipwayError
+from tasks.explain import to_slipway
 from tasks.freeze import CronWindow, DateWindow, frozen_at
 from tasks.history import Ledger
 from tasks.manifest_types import FreezeCron, FreezeDates, Hook, HttpHook
@@ -41,8 +44,11 @@ class Override(BaseModel):
         return f"{self.who}: {self.why}"
 
 
-def refuse_frozen(request: Request, override: Override | None) -> None:
-    """Raises Frozen inside a freeze window of the environment, unless somebody overrides it."""
+def refuse_frozen(request: Request, override: Override | str | None) -> None:
+    """Raises Frozen inside a freeze window of the environment, unless somebody overrides it.
+
+    Asked before a run does anything, and again before traffic moves: in between it may have waited for days.
+    """
     freeze = frozen_at(datetime.now(UTC), [_window(each) for each in request.settings.freeze])
     if freeze is None:
         return
@@ -52,7 +58,7 @@ def refuse_frozen(request: Request, override: Override | None) -> None:
     raise Frozen(
         f"{request.environment} is {freeze}.",
         "start the run after that, or fill in `override` with your name and reason.",
-        state="Nothing was changed.",
+        state=NOT_MOVED,
     )
 
 
@@ -97,17 +103,36 @@ async def run_hook(request: Request, hook: Hook, when: str) -> None:
         return
     job = hook.job
     name = f"projects/{request.project}/locations/{job.region or request.build_region}/jobs/{job.name}"
-    await jobs.run_job(name, job.timeout_s)
+    try:
+        await jobs.run_job(name, job.timeout_s)
+    except GoogleError as error:
+        raise to_slipway(error, f"The hook {hook.name} ({when} the release)", _state(when)) from error
 
 
 async def _call(hook: HttpHook, when: str) -> None:
     call = hook.http
-    async with httpx.AsyncClient(timeout=call.timeout_s, follow_redirects=False) as client:
-        response = await client.request(call.method, str(call.url), headers=call.headers)
+    try:
+        async with (
+            asyncio.timeout(call.timeout_s),  # httpx's own time-outs are per read, not for the whole answer
+            httpx.AsyncClient(timeout=call.timeout_s, follow_redirects=False) as client,
+        ):
+            response = await client.request(call.method, str(call.url), headers=call.headers)
+    except (httpx.HTTPError, TimeoutError) as error:
+        raise HookFailed(
+            f"The hook {hook.name} ({when} the release) got no answer from {call.url} within {call.timeout_s:g} s "
+            f"({type(error).__name__}).",
+            "see that it answers, or give it more time with `timeout`.",
+            Cause.TIMEOUT if isinstance(error, TimeoutError | httpx.TimeoutException) else Cause.NETWORK,
+            state=_state(when),
+        ) from error
     if response.status_code not in call.status:
         raise HookFailed(
             f"The hook {hook.name} ({when} the release) answered {response.status_code}: {response.text[:300]}",
             f"correct what {call.url} complains of; accepted are {', '.join(map(str, call.status))}.",
             Cause.OTHER,
-            state=NOT_MOVED if when == "before" else "The release is being taken back.",
+            state=_state(when),
         )
+
+
+def _state(when: str) -> str:
+    return NOT_MOVED if when == "before" else "The release is being taken back."

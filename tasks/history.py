@@ -7,7 +7,7 @@ Every write names the generation it replaces, so two writers can never both beli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,11 +23,12 @@ from infra.gcp.attempts import closed_circuits
 from infra.gcp.errors import GoogleError
 from tasks.errors import SlipwayError
 from tasks.explain import to_slipway
-from tasks.model import Candidate, Image, Live, Proof, Request, Verdict, Version
+from tasks.model import Candidate, Image, Live, Proof, Request, Snapshot, Verdict, Version
 from tasks.redact import redact
 from tasks.together import all_of
 
 READ_AT_ONCE = 16
+PLENTY = 100  # good releases: more than anybody goes back
 NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
 OPEN_AMONG = 8  # releases exclude each other, and each one closes what was left open before it
 
@@ -58,8 +59,10 @@ class TargetRecord(_Frozen):
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
+    config: dict[str, Any] = {}  # the service's template before the release
     template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
-    outcome: str = "planned"  # planned, dark, live, taken back
+    outcome: str = "planned"  # planned, dark, live; after a failure as in takeback.Outcome
+    said: str = ""  # more about the outcome, after a failure
 
 
 class ReleaseRecord(_Frozen):
@@ -93,6 +96,11 @@ class Ledger:
     def __init__(self, bucket: str, name: str, release: ReleaseRecord, generation: int) -> None:
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
 
+    @property
+    def places(self) -> list[tuple[str, str]]:
+        """Each service and region that the release is to reach."""
+        return [(target.service, target.region) for target in self.release.targets]
+
     async def note(self, **changes: Any) -> None:
         """Replaces these fields and writes the record. Raises CloudError, also if somebody else wrote it meanwhile."""
         self.release = self.release.model_copy(update=changes)
@@ -106,16 +114,29 @@ class Ledger:
         """Notes why the release did not come about. A record that cannot be written is left to reconcile."""
         state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
         reason = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
+        targets = tuple(with_outcome(t, "", t.said) for t in self.release.targets)
         try:
-            await self.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC))
+            await self.note(state=state, reason=redact(reason)[:2000], finished=datetime.now(UTC), targets=targets)
         except SlipwayError as unwritten:
             get_run_logger().error("the release record says %s still: %s", State.STARTED, unwritten.problem)
 
     async def built(self, images: Sequence[Image]) -> None:
         await self.note(images={image.service: image.reference for image in images})
 
+    async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
+        """What is live, before the first write."""
+        before = {(each.service, each.region): each for each in snapshots}
+        await self.note(
+            targets=tuple(with_snapshot(t, before.get((t.service, t.region))) for t in self.release.targets)
+        )
+
     async def deployed(self, candidates: Sequence[Candidate]) -> None:
-        await self.note(targets=tuple(target_of(candidate, self.release.images) for candidate in candidates))
+        """A wave; the services and regions of the other waves stay as they are."""
+        new = {(each.service, each.region): each for each in candidates}
+        images = self.release.images
+        await self.note(
+            targets=tuple(with_candidate(t, new.get((t.service, t.region)), images) for t in self.release.targets)
+        )
 
     async def proven(self, proofs: Sequence[Proof]) -> None:
         verdicts = {(proof.service, proof.region): proof for proof in proofs}
@@ -124,12 +145,9 @@ class Ledger:
     async def timed(self, what: str, seconds: float) -> None:
         await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})
 
-    async def taken_back(self, outcomes: Mapping[tuple[str, str], str], seconds: float) -> None:
-        """`outcomes` by service and region; `seconds` from the decision to traffic restored everywhere."""
-        targets = tuple(
-            t.model_copy(update={"outcome": outcomes.get((t.service, t.region), t.outcome)})
-            for t in self.release.targets
-        )
+    async def taken_back(self, outcomes: Mapping[tuple[str, str], tuple[str, str]], seconds: float) -> None:
+        """`outcomes` by service and region, with words; `seconds` from the decision to traffic restored everywhere."""
+        targets = tuple(with_outcome(t, *outcomes.get((t.service, t.region), ("", ""))) for t in self.release.targets)
         await self.note(targets=targets, seconds={**self.release.seconds, "taken back": round(seconds, 2)})
 
     async def live(self, live: Sequence[Live]) -> None:
@@ -142,19 +160,29 @@ class Ledger:
         )
 
 
-def target_of(candidate: Candidate, images: dict[str, str]) -> TargetRecord:
-    return TargetRecord(
-        service=candidate.service,
-        region=candidate.region,
-        revision=candidate.revision,
-        image=images.get(candidate.service, ""),
-        before=tuple(
-            (t.revision or candidate.before.latest_ready, t.percent) for t in candidate.before.traffic if t.percent
-        ),
-        serving=candidate.before.serving,
-        template=dict(candidate.template),
-        outcome="dark",
-    )
+def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord:
+    if before is None:
+        return target
+    shares = tuple((t.revision or before.latest_ready, t.percent) for t in before.traffic if t.percent)
+    return target.model_copy(update={"before": shares, "serving": before.serving, "config": dict(before.config)})
+
+
+def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[str, str]) -> TargetRecord:
+    if new is None:
+        return target
+    changes = {
+        "revision": new.revision,
+        "image": images.get(new.service, ""),
+        "template": dict(new.template),
+        "outcome": "dark",
+    }
+    return with_snapshot(target, new.before).model_copy(update=changes)
+
+
+def with_outcome(target: TargetRecord, outcome: str, said: str) -> TargetRecord:
+    """As it ended after a failure; where nothing was deployed yet, nothing was touched."""
+    outcome = outcome or ("untouched" if target.outcome == "planned" else target.outcome)
+    return target.model_copy(update={"outcome": outcome, "said": said})
 
 
 def judged(target: TargetRecord, proof: Proof | None) -> TargetRecord:
@@ -168,7 +196,7 @@ def judged(target: TargetRecord, proof: Proof | None) -> TargetRecord:
 async def recorded(request: Request, version: Version, action: str = "deploy", **facts: Any) -> AsyncIterator[Ledger]:
     """Writes the intent, and when the block fails, why; the block itself says when the release stands.
 
-    facts: further fields of the record, such as `override`.
+    facts: further fields of the record, such as `override`; without `targets`, all that the request names.
     """
     release = ReleaseRecord(
         app=request.app,
@@ -180,8 +208,7 @@ async def recorded(request: Request, version: Version, action: str = "deploy", *
         trigger=await who_started(request.run_id),
         started=datetime.now(UTC),
         action=action,
-        targets=tuple(TargetRecord(service=s, region=r) for r in request.settings.regions for s in request.services),
-        **facts,
+        **{"targets": planned((s, r) for r in request.settings.regions for s in request.services), **facts},
     )
     name = record_name(release)
     generation = await _write(request.settings.bucket, name, release, 0)
@@ -193,6 +220,11 @@ async def recorded(request: Request, version: Version, action: str = "deploy", *
             with closed_circuits():
                 await asyncio.shield(asyncio.ensure_future(ledger.ended(error)))
         raise
+
+
+def planned(places: Iterable[tuple[str, str]]) -> tuple[TargetRecord, ...]:
+    """Services and regions that a release is to reach."""
+    return tuple(TargetRecord(service=service, region=region) for service, region in places)
 
 
 async def _write(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
@@ -222,13 +254,18 @@ async def who_started(run_id: str) -> str:
     return "schedule" if run.auto_scheduled else "api"
 
 
-async def read_history(bucket: str, app: str, environment: str, limit: int = 100) -> list[ReleaseRecord]:
-    """The newest releases first. A record that cannot be read is an error, not a gap: it may hold the last good one."""
+async def read_history(bucket: str, app: str, environment: str, limit: int | None = None) -> list[ReleaseRecord]:
+    """The newest releases first: `limit` of them, else until there are plenty of good ones, however many have failed.
+
+    A record that cannot be read is an error, not a gap: it may hold the last good one.
+    """
     names = sorted((o.name for o in await storage.list_objects(bucket, prefix(app, environment))), reverse=True)[:limit]
     found: list[ReleaseRecord] = []
     for start in range(0, len(names), READ_AT_ONCE):
         batch = await all_of([storage.read_json(bucket, name) for name in names[start : start + READ_AT_ONCE]])
         found += [ReleaseRecord.model_validate(value[0]) for value in batch if value is not None]
+        if limit is None and sum(release.state is State.RELEASED for release in found) >= PLENTY:
+            break
     return found
 
 
@@ -264,3 +301,20 @@ def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
         if release.version not in left:
             seen.setdefault(release.version, release)
     return list(seen.values())
+
+
+def irreversible_since(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> ReleaseRecord | None:
+    """What keeps from going back to a release: a newer one of another version that may have migrated data for good.
+
+    One that failed counts, too: its hooks may have run by then.
+    """
+    newer = (each for each in history if each.started > release.started and each.version != release.version)
+    return next((each for each in newer if each.irreversible), None)
+
+
+def seen_healthy(history: Sequence[ReleaseRecord], service: str, region: str, besides: Collection[str]) -> str:
+    """The revision with which the newest good release served there; '' if there is none but `besides` to go back to."""
+    usable = (release for release in good(history) if not irreversible_since(history, release))
+    targets = (target for release in usable for target in release.targets)
+    revisions = (t.revision for t in targets if (t.service, t.region) == (service, region))
+    return next((revision for revision in revisions if revision and revision not in besides), "")

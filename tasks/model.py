@@ -136,6 +136,7 @@ class Snapshot:
     latest_ready: str  # the revision that a target on LATEST meant
     serving: str  # the revision with most traffic, '' when only the placeholder serves
     serving_url: str = ""  # its own URL, '' when it has no tag
+    config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the service's template
 
 
 @dataclass(frozen=True, slots=True)

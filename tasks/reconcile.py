@@ -22,7 +22,7 @@ from infra.gcp import run
 from infra.gcp.run import Service, TrafficTarget
 from tasks.build import stop_builds
 from tasks.errors import Cause, SlipwayError
-from tasks.history import Ledger, ReleaseRecord, State, TargetRecord, open_releases
+from tasks.history import Ledger, ReleaseRecord, State, TargetRecord, open_releases, with_outcome
 from tasks.model import Candidate, Request, Snapshot
 from tasks.source import Source
 from tasks.steps import step
@@ -107,10 +107,8 @@ async def _settle(request: Request, ledger: Ledger) -> None:
             Cause.SERVICE_UNAVAILABLE,
             state="Traffic is where the dead run left it.",
         )
-    by_place = {(each.service, each.region): each.outcome for each in outcomes}
-    targets = tuple(
-        t.model_copy(update={"outcome": by_place.get((t.service, t.region), t.outcome)}) for t in record.targets
-    )
+    ended = {(each.service, each.region): (each.outcome, each.said) for each in outcomes}
+    targets = tuple(with_outcome(t, *ended.get((t.service, t.region), ("", ""))) for t in record.targets)
     await ledger.note(targets=targets, state=state, reason=reason, finished=datetime.now(UTC))
 
 

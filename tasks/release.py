@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tasks.gates import approved, run_hooks
-from tasks.health import prove
+from tasks.gates import approved, refuse_frozen, run_hooks
+from tasks.health import prove, refuse_unproven
 from tasks.history import Ledger, ReleaseRecord
 from tasks.model import Candidate, Image, Live, Proof, Release, Request, Version
 from tasks.rollback import images_of, revive, version_of
-from tasks.rollout import deploy_dark
+from tasks.rollout import deploy_dark, snapshots
 from tasks.shift import shift, shift_at_once
 from tasks.takeback import taken_back_on_failure
 from tasks.together import all_of
@@ -24,15 +24,18 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     live: list[Live] = []
     written: Written = {}
     async with taken_back_on_failure(request, candidates, written, ledger):
+        await ledger.snapshot(await snapshots(request, ledger.places))
         for number, wave in enumerate(request.settings.waves):
             new = await deploy_dark(request, version, images, wave)
             candidates += new
             written.update({(each.service, each.region): (each.split,) for each in new})
-            await ledger.deployed(candidates)
+            await ledger.deployed(new)
             proofs += await prove(request, new)
             await ledger.proven(proofs)
+            refuse_unproven(proofs)
             if number == 0:
                 await approved(request, tuple(proofs), ledger)
+                refuse_frozen(request, ledger.release.override)  # a freeze may have begun in the hours since
             live += await shift(request, new, written)
             await ledger.live(live)
         await run_hooks(request, "after")
@@ -47,12 +50,14 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     decided: when the run began; the seconds until traffic is restored, and until that is verified, are recorded.
     """
     version = version_of(target)
+    await ledger.snapshot(await snapshots(request, ledger.places))
     candidates = await revive(request, target)
     written: Written = {(each.service, each.region): (each.split,) for each in candidates}
     async with taken_back_on_failure(request, candidates, written, ledger):
         await ledger.deployed(candidates)
         proofs = await prove(request, candidates)
         await ledger.proven(proofs)
+        refuse_unproven(proofs)
         await shift_at_once(request, candidates, written)
         await ledger.timed("restored", since(decided))
         live = await all_of([verify(request, candidate) for candidate in candidates])

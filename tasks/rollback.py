@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from prefect.logging import get_run_logger
+
 from infra.gcp import registry
 from tasks import traffic_plan
-from tasks.errors import Cause, SlipwayError
+from tasks.errors import Cause, SlipwayError, Transient
 from tasks.gates import Override
-from tasks.history import ReleaseRecord, State, TargetRecord, good, read_history
+from tasks.history import ReleaseRecord, State, TargetRecord, good, irreversible_since, read_history
 from tasks.model import Candidate, Image, Request, Version, VersionKind
 from tasks.naming import image_tag, traffic_tag
 from tasks.progress import stage
@@ -31,7 +33,11 @@ async def choose_release(
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
     """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used."""
     history = await read_history(request.settings.bucket, request.app, request.environment)
-    return choose(history, to, override)
+    chosen, serving = choose(history, to, override)
+    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, serving)})
+    target = narrowed(request, whole)
+    _tell_what_stays(request, whole, target)
+    return target, serving
 
 
 def choose(
@@ -52,7 +58,7 @@ def choose(
         raise RollbackRefused(
             f"{serving.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
         )
-    barrier = _irreversible_since(history, chosen)
+    barrier = irreversible_since(history, chosen)
     if barrier and override is None:
         raise RollbackRefused(
             f"{barrier.version} declares a migration that {chosen.version} cannot live with.",
@@ -98,9 +104,51 @@ def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> Rele
     return older[0]
 
 
-def _irreversible_since(history: Sequence[ReleaseRecord], chosen: ReleaseRecord) -> ReleaseRecord | None:
-    newer = (r for r in history if r.started > chosen.started and r.version != chosen.version)
-    return next((record for record in newer if record.irreversible and record.state is State.RELEASED), None)
+def as_it_was(
+    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, serving: ReleaseRecord
+) -> tuple[TargetRecord, ...]:
+    """What going back to `chosen` gives traffic to: its own revisions, and wherever newer releases brought another
+    revision, the one that served while `chosen` was the newest. A release may have been of some services only.
+    """
+    then, now = served_after(history, chosen), served_after(history, serving)
+    own = {(target.service, target.region) for target in chosen.targets}
+    return tuple(target for place, target in then.items() if place in own or target.revision != now[place].revision)
+
+
+def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[tuple[str, str], TargetRecord]:
+    """By service and region: what served when `release` had just come out. `history` is newest first."""
+    found: dict[tuple[str, str], TargetRecord] = {}
+    for record in history:
+        if record.state is State.RELEASED and record.started <= release.started:
+            for target in record.targets:
+                if target.revision:
+                    found.setdefault((target.service, target.region), target)
+    return found
+
+
+def narrowed(request: Request, target: ReleaseRecord) -> ReleaseRecord:
+    """Without services and regions that slipway.yaml does not name any more: how to prove those nobody says."""
+    kept = tuple(
+        each for each in target.targets if each.service in request.services and each.region in request.settings.regions
+    )
+    if not kept:
+        raise RollbackRefused(
+            f"slipway.yaml names none of the services and regions of {target.version} any more.",
+            "choose a newer version.",
+            Cause.NOT_FOUND,
+        )
+    images = {each.service: each.image for each in kept if each.image}
+    return target.model_copy(update={"targets": kept, "images": images})
+
+
+def _tell_what_stays(request: Request, whole: ReleaseRecord, target: ReleaseRecord) -> None:
+    back = {(each.service, each.region) for each in target.targets}
+    dropped = [(each.service, each.region) for each in whole.targets if (each.service, each.region) not in back]
+    newer = [(s, r) for r in request.settings.regions for s in request.services if (s, r) not in back]
+    for service, region in dropped:
+        get_run_logger().warning("%s in %s is not in slipway.yaml any more: it stays as it is", service, region)
+    for service, region in newer:
+        get_run_logger().warning("%s in %s stays as it is: going back does not concern it", service, region)
 
 
 @stage("deploy")
@@ -130,7 +178,15 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
     split = traffic_plan.dark(live, target.revision, tag, own_tags(revisions)).targets
     await write_split(service, split)
     service, _ = await read_service(name)
-    url = next((t.uri for t in service.live if t.tag == tag), service.uri)
+    url = next((t.uri for t in service.live if t.tag == tag and t.uri), "")
+    if not url:
+        raise RollbackRefused(
+            f"Cloud Run reports no URL for tag {tag} of {name}, so its revision cannot be proven.",
+            "start the run again.",
+            Cause.SERVICE_UNAVAILABLE,
+            state=NOTHING_MOVED,
+            transient=Transient.YES,
+        )
     return Candidate(
         target.service, target.region, target.revision, tag, url, service.uri, before, split, created=False,
         template=target.template,

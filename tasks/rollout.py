@@ -19,7 +19,7 @@ from tasks.manifest_values import SecretRef
 from tasks.model import Candidate, Image, Request, Snapshot, Version
 from tasks.naming import url_variable
 from tasks.progress import stage
-from tasks.provision import MANAGED_BY, PLACEHOLDER_IMAGE
+from tasks.provision import MANAGED_BY, PLACEHOLDER_IMAGE, labels
 from tasks.service_body import Desired, desired
 from tasks.steps import step
 from tasks.together import all_of
@@ -39,6 +39,31 @@ async def deploy_dark(
     return await all_of(
         [deploy_service(request, version, by_name[name], region) for region in regions for name in request.services]
     )
+
+
+@step("take a snapshot", attempts=3)
+async def snapshots(request: Request, places: Sequence[tuple[str, str]]) -> tuple[Snapshot, ...]:
+    """Of each service and region, as it is before the release."""
+    return await all_of([_snapshot(request, name, region) for name, region in places])
+
+
+async def _snapshot(request: Request, name: str, region: str) -> Snapshot:
+    service, revisions = await read_service(request.run_service(name, region))
+    refuse_others(request, service)
+    return snapshot(name, region, service, live_traffic(service, revisions), revisions)
+
+
+def refuse_others(request: Request, service: RunService) -> None:
+    """Raises TrafficConflict for a service that another app or environment has shipped: its name fits both."""
+    theirs = {name: service.labels.get(name, "") for name in labels(request)}
+    if theirs["managed-by"] == MANAGED_BY and theirs != labels(request):
+        owner = f"{theirs['slipway-app']} in {theirs['slipway-environment']}"
+        raise TrafficConflict(
+            f"The Cloud Run service {service.name} is {owner}, not {request.app} in {request.environment}.",
+            "give each environment a project or regions of its own, and apps names that do not begin alike; if it was "
+            "renamed, set the labels slipway-app and slipway-environment with gcloud run services update.",
+            state=UNTOUCHED_TRAFFIC,
+        )
 
 
 @step(
@@ -75,8 +100,8 @@ async def read_service(name: str) -> tuple[RunService, list[Revision]]:
     service, revisions = await asyncio.gather(run.get_service(name), run.list_revisions(name))
     if service is None:
         raise TrafficConflict(
-            f"The Cloud Run service {name} was deleted while the release was going on.",
-            "start the run again; it creates the service anew.",
+            f"The Cloud Run service {name} does not exist any more.",
+            "ship with the deploy flow, which creates it anew.",
             state=UNTOUCHED_TRAFFIC,
         )
     return service, revisions
@@ -107,7 +132,8 @@ def snapshot(name: str, region: str, service: RunService, live: Live, revisions:
     stable = traffic_plan.stable_revision(live) or ""
     serving = "" if stable in placeholders else stable
     url = next((t.uri for t in service.live if t.uri and t.revision == serving), "")
-    return Snapshot(name, region, service.traffic, service.latest_ready, serving, url)
+    config = service.body.get("template", {})
+    return Snapshot(name, region, service.traffic, service.latest_ready, serving, url, config)
 
 
 def is_placeholder(revision: Revision) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from tasks.history import ReleaseRecord, State, TargetRecord
 from tasks.manifest import parse_manifest
 from tasks.model import Image, Request, Version, VersionKind
 
@@ -43,3 +45,18 @@ def a_version(version: str = "v1.4.0", kind: VersionKind = VersionKind.RELEASE, 
 
 def an_image(service: str = "api", digest: str = "sha256:" + "a" * 64) -> Image:
     return Image(service, f"europe-west1-docker.pkg.dev/acme-prod/shop/{service}", digest, "v1.4.0")
+
+
+def a_record(version: str, day: int, **more: Any) -> ReleaseRecord:
+    """A release of the api in one region, so many days before or after 1 January."""
+    given: dict[str, Any] = {"state": State.RELEASED, "targets": (a_target("api", f"api-{version}"),), **more}
+    started = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
+    return ReleaseRecord(
+        app="shop", environment="production", version=version, kind="release", commit="c", run_id=version,
+        started=started, **given,
+    )  # fmt: skip
+
+
+def a_target(service: str, revision: str, region: str = "europe-west1") -> TargetRecord:
+    image = f"europe-west1-docker.pkg.dev/acme-staging/shop/{service}@sha256:{revision}"
+    return TargetRecord(service=service, region=region, revision=revision, image=image, outcome="live")

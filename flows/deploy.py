@@ -14,7 +14,7 @@ from tasks.lock import one_at_a_time
 from tasks.model import Release
 from tasks.parameters import refuse_parameters
 from tasks.preflight import preflight
-from tasks.progress import shown_progress
+from tasks.progress import LONGEST_RUN_S, shown_progress
 from tasks.provision import create_missing
 from tasks.reconcile import settle_abandoned
 from tasks.release import release
@@ -27,7 +27,7 @@ from tasks.versioning import name_version
 @flow(
     name="deploy",
     flow_run_name="deploy to {environment}",
-    timeout_seconds=24 * 3600,
+    timeout_seconds=LONGEST_RUN_S,
     on_cancellation=[tidy_up],
     on_crashed=[refuse_parameters, tidy_up],
 )

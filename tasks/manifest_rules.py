@@ -69,6 +69,10 @@ def _service(app: str, path: Path, service: Service) -> Iterator[Flaw]:
 
 def _environment(manifest: Manifest, path: Path, environment: Environment) -> Iterator[Flaw]:
     yield from _regions(path, environment)
+    timeouts = environment.timeouts
+    if environment.approval == "required" and environment.approval_timeout_s > timeouts.total_s:
+        text = "must not be longer than timeouts.total, or the run ends before anybody has decided"
+        yield Flaw((*path, "approval_timeout"), text)
     for index, freeze in enumerate(environment.freeze):
         if isinstance(freeze, FreezeDates) and freeze.start >= freeze.end:
             yield Flaw((*path, "freeze", index), "must end after it begins")

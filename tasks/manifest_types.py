@@ -249,9 +249,13 @@ class Environment(Strict):
     freeze: tuple[Freeze, ...] = Field((), description="When nothing is released.")
     slo: Slo = Field(default_factory=Slo, description="What a revision with traffic is held to.")
     on_inconclusive: Literal["wait", "pause", "rollback"] = Field(
-        "wait", description="When the evidence does not suffice: wait for more, ask a person, or go back."
+        "wait",
+        description="When a step has baked and the evidence does not suffice: wait for more and then go back, wait and "
+        "then ask a person, or go back at once.",
     )
-    inconclusive_limit_s: Duration = Field(900.0, alias="inconclusive_limit", description="How long to wait for more.")
+    inconclusive_limit_s: Duration = Field(
+        900.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
+    )
     when_busy: Literal["wait", "refuse"] = Field("wait", description="While another run is at work here.")
     busy_timeout_s: Duration = Field(1800.0, alias="busy_timeout", description="How long to wait for that run.")
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long each stage may take.")

@@ -22,6 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Work = Callable[P, Coroutine[Any, Any, R]]
 
+LONGEST_RUN_S = 8 * 24 * 3600  # backstop of flows that may wait for people: a day beyond the longest timeouts.total
 STAGES = ("preflight", "version", "create", "build", "deploy", "prove", "shift", "clean up")
 
 

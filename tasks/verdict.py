@@ -193,13 +193,14 @@ def combine(judgements: Iterable[Judgement]) -> Judgement:
 
 
 def on_inconclusive(policy: Course, waited_s: float, limit_s: float) -> Course:
-    """What to do about an INCONCLUSIVE verdict: wait up to `limit_s`, then what the environment's policy says.
+    """What to do about a verdict that is still INCONCLUSIVE `waited_s` after the bake, by the environment's policy.
 
-    WAIT as a policy ends in ROLL_BACK: nothing is proven and nobody is to be asked.
+    ROLL_BACK goes back at once. The others wait up to `limit_s`; then PAUSE asks a person, and WAIT ends in ROLL_BACK:
+    nothing is proven and nobody is to be asked.
     """
-    if waited_s < limit_s:
+    if policy is not Course.ROLL_BACK and waited_s < limit_s:
         return Course.WAIT
-    return Course.ROLL_BACK if policy is Course.WAIT else policy
+    return Course.PAUSE if policy is Course.PAUSE else Course.ROLL_BACK
 
 
 def escalate(candidate: Judgement, stable: Judgement) -> str | None:

@@ -63,7 +63,7 @@ async def watch(
 ) -> Judgement:
     """The verdict on all candidates together once they have baked; UNHEALTHY ends the wait at once.
 
-    INCONCLUSIVE is waited out up to the environment's limit beyond the bake. Raises TrafficConflict when somebody else
+    INCONCLUSIVE is waited out beyond the bake as the environment says. Raises TrafficConflict when somebody else
     has moved traffic from where it was `written`.
     """
     settings, logger, started = request.settings, get_run_logger(), time.monotonic()
@@ -80,8 +80,8 @@ async def watch(
             return judgement
         if waited_s < enough_s:
             continue
-        limit_s = enough_s + settings.inconclusive_limit_s
-        if judgement.verdict is Verdict.HEALTHY or on_inconclusive(Course.WAIT, waited_s, limit_s) is not Course.WAIT:
+        course = on_inconclusive(Course(settings.on_inconclusive), waited_s - enough_s, settings.inconclusive_limit_s)
+        if judgement.verdict is Verdict.HEALTHY or course is not Course.WAIT:
             return judgement
 
 

@@ -312,9 +312,9 @@ class TestCombine:
 @pytest.mark.parametrize(
     ("policy", "waited_s", "course"),
     [
-        pytest.param(Course.PAUSE, 59.9, Course.WAIT, id="before-the-limit-all-wait"),
-        pytest.param(Course.PAUSE, 60.0, Course.PAUSE, id="pause-at-the-limit"),
-        pytest.param(Course.ROLL_BACK, 60.0, Course.ROLL_BACK, id="roll-back-at-the-limit"),
+        pytest.param(Course.PAUSE, 59.9, Course.WAIT, id="a-person-is-not-asked-before-the-limit"),
+        pytest.param(Course.PAUSE, 60.0, Course.PAUSE, id="a-person-is-asked-at-the-limit"),
+        pytest.param(Course.ROLL_BACK, 0.0, Course.ROLL_BACK, id="rollback-does-not-wait"),
         pytest.param(Course.WAIT, 59.9, Course.WAIT, id="waiting-goes-on"),
         pytest.param(Course.WAIT, 60.0, Course.ROLL_BACK, id="waiting-has-an-end"),
     ],

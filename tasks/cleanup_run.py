@@ -21,7 +21,7 @@ from tasks.explain import explain
 from tasks.inventory import owner_of
 from tasks.inventory_history import protected_releases
 from tasks.inventory_images import places_of
-from tasks.inventory_run import required_regions, run_found, survey
+from tasks.inventory_run import doubts, floors_of, held_uses, required_regions, run_found, survey
 from tasks.journal import Journal
 from tasks.retention_links import Links
 from tasks.retention_model import Entry, Item, Kind, Outcome, Skip, Step, Use
@@ -29,6 +29,7 @@ from tasks.retention_rules import used_by
 from tasks.retention_run import SETTLED, claims, recheck, remaining
 from tasks.steps import step
 from tasks.stock import place_of
+from tasks.together import all_of
 
 # Far below what Google allows (Artifact Registry: 300 000 deletions a day in a repository), and slow enough to watch.
 STEPS_PER_S = 2.0
@@ -46,24 +47,25 @@ class Guard:
     estate: Estate
     proposal: Proposal
     links: Links
-    doomed: set[str]  # names of revisions that the plan takes away and that have not been seen to stay
+    doomed: set[str]  # names of revisions and services that the plan takes away and that have not been seen to stay
     holding: dict[str, str] = field(default_factory=dict)  # what stays after all, and what it needs
 
     async def used(self) -> dict[str, str]:
-        """Every key in use now, with by whom. Raises GoogleError when that cannot be told."""
+        """Every key in use now, with by whom. Raises CloudError when that cannot be told."""
         stock = self.proposal.stock
         where = list(dict.fromkeys((*required_regions(self.estate.requests), *stock.fleet.busy)))
-        now = await survey(where)
-        failed = next((listing for listing in now.listings if listing.error), None)
-        if failed:
-            raise CloudError(f"{failed.source} could not be listed: {failed.error}")
+        now = await survey(where, floors_of(stock.fleet, self.doomed))
         running = run_found(now, self.estate.requests, stock.references)
+        doubt = next(iter(doubts(running)), None)
+        if doubt:
+            raise CloudError(doubt)
         staying = (
             Use(f"revision {item.name.rpartition('/')[2]}", item.needs, live=False)
             for item in running.items
             if item.kind is Kind.REVISION and item.name not in self.doomed
         )
-        return used_by((*running.uses, *staying, *stock.standing), self.links) | self.holding
+        held = held_uses(now, stock.holdable)
+        return used_by((*running.uses, *staying, *held, *stock.standing), self.links) | self.holding
 
     def hold(self, item: Item) -> None:
         """It stays after all, and with it what it needs."""
@@ -75,7 +77,7 @@ class Guard:
 async def carry_out(estate: Estate, proposal: Proposal) -> tuple[Entry, ...]:
     """Takes the steps that are left, in their order; answers the whole journal. A step that fails is left for later."""
     journal, steps = proposal.journal, remaining(proposal.plan, proposal.journal.entries)
-    doomed = {each.item.name for each in steps if each.item.kind is Kind.REVISION}
+    doomed = {each.item.name for each in steps if each.item.kind in (Kind.REVISION, Kind.SERVICE)}
     guard = Guard(estate, proposal, Links.of(proposal.stock.world.items), doomed)
     async with tags_unlocked(steps, journal), paced() as turn:
         for each in steps:
@@ -130,11 +132,11 @@ async def tags_unlocked(steps: Iterable[Step], journal: Journal) -> AsyncIterato
         return
     await journal.note_unlocked(locked)
     try:
-        await asyncio.gather(*(images.set_immutable_tags(name, immutable=False) for name in locked))
+        await all_of([images.set_immutable_tags(name, immutable=False) for name in locked])
         yield
     finally:
-        await asyncio.gather(*(images.set_immutable_tags(name, immutable=True) for name in locked))
-    await journal.note_unlocked(())
+        await all_of([images.set_immutable_tags(name, immutable=True) for name in locked])
+        await journal.note_unlocked(())
 
 
 @step("close repositories that were left open", attempts=3)

@@ -7,8 +7,8 @@ Each kind has an adapter of its own (`tasks.inventory_*`) that turns what an API
 from __future__ import annotations
 
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from infra.gcp.errors import GoogleError
@@ -18,6 +18,7 @@ from tasks.provision import MANAGED_BY
 from tasks.retention_model import Item, Listing, Use, World
 
 T = TypeVar("T")
+EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,31 @@ class Memory:
     seen: Mapping[str, datetime] = field(default_factory=dict)  # name -> when it was first listed
     disabled: Mapping[str, datetime] = field(default_factory=dict)  # name -> since when it was seen disabled
     counts: Mapping[str, int] = field(default_factory=dict)  # source -> how many things it had
+    empty: Mapping[str, datetime] = field(default_factory=dict)  # source that had some -> since when it has none
 
     def floor(self, source: str) -> int:
-        """Whoever had something and suddenly has nothing is not believed the first time."""
+        """Whoever had something and suddenly has nothing is not believed."""
         return min(self.counts.get(source, 0), 1)
+
+    def trusting(self, now: datetime) -> Memory:
+        """Without the counts of what has had nothing for so long that it must be true."""
+        over = {source for source, since in self.empty.items() if now - since >= EMPTY_BELIEVED}
+        return replace(
+            self,
+            counts={source: count for source, count in self.counts.items() if source not in over},
+            empty={source: since for source, since in self.empty.items() if source not in over},
+        )
+
+    def counting(self, listings: Iterable[Listing], now: datetime) -> Memory:
+        """With what was listed. An answer that failed tells nothing, and one that is suddenly empty not yet."""
+        counts, empty = dict(self.counts), dict(self.empty)
+        for listing in listings:
+            if listing.count and not listing.error:
+                counts[listing.source] = listing.count
+                empty.pop(listing.source, None)
+            elif not listing.error and counts.get(listing.source):
+                empty.setdefault(listing.source, now)
+        return replace(self, counts=counts, empty=empty)
 
 
 async def listed(source: str, work: Coroutine[Any, Any, Sequence[T]], floor: int = 0) -> tuple[Sequence[T], Listing]:

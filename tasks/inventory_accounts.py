@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,12 +17,10 @@ def required_accounts(requests: Sequence[Request]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_source(request.project) for request in requests))
 
 
-async def find_accounts(
-    project: str, requests: Sequence[Request], memory: Memory, runners: Mapping[str, str], me: str, now: datetime
-) -> Found:
+async def find_accounts(project: str, requests: Sequence[Request], memory: Memory, me: str, now: datetime) -> Found:
     """Accounts carry no labels, so one that slipway.yaml does not name is foreign, whoever made it.
 
-    runners: what runs as each account, by e-mail; me: whom this clean-up runs as.
+    me: whom this clean-up runs as.
     """
     source = _source(project)
     found, listing = await listed(source, accounts.list_accounts(project), memory.floor(source))
@@ -35,7 +33,6 @@ async def find_accounts(
         if (account := request.service(name).service_account)
     }
     uses = [Use("slipway.yaml", tuple(names[email] for email in sorted(named & names.keys())), live=False)]
-    uses += [Use(who, (names[email],), live=False) for email, who in runners.items() if email in names]
     if me in names:
         uses.append(Use("this clean-up, which runs as it", (names[me],), live=False))
     return Found(items, tuple(uses), (listing,))

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from tasks.history import ReleaseRecord, State, good
+from tasks.history import OPEN_AMONG, ReleaseRecord, State, good
 from tasks.inventory_images import References
 from tasks.model import Request
 from tasks.retention_model import Use
 
 
 def protected_releases(history: Sequence[ReleaseRecord], keep: int) -> list[ReleaseRecord]:
-    """The newest `keep` good releases, and the newest ones that have not ended; `history` is newest first."""
-    return [*good(history)[:keep], *(record for record in history[:keep] if record.state is State.STARTED)]
+    """The newest `keep` good releases, and all that may still be under way; `history` is newest first."""
+    return [*good(history)[:keep], *(record for record in history[:OPEN_AMONG] if record.state is State.STARTED)]
 
 
 def history_uses(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -48,30 +49,46 @@ class References:
 
     prefixes: tuple[str, ...]
     digests: frozenset[str]
-    tags: dict[str, str]  # image:tag -> digest
+    tagged: Mapping[str, Sequence[Item]]  # "api:v1.2.0" -> all that are called so, in whichever repository
     asked: dict[str, str] = field(default_factory=dict)  # key -> a reference that led to it
 
     @classmethod
     def of(cls, places: Iterable[Place], items: Iterable[Item]) -> References:
-        images_only = [item for item in items if item.kind is Kind.IMAGE]
-        tags = {f"{uri_of(item)}:{tag}": item.digest for item in images_only for tag in item.tags}
-        return cls(tuple(place.prefix for place in places), frozenset(item.digest for item in images_only), tags)
+        digests: set[str] = set()
+        tagged: dict[str, list[Item]] = defaultdict(list)
+        for item in (each for each in items if each.kind is Kind.IMAGE):
+            digests.add(item.digest)
+            for tag in item.tags:
+                tagged[f"{_last(uri_of(item))}:{tag}"].append(item)
+        return cls(tuple(place.prefix for place in places), frozenset(digests), tagged)
 
     def keys(self, references: Iterable[str]) -> tuple[str, ...]:
         """Keys that the listings have to contain; images of registries that are not listed are left out."""
-        return tuple(key for reference in references if (key := self._key(reference)))
+        return tuple(dict.fromkeys(key for reference in references for key in self._keys(reference)))
 
-    def _key(self, reference: str) -> str | None:
+    def _keys(self, reference: str) -> Iterable[str]:
         uri, at, digest = reference.partition("@")
         ours = uri.startswith(self.prefixes)
-        if not at:
-            tagged = uri if ":" in uri.rpartition("/")[2] else f"{uri}:latest"
-            digest = self.tags.get(tagged, tagged if ours else "")
-        elif not ours and digest not in self.digests:
-            return None
-        if digest:
-            self.asked.setdefault(digest, reference)
-        return digest or None
+        found = [digest] if at else self._named(uri, ours=ours)
+        if ours:
+            for key in found:
+                self.asked.setdefault(key, reference)
+        return found if ours else (key for key in found if key in self.digests)
+
+    def _named(self, uri: str, *, ours: bool) -> list[str]:
+        """What a reference without a digest may mean.
+
+        gcr.io, virtual repositories and mirrors serve our images under names that only end like theirs.
+        """
+        name, _, tag = uri.rpartition(":") if ":" in _last(uri) else (uri, "", "latest")
+        there = self.tagged.get(f"{_last(name)}:{tag}", ())
+        if ours:
+            return [item.digest for item in there if uri_of(item) == name] or [f"{name}:{tag}"]
+        return [item.digest for item in there]
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def uri_of(item: Item) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from infra.gcp import fleet
@@ -11,6 +12,7 @@ from infra.gcp.fleet import Workload
 from tasks.inventory import Found, Memory, listed, owner_of, projects_of
 from tasks.inventory_images import References
 from tasks.model import Request
+from tasks.naming import label_value
 from tasks.retention_model import Item, Kind, Listing, Use
 
 AT_ONCE = 16
@@ -27,9 +29,10 @@ class Fleet:
     listings: tuple[Listing, ...] = ()
 
     @property
-    def accounts(self) -> dict[str, str]:
-        """Who runs as each service account, by e-mail."""
-        return {each.account: each.name for each in (*self.services, *self.revisions, *self.others) if each.account}
+    def holders(self) -> dict[str, str]:
+        """Who runs as each service account, by e-mail, and who mounts each bucket."""
+        running = (*self.services, *self.revisions, *self.others)
+        return {held: each.name for each in running for held in (each.account, *each.buckets) if held}
 
     @property
     def busy(self) -> tuple[tuple[str, str], ...]:
@@ -62,10 +65,10 @@ def required_sources(requests: Sequence[Request]) -> tuple[str, ...]:
     return tuple(_source(kind, *where) for where in required_regions(requests) for kind in kinds)
 
 
-async def find_fleet(requests: Sequence[Request], memory: Memory, floors: Mapping[tuple[str, str], int]) -> Fleet:
+async def find_fleet(requests: Sequence[Request], memory: Memory, services: Mapping[tuple[str, str], int]) -> Fleet:
     """Looks into every region that Cloud Run has, not only the manifest's: what runs elsewhere needs images, too.
 
-    floors: how many services there must be at least in a (project, region).
+    services: how many services there must be at least in a (project, region).
     """
     where = list(required_regions(requests))
     failed: list[Listing] = []
@@ -73,7 +76,9 @@ async def find_fleet(requests: Sequence[Request], memory: Memory, floors: Mappin
         regions, listing = await listed(f"Cloud Run regions of {project}", _regions(project), floor=1)
         failed += [listing] if listing.error or not listing.count else []
         where += [(project, region) for region in regions if (project, region) not in where]
-    found = await survey(where, memory, floors)
+    least = {_source(_SERVICES.label, *place): count for place, count in services.items()}
+    floors = {source: memory.floor(source) for source in memory.counts}
+    found = await survey(where, floors | {source: max(n, floors.get(source, 0)) for source, n in least.items()})
     return replace(found, listings=(*failed, *found.listings))
 
 
@@ -81,22 +86,17 @@ async def _regions(project: str) -> Sequence[str]:
     return await fleet.list_regions(project)
 
 
-async def survey(
-    where: Sequence[tuple[str, str]], memory: Memory | None = None, floors: Mapping[tuple[str, str], int] | None = None
-) -> Fleet:
-    """Everything in these (project, region)s, side by side."""
+async def survey(where: Sequence[tuple[str, str]], floors: Mapping[str, int]) -> Fleet:
+    """Everything in these (project, region)s, side by side. floors: by source, how many there must be at least."""
     gate = asyncio.Semaphore(AT_ONCE)
-    memory, floors = memory or Memory(), floors or {}
 
     async def ask(kind: _Kind, place: tuple[str, str], floor: int = 0) -> tuple[Sequence[Workload], Listing]:
         source = _source(kind.label, *place)
         async with gate:
-            return await listed(source, _list(kind, place), max(floor, memory.floor(source)))
+            return await listed(source, _list(kind, place), max(floor, floors.get(source, 0)))
 
     async def look(place: tuple[str, str]) -> Fleet:
-        services, *others = await asyncio.gather(
-            ask(_SERVICES, place, floors.get(place, 0)), *(ask(kind, place) for kind in _OTHERS)
-        )
+        services, *others = await asyncio.gather(ask(_SERVICES, place), *(ask(kind, place) for kind in _OTHERS))
         revisions = await ask(_Kind(_REVISIONS, fleet.list_revisions), place, len(services[0]))
         return Fleet(
             tuple(services[0]),
@@ -112,6 +112,14 @@ async def survey(
         tuple(each for part in parts for each in part.others),
         tuple(each for part in parts for each in part.listings),
     )
+
+
+def floors_of(found: Fleet, going: Collection[str]) -> dict[str, int]:
+    """By source, how many of what was found there must still be when those in `going`, by name, are gone."""
+    staying = Counter((each.project, each.region) for each in found.services if each.name not in going)
+    services = {_source(_SERVICES.label, *place): count for place, count in staying.items()}
+    others = tuple(kind.label for kind in _OTHERS)
+    return services | {each.source: min(each.count, 1) for each in found.listings if each.source.startswith(others)}
 
 
 async def _list(kind: _Kind, place: tuple[str, str]) -> Sequence[Workload]:
@@ -136,6 +144,7 @@ def run_found(found: Fleet, requests: Sequence[Request], references: References)
     uses += list(image_uses([*others, *found.others], references))
     uses += list(image_uses([each for each in found.services if each.name in ours], references))
     uses += list(_manifest_uses(requests, {service.name for service in found.services}))
+    uses += list(_undefined_uses(found, requests, ours))
     return Found(tuple(items), tuple(uses), found.listings)
 
 
@@ -187,6 +196,30 @@ def _manifest_uses(requests: Sequence[Request], there: set[str]) -> Iterable[Use
             for region in request.settings.regions
         )
         yield Use("slipway.yaml", tuple(name for name in names if name in there), live=False)
+
+
+def _undefined_uses(found: Fleet, requests: Sequence[Request], ours: Collection[str]) -> Iterable[Use]:
+    """The app's services in environments that this slipway.yaml lacks: nobody knows what they can go back to."""
+    known = {label_value(request.environment) for request in requests}
+    for service in found.services:
+        environment = service.labels.get("slipway-environment", "")
+        if service.name in ours and environment and environment not in known:
+            names = tuple(each.name for each in found.revisions if each.service == service.name)
+            by = f"{service.id} in {service.region}, of environment {environment}, which slipway.yaml does not define"
+            yield Use(by, names, live=False)
+
+
+def held_uses(found: Fleet, names: Mapping[str, str]) -> Iterable[Use]:
+    """The accounts that anything runs as and the buckets that anything mounts; `names`: of those that are listed."""
+    return [Use(who, (names[held],), live=False) for held, who in found.holders.items() if held in names]
+
+
+def doubts(found: Found) -> Iterable[str]:
+    """Why an answer about what runs cannot be believed: it failed, is too short, or lacks what gets traffic."""
+    there = {item.name for item in found.items}
+    yield from (listing.doubt for listing in found.listings if listing.doubt)
+    for use in (use for use in found.uses if use.live):
+        yield from (f"{use.by} needs {key}, which no listing has." for key in use.needs if key not in there)
 
 
 async def revision_again(before: Item) -> Item | None:

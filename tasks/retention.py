@@ -86,12 +86,8 @@ def used(world: World) -> dict[str, str]:
 
 
 def _distrust(listing: Listing, policy: Policy) -> str:
-    if listing.error:
-        return f"{listing.source} could not be listed: {listing.error}"
-    if not listing.complete:
-        return f"{listing.source} was listed in part only ({listing.count} items)."
-    if listing.count < listing.floor:
-        return f"{listing.source} has {listing.count} items, at least {listing.floor} are known to exist."
+    if listing.doubt:
+        return listing.doubt
     if listing.read > policy.now + CLOCK_SKEW:
         return f"{listing.source} was read at {listing.read:%Y-%m-%d %H:%M:%S}, which is yet to come."
     old_s = (policy.now - listing.read).total_seconds()

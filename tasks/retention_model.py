@@ -106,6 +106,17 @@ class Listing:
     error: str = ""
     floor: int = 0  # fewer than this cannot be true: the history, or the run before, knows better
 
+    @property
+    def doubt(self) -> str:
+        """Why the answer cannot be believed, however fresh it is; '' when nothing speaks against it."""
+        if self.error:
+            return f"{self.source} could not be listed: {self.error}"
+        if not self.complete:
+            return f"{self.source} was listed in part only ({self.count} items)."
+        if self.count < self.floor:
+            return f"{self.source} has {self.count} items, at least {self.floor} are known to exist."
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class World:

@@ -15,9 +15,10 @@ from tasks.inventory import Found, Memory, combined, listed, owner_of, projects_
 from tasks.inventory_accounts import find_accounts, remembered, required_accounts
 from tasks.inventory_history import history_uses, image_floor, service_floors
 from tasks.inventory_images import References, find_images, places_of
-from tasks.inventory_run import Fleet, find_fleet, is_gone, required_sources, run_found
+from tasks.inventory_run import Fleet, find_fleet, held_uses, is_gone, required_sources, run_found
 from tasks.inventory_storage import find_buckets, find_logs, find_sources, required_storage
 from tasks.model import Request
+from tasks.naming import label_value
 from tasks.retention import unlisted
 from tasks.retention_model import Item, Kind, Listing, Policy, Use, World
 
@@ -33,12 +34,14 @@ class Stock:
     references: References
     histories: Histories
     standing: tuple[Use, ...]  # uses that only releases and slipway.yaml change: the lock keeps them as they are
+    holdable: Mapping[str, str]  # accounts by e-mail and buckets by name -> names of their items
     memory: Memory
 
 
 async def take_stock(estate: Estate, memory: Memory, now: datetime) -> Stock:
     """Whatever cannot be listed is said in the world's listings; raises only where even that cannot be told."""
     requests, keep = estate.requests, estate.manifest.retention.keep
+    memory = memory.trusting(now)
     histories, of_history = await _histories(requests)
     places = places_of(requests)
     fleet, images, kept = await asyncio.gather(
@@ -50,15 +53,17 @@ async def take_stock(estate: Estate, memory: Memory, now: datetime) -> Stock:
     running = run_found(fleet, requests, references)
     uses = [use for each in requests for use in history_uses(each, histories[each.environment], keep, references)]
     history = Found(uses=tuple(uses), listings=_believable(of_history, fleet, requests))
-    accounts = await _accounts(estate, memory, fleet, now)
+    accounts = await _accounts(requests, memory, now)
+    holdable = _holdable(item for part in (*kept, *accounts) for item in part.items)
+    held = Found(uses=tuple(held_uses(fleet, holdable)))
     required = (
         *required_sources(requests), *(place.source for place in places), *required_storage(requests),
         *required_accounts(requests), *(_history(request) for request in requests),
     )  # fmt: skip
     standing = tuple(use for part in (history, *kept, *accounts) for use in part.uses)
-    world = combined((history, running, *images, *kept, *accounts), required)
-    counts = {listing.source: listing.count for listing in world.listings}
-    return Stock(world, fleet, references, histories, standing, replace(remembered(world.items, memory), counts=counts))
+    world = combined((history, running, held, *images, *kept, *accounts), required)
+    remember = remembered(world.items, memory).counting(world.listings, now)
+    return Stock(world, fleet, references, histories, standing, holdable, remember)
 
 
 async def _histories(requests: Sequence[Request]) -> tuple[Histories, list[Found]]:
@@ -90,7 +95,7 @@ def _believable(parts: Iterable[Found], fleet: Fleet, requests: Sequence[Request
     }
     listings = (listing for part in parts for listing in part.listings)
     return tuple(
-        replace(listing, floor=1) if request.environment in released else listing
+        replace(listing, floor=1) if label_value(request.environment) in released else listing
         for request, listing in zip(requests, listings, strict=True)
     )
 
@@ -106,14 +111,17 @@ async def _storage(estate: Estate, memory: Memory) -> list[Found]:
     )
 
 
-async def _accounts(estate: Estate, memory: Memory, fleet: Fleet, now: datetime) -> list[Found]:
+async def _accounts(requests: Sequence[Request], memory: Memory, now: datetime) -> list[Found]:
     me = await asyncio.to_thread(iam.whoami)
     return await asyncio.gather(
-        *(
-            find_accounts(project, estate.requests, memory, fleet.accounts, me, now)
-            for project in projects_of(estate.requests)
-        )
+        *(find_accounts(project, requests, memory, me, now) for project in projects_of(requests))
     )
+
+
+def _holdable(items: Iterable[Item]) -> dict[str, str]:
+    """Accounts and buckets by what those who use them call them."""
+    kinds = (Kind.SERVICE_ACCOUNT, Kind.BUCKET)
+    return {item.name.rpartition("/")[2]: item.name for item in items if item.kind in kinds}
 
 
 async def with_gone(stock: Stock, policy: Policy) -> World:

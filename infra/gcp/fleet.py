@@ -27,6 +27,7 @@ class Workload:
     account: str  # e-mail
     routes: Mapping[str, str]  # of a service: full name of a revision it leads to -> what for, "100 %" or "tag v1"
     routed: bool = False  # of a service: some revision is known to get traffic
+    buckets: tuple[str, ...] = ()  # names of those that are mounted as volumes
 
     @property
     def id(self) -> str:
@@ -170,6 +171,7 @@ def _workload(found: Any, template: Any, routes: Mapping[str, str] | None = None
         account=template.service_account,
         routes=routes or {},
         routed=routed,
+        buckets=tuple(volume.gcs.bucket for volume in template.volumes if volume.gcs.bucket),
     )
 
 

@@ -89,6 +89,7 @@ async def the_digests_proven_in_staging_serve_production_after_approval(app: App
         assert await answer(run, decision="perhaps", who="Ada") == "REJECT"
         assert await answer(run, decision="go", who="") == "REJECT"
         assert await answer(run, decision="go", who="Ada", why="the numbers are good") == "ACCEPT"
+        assert await answer(run, decision="no-go", who="Bob", why="too late") != "ACCEPT"
         release = await running
 
     assert await live(app) == {"v1.0.0": 100}

@@ -131,6 +131,7 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
         ("strategy: {canary: [5, 5]}", "strategy.canary: must increase from step to step"),
         ("strategy: {canary: [5], bakes: 1m}", "strategy.bakes: unknown key; did you mean 'bake'?"),
         ("approval: maybe", "approval: must be 'none' or 'required'"),
+        ("approval: required, approval_timeout: 7d", "approval_timeout: must not be longer than timeouts.total"),
         ("accepts: []", "accepts: must have at least 1 item"),
         ("accepts: [latest]", "accepts[0]: must be 'release', 'prerelease' or 'development'"),
         ("on_inconclusive: promote", "on_inconclusive: must be 'wait', 'pause' or 'rollback'"),

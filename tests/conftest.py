@@ -13,12 +13,18 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 PROJECT = "acme-test"
 OTHER_PROJECT = "acme-other"  # nothing is shipped there
 STAGING_PROJECT = "acme-staging"
 BARE_PROJECT = "acme-bare"  # of the preflight tests alone, which switch off what it has
 FAULT_TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "fault_matrix.md"
+
+
+# How fast a machine is that does other things besides says nothing about the code; a failure can be played again.
+settings.register_profile("slipway", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("slipway")
 
 
 @dataclass(frozen=True)

@@ -317,7 +317,7 @@ def test_twenty_thousand_items_are_planned_in_seconds() -> None:
     children = [image(f"c{n}", 100 + n / 1e3) for n in range(10_000)]
     releases = tuple(Use(f"release {n}", (f"sha256:i{n}",), live=False) for n in range(100))
     big = world(image("shared"), *indexes, *children, uses=releases)
-    start = time.monotonic()
+    start = time.process_time()
     made = plan(big, policy(keep=10))
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
     assert len(made.steps) == 2 * (10_000 - 100)

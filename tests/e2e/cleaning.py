@@ -25,7 +25,7 @@ from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 
 SERVICES = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 5s, samples: 2}, public: true}"
-RETENTION = "retention: {keep: 2, max_age: 30d, max_percent: 100}"
+RETENTION = "retention: {keep: 3, max_age: 30d, max_percent: 100}"
 BUCKET = f"{PROJECT}-slipway"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -18,6 +19,7 @@ from typing import Any
 
 import pytest
 from google.cloud.iam_admin_v1 import IAMClient
+from google.cloud.run_v2 import Container, RevisionTemplate, Service, ServicesAsyncClient
 from google.cloud.storage import Client as Storage
 from prefect.settings import PREFECT_API_URL
 
@@ -35,13 +37,14 @@ from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, artifact, plan_
 from tests.e2e.conftest import REGION, App
 from tests.infra.emulated_registry import OciClient
 
-VERSIONS = ("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0")
-KEPT = {"v1.2.0", "v1.3.0"}
+VERSIONS = ("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0")
+KEPT = set(VERSIONS[2:])
+ELSEWHERE = f"projects/{PROJECT}/locations/europe-north1"
 
 
 @pytest.fixture(scope="module")
 async def old(tmp_path_factory: pytest.TempPathFactory, cloud: LocalCloud) -> AsyncIterator[Old]:
-    """Four releases, of which the last serves and the last two are kept."""
+    """Five releases, of which the last serves and the last three are kept."""
     with pointed_at(cloud):
         folder = tmp_path_factory.mktemp("old")
         made = Old(App(folder, "oldshop"), cloud)
@@ -79,11 +82,32 @@ async def test_a_dry_run_plans_and_deletes_nothing(old: Old) -> None:
     assert await everything(old) == before
 
 
+@pytest.fixture
+async def elsewhere(cloud: LocalCloud, old: Old) -> AsyncIterator[None]:
+    """In a region that slipway.yaml does not name, somebody's service runs the oldest image by its tag."""
+    client = ServicesAsyncClient()
+    image = f"{REGION}-docker.pkg.dev/{PROJECT}/{old.app.name}/web:v1.0.0"
+    service = Service(template=RevisionTemplate(containers=[Container(image=image)]))
+    made = await (await client.create_service(parent=ELSEWHERE, service=service, service_id="demo")).result()
+    yield
+    await (await client.delete_service(name=made.name)).result()
+    await remember(old, counts={})
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_what_somebody_runs_in_another_region_stays(old: Old) -> None:
+    name = await cleanup(old.source)
+    saved = await storage.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
+    assert saved
+    images = [tag for step in saved[0]["plan"]["steps"] for tag in step["item"].get("tags", ())]
+    assert [tag for tag in images if tag.startswith("v")] == ["v1.1.0"]
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ({"method": "*Services/ListServices", "first": 0}, "at least 1 are known"),
-        ({"method": "*Revisions/ListRevisions", "first": 2}, "which no listing has"),
+        ({"method": "*Services/ListServices", "first": 0}, "known to exist"),
+        ({"method": "*Revisions/ListRevisions", "first": 2}, "which no listing has|known to exist"),
         ({"method": "*Revisions/ListRevisions", "first": 0}, r"at least \d+ are known"),
         ({"method": "*/ListDockerImages", "first": 0}, "at least 1 are known"),
         ({"method": "*/ListDockerImages", "code": "INTERNAL"}, "could not be listed"),
@@ -128,6 +152,33 @@ async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) ->
     assert "v1.1.0" in await old.tags() & await old.revisions()
     assert "v1.0.0" not in await old.tags() | await old.revisions()
     await run.set_traffic(old.service, list(service.traffic), "", 30)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"method": "*Services/ListServices", "first": 0}, "known to exist"),
+        ({"method": "*Revisions/ListRevisions", "first": 1}, "which no listing has|known to exist"),
+        ({"method": "*Jobs/ListJobs", "code": "PERMISSION_DENIED"}, "could not be listed"),
+    ],
+    ids=["no services", "stale revisions", "jobs refused"],
+)
+async def test_a_doubtful_answer_right_before_a_step_leaves_everything(
+    old: Old, fault: dict[str, Any], said: str
+) -> None:
+    """Each step fails, and the journal says why; the next run makes up for it."""
+    before = await everything(old)
+
+    async def lies(_: Proposal) -> None:
+        old.cloud.put("/faults", [fault])
+
+    try:
+        entries = await plan_then(old.source, lies)
+    finally:
+        old.cloud.put("/faults", [])
+    assert {entry.outcome for entry in entries} == {Outcome.FAILED}
+    assert all(re.search(said, entry.why) for entry in entries)
+    assert await everything(old) == before
 
 
 async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -> None:
@@ -182,7 +233,7 @@ async def killed_after_a_step(process: Process, old: Old, before: set[str]) -> s
 
 
 async def test_the_children_of_a_kept_index_survive(old: Old, index: dict[str, str]) -> None:
-    """Everything in the repository is old; the index is among the newest two, its children are not even counted."""
+    """Everything in the repository is old; the index is among the newest three, its children are not even counted."""
     await cleanup(old.source, dry_run=False)
     left = await old.digests()
     assert {index["index"], index["amd64"], index["arm64"]} <= left
@@ -239,8 +290,10 @@ async def test_gcloud_sees_what_is_left(old: Old, cloud: LocalCloud) -> None:
 
 
 async def test_after_a_clean_up_a_rollback_to_each_kept_release_works(old: Old) -> None:
-    await rollback(old.source, "production", to="v1.2.0")
-    newest = (await read_history(BUCKET, old.app.name, "production"))[0]
-    assert (newest.version, newest.state) == ("v1.2.0", "released")
-    service = await fleet.get_service(old.service)
-    assert service and any("v1-2-0" in name and "100 %" in what for name, what in service.routes.items())
+    for version in ("v1.3.0", "v1.2.0"):
+        await rollback(old.source, "production", to=version)
+        newest = (await read_history(BUCKET, old.app.name, "production"))[0]
+        assert (newest.version, newest.state) == (version, "released")
+        service = await fleet.get_service(old.service)
+        slug = version.replace(".", "-")
+        assert service and any(slug in name and "100 %" in what for name, what in service.routes.items())

@@ -8,11 +8,14 @@ from asyncio.subprocess import DEVNULL
 from collections.abc import AsyncIterator
 
 import pytest
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
 
 from flows.drift import drift
 from flows.rollback import rollback
 from infra.gcp import run
 from infra.gcp.run import TrafficTarget
+from tasks.drift_watch import EVENT
 from tasks.history import read_history
 from tests.conftest import LocalCloud
 from tests.e2e.cleaning import BUCKET, SERVICES, Old, artifact, pointed_at
@@ -86,6 +89,26 @@ async def test_refresh_ships_the_recorded_release_again_without_a_build(shop: Ol
     newest = (await read_history(BUCKET, shop.app.name, "production"))[0]
     assert (newest.action, newest.version, newest.state) == ("refresh", "v1.1.0", "released")
     assert await shop.digests() == before
+
+
+async def test_drift_is_told_as_an_event(shop: Old) -> None:
+    """What a Prefect automation waits for, to alert people; the server tells of earlier drift as well."""
+    service = await run.get_service(shop.service)
+    assert service
+    (earlier,) = [r for r in await run.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
+    moved = {
+        f"traffic[{earlier.name}]": ("not there", "100"),
+        f"traffic[{service.latest_created}]": ("100", "not there"),
+    }
+    wanted = EventFilter(event=EventNameFilter(name=[EVENT]))
+    async with asyncio.timeout(120), get_events_subscriber(filter=wanted) as events:
+        await run.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
+        await drift(shop.source, "production")
+        async for event in events:
+            assert event.resource.id == "slipway.drifting.production"
+            if settings(event.payload["differences"]) == moved:
+                break
+    await run.set_traffic(shop.service, list(service.traffic), "", 30)
 
 
 async def test_a_rollback_by_a_person_is_recognised_and_left_alone(shop: Old) -> None:

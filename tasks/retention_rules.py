@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import heapq
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ def _reason(item: Item, facts: Facts) -> Kept | None:
     for why, rule in _RULES:
         detail = rule(item, facts)
         if detail is not None:
-            return Kept(item.kind, item.name, why, detail)
+            return Kept(item.kind, item.name, why, sys.intern(detail))  # many share few reasons
     return None
 
 

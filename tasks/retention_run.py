@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,16 +23,37 @@ class _File:
 
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+_STEPS: TypeAdapter[Sequence[Step]] = TypeAdapter(Sequence[Step])
 _FILE: TypeAdapter[_File] = TypeAdapter(_File)
+_WRITTEN_AT_ONCE = 1000  # steps: a plan may have a hundred thousand, which are too large to be in memory several times
 
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256, as 64 hex digits, of everything in the plan: what an approval refers to."""
-    return hashlib.sha256(_PLAN.dump_json(plan, exclude_defaults=True)).hexdigest()
+    digest = hashlib.sha256()
+    for piece in _pieces(plan):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def to_json(plan: Plan) -> bytes:
-    return _FILE.dump_json(_File(plan_digest(plan), plan), exclude_defaults=True)
+    text = io.BytesIO()
+    text.write(b'{"digest":"%s","plan":' % plan_digest(plan).encode())
+    text.writelines(_pieces(plan))
+    text.write(b"}")
+    return text.getvalue()
+
+
+def _pieces(plan: Plan) -> Iterator[bytes]:
+    """The plan as JSON, piece by piece."""
+    yield _PLAN.dump_json(replace(plan, steps=(), withheld=()), exclude_defaults=True)[:-1]
+    for name, steps in (("steps", plan.steps), ("withheld", plan.withheld)):
+        yield b',"%s":[' % name.encode()
+        for start in range(0, len(steps), _WRITTEN_AT_ONCE):
+            some = _STEPS.dump_json(steps[start : start + _WRITTEN_AT_ONCE], exclude_defaults=True)
+            yield (b"," if start else b"") + some[1:-1]
+        yield b"]"
+    yield b"}"
 
 
 def from_json(text: str | bytes) -> Plan:

@@ -14,13 +14,15 @@ from tasks.history import ReleaseRecord, read_history
 from tasks.inventory import Found, Memory, combined, listed, owner_of, projects_of
 from tasks.inventory_accounts import find_accounts, remembered, required_accounts
 from tasks.inventory_history import history_uses, image_floor, service_floors
-from tasks.inventory_images import References, find_images, places_of
+from tasks.inventory_images import Place, References, find_images, places_of
 from tasks.inventory_run import Fleet, find_fleet, held_uses, is_gone, required_sources, run_found
 from tasks.inventory_storage import find_buckets, find_logs, find_sources, required_storage
 from tasks.model import Request
 from tasks.naming import label_value
 from tasks.retention import unlisted
 from tasks.retention_model import Item, Kind, Listing, Policy, Use, World
+
+REPOSITORIES_AT_ONCE = 8
 
 Histories = Mapping[str, Sequence[ReleaseRecord]]  # by environment, newest first
 
@@ -46,7 +48,7 @@ async def take_stock(estate: Estate, memory: Memory, now: datetime) -> Stock:
     places = places_of(requests)
     fleet, images, kept = await asyncio.gather(
         find_fleet(requests, memory, service_floors(requests, histories)),
-        asyncio.gather(*(find_images(place, memory, image_floor(place.prefix, histories)) for place in places)),
+        _images(places, memory, histories),
         _storage(estate, memory),
     )
     references = References.of(places, (item for part in images for item in part.items))
@@ -98,6 +100,17 @@ def _believable(parts: Iterable[Found], fleet: Fleet, requests: Sequence[Request
         replace(listing, floor=1) if label_value(request.environment) in released else listing
         for request, listing in zip(requests, listings, strict=True)
     )
+
+
+async def _images(places: Sequence[Place], memory: Memory, histories: Histories) -> Sequence[Found]:
+    """A few at a time: a page of a thousand images takes megabytes until it is read."""
+    gate = asyncio.Semaphore(REPOSITORIES_AT_ONCE)
+
+    async def find(place: Place) -> Found:
+        async with gate:
+            return await find_images(place, memory, image_floor(place.prefix, histories))
+
+    return await asyncio.gather(*(find(place) for place in places))
 
 
 async def _storage(estate: Estate, memory: Memory) -> list[Found]:

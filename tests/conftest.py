@@ -88,5 +88,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     table = "\n".join([*head, *(f"| {' | '.join(row)} |" for row in rows)])
     terminalreporter.section(f"fault matrix: {len(rows)} cells")
     terminalreporter.write_line(table)
-    if config.option.markexpr == "faults":
+    if config.option.markexpr == "faults" and not config.option.keyword:
         FAULT_TABLE.write_text(f"# Fault matrix\n\n`make test-faults`: {len(rows)} cells.\n\n{table}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.drift_watch import look, report_drift, ship_drifted
+from tasks.drift_watch import look, report_drift, repository_version, ship_drifted
 from tasks.lock import one_at_a_time
 from tasks.parameters import refuse_parameters
 from tasks.request import read_request, workspace
@@ -22,8 +22,10 @@ from tasks.source import Source
 async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     """Reports every setting of the live services that differs from the newest release; answers how many drifted.
 
+    It also tells when the repository is at another version than the one that was released.
+
     Args:
-        source: The repository that holds slipway.yaml; its version does not matter.
+        source: The repository that holds slipway.yaml; a ref to compare with, by default its work tree.
         environment: An environment of slipway.yaml, such as staging or production.
         refresh: Ship the recorded release again where something drifted, with the proof that any release needs. Nothing
             is built, and traffic that a person moved to an earlier good release stays.
@@ -32,7 +34,7 @@ async def drift(source: Source, environment: str, refresh: bool = False) -> int:
         request = await read_request(source, environment, [], folder)
         async with one_at_a_time(request):
             findings = await look(request)
-            drifted = await report_drift(request, findings)
+            drifted = await report_drift(request, findings, await repository_version(request))
             if refresh and drifted:
                 await ship_drifted(request, source, findings)
             return drifted

@@ -111,12 +111,17 @@ def _serving(live: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     return versions.get(revision, revision)
 
 
-def rows(findings: Sequence[Finding]) -> list[dict[str, str]]:
+def unreleased(findings: Sequence[Finding], repository: str | None) -> list[str]:
+    """The services whose newest release is not the version that the repository holds."""
+    return sorted({each.service for each in findings if repository not in (None, each.released.version)})
+
+
+def rows(findings: Sequence[Finding], repository: str | None) -> list[dict[str, str]]:
     """One row per difference, one for a service without any; other programs read this table, so its columns stay."""
     table = []
     for finding in findings:
         first = {"service": finding.service, "region": finding.region, "drift": str(finding.drift)}
-        first |= {"released": finding.released.version, "serving": finding.serving}
+        first |= {"repository": repository or "", "released": finding.released.version, "serving": finding.serving}
         found = finding.differences or (Difference("", "", ""),)
         table += [
             {

@@ -9,7 +9,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from infra.gcp import run
-from tasks.drift import Finding, Latest, judge, released_targets, rows
+from tasks.drift import Finding, Latest, judge, released_targets, rows, unreleased
 from tasks.drift_compare import Drift
 from tasks.errors import Cause, SlipwayError
 from tasks.history import ReleaseRecord, TargetRecord, read_history, recorded
@@ -24,6 +24,8 @@ from tasks.rollback import images_of, version_of
 from tasks.source import Source
 from tasks.steps import step
 from tasks.together import all_of
+from tasks.version import read_version
+from tasks.versioning import version_for
 
 EVENT = "slipway.drift.found"
 REPAIRED = frozenset({Drift.CHANGED, Drift.TRAFFIC})  # a person's rollback is left alone
@@ -55,20 +57,32 @@ async def _look_at(
     )
 
 
+@step("read the repository's version")
+async def repository_version(request: Request) -> str | None:
+    """The version that the repository holds for the environment; None if it has none to ship there."""
+    return version_for(request, await read_version(request.folder))
+
+
 @step("report drift", attempts=3)
-async def report_drift(request: Request, findings: Sequence[Finding]) -> int:
-    """A table of every service, and an event if anything drifted; answers how many did."""
+async def report_drift(request: Request, findings: Sequence[Finding], repository: str | None) -> int:
+    """A table of every service, and an event if anything drifted; answers how many did.
+
+    repository: the version that the repository holds; one that was not released yet is reported, and is no drift.
+    """
     drifted = [finding for finding in findings if finding.drift is not Drift.NONE]
     title = f"{request.app} in {request.environment}: {len(drifted)} of {len(findings)} differ from what was released"
-    await table(request, "drift", rows(findings), title)
+    await table(request, "drift", rows(findings, repository), title)
     get_run_logger().info("%s", title)
-    for row in rows(drifted):
+    for service in unreleased(findings, repository):
+        get_run_logger().warning("%s: the repository is at %s, which was not released here", service, repository)
+    for row in rows(drifted, repository):
         get_run_logger().warning(
             "%(service)s in %(region)s, %(drift)s: %(setting)s is %(live)s, was released as %(as released)s", row
         )
     if drifted:
         resource = f"slipway.{request.app}.{request.environment}"
-        emit_event(EVENT, {"prefect.resource.id": resource}, payload={"title": title, "differences": rows(drifted)})
+        payload = {"title": title, "differences": rows(drifted, repository)}
+        emit_event(EVENT, {"prefect.resource.id": resource}, payload=payload)
     return len(drifted)
 
 

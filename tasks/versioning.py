@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from tasks.errors import VersionError
-from tasks.model import Request, Version
+from tasks.model import Request, Version, VersionKind
 from tasks.progress import stage
 from tasks.report import name_run
 from tasks.steps import step
-from tasks.version import read_version
+from tasks.version import read_version, semver_of
 
 
 @stage("version")
@@ -17,6 +17,18 @@ async def name_version(request: Request) -> Version:
     refuse_unaccepted(request, version)
     await name_run(request, version)
     return version
+
+
+def version_for(request: Request, version: Version) -> str | None:
+    """What a commit holds for the environment: its version, or where that is not accepted the tag it descends from.
+
+    None when the environment accepts neither.
+    """
+    accepts, base = request.settings.accepts, version.base and semver_of(version.base)
+    if version.kind in accepts and not (version.dirty and request.settings.production):
+        return version.version
+    kind = VersionKind.PRERELEASE if base and base.prerelease else VersionKind.RELEASE
+    return version.base if base and kind in accepts else None
 
 
 def refuse_unaccepted(request: Request, version: Version) -> None:

@@ -55,6 +55,16 @@ def settings(rows: list[dict[str, str]]) -> dict[str, tuple[str, str]]:
 async def test_what_nobody_touched_is_not_reported(shop: Old) -> None:
     (row,) = await found(shop)
     assert (row["drift"], row["released"], row["serving"], row["setting"]) == ("none", "v1.1.0", "v1.1.0", "")
+    assert row["repository"] == "v1.1.0"
+
+
+async def test_a_version_that_was_not_released_is_told_and_is_no_drift(shop: Old) -> None:
+    shop.app.commit("v1.2.0")
+    (row,) = await found(shop)
+    assert (row["drift"], row["released"], row["repository"]) == ("none", "v1.1.0", "v1.2.0")
+    shop.app.git("tag", "-d", "v1.2.0")
+    (row,) = await found(shop)  # the commit has no tag of its own: production is to have the release below it
+    assert (row["drift"], row["repository"]) == ("none", "v1.1.0")
 
 
 @needs_gcloud

@@ -1,0 +1,49 @@
+"""Which version goes where."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasks.errors import VersionError
+from tasks.model import Version, VersionKind
+from tasks.versioning import refuse_unaccepted, version_for
+from tests.tasks.builders import a_request, a_version
+
+DEVELOPMENT = replace(a_version("v1.4.0-dev.gabcdef0", VersionKind.DEVELOPMENT), base="v1.4.0")
+PRERELEASE = replace(a_version("v1.5.0-rc.1", VersionKind.PRERELEASE), base="v1.5.0-rc.1")
+AFTER_PRERELEASE = replace(DEVELOPMENT, base="v1.5.0-rc.1")
+UNTAGGED = replace(a_version("v0.0.0-dev.gabcdef0", VersionKind.DEVELOPMENT), base=None)
+
+
+@pytest.mark.parametrize(
+    ("environment", "version", "wanted"),
+    [
+        ("production", a_version("v1.4.0"), "v1.4.0"),
+        ("production", DEVELOPMENT, "v1.4.0"),
+        ("production", PRERELEASE, None),
+        ("production", AFTER_PRERELEASE, None),
+        ("production", UNTAGGED, None),
+        ("staging", DEVELOPMENT, "v1.4.0-dev.gabcdef0"),
+        ("staging", PRERELEASE, "v1.5.0-rc.1"),
+        ("staging", UNTAGGED, "v0.0.0-dev.gabcdef0"),
+    ],
+    ids=lambda value: value.version if isinstance(value, Version) else str(value),
+)
+def test_an_environment_is_to_have_the_newest_version_that_it_accepts(
+    environment: str, version: Version, wanted: str | None
+) -> None:
+    assert version_for(a_request(environment), version) == wanted
+
+
+@pytest.mark.parametrize("version", [DEVELOPMENT, PRERELEASE, a_version(dirty=True)], ids=lambda each: each.version)
+def test_production_refuses_what_is_no_release(version: Version) -> None:
+    with pytest.raises(VersionError) as refused:
+        refuse_unaccepted(a_request("production"), version)
+    assert refused.value.remedy
+
+
+@pytest.mark.parametrize("version", [DEVELOPMENT, PRERELEASE, a_version(dirty=True)], ids=lambda each: each.version)
+def test_staging_takes_everything(version: Version) -> None:
+    refuse_unaccepted(a_request("staging"), version)

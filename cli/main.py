@@ -66,6 +66,20 @@ def deploy(
 
 
 @app.command
+def ship(
+    *,
+    repository: Repository = ".",
+    ref: Ref = None,
+    service: Services = None,
+    irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Ship an app where the commit's tag says: a release to production, anything else to staging."""
+    facts = {"services": service, "irreversible": irreversible}
+    return _run("ship/by-tag", {"source": _source(repository, ref)} | facts, as_json)
+
+
+@app.command
 def promote(
     *,
     environment: Environment,

@@ -1,11 +1,17 @@
-"""Names the run by its version, and refuses versions that do not belong in the environment."""
+"""Which version a run ships, and which version belongs in which environment."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from prefect.logging import get_run_logger
+
 from tasks.errors import VersionError
+from tasks.manifest import MANIFEST_NAME, Manifest, load_manifest
 from tasks.model import Request, Version, VersionKind
 from tasks.progress import stage
 from tasks.report import name_run
+from tasks.source import Source, open_source
 from tasks.steps import step
 from tasks.version import read_version, semver_of
 
@@ -17,6 +23,31 @@ async def name_version(request: Request) -> Version:
     refuse_unaccepted(request, version)
     await name_run(request, version)
     return version
+
+
+@step("choose the environment", attempts=3)
+async def choose_environment(source: Source, folder: Path) -> tuple[str, Source]:
+    """The environment that the source's tag is for, and the very commit, in case a branch or tag moves meanwhile."""
+    checkout = await open_source(source, folder / "checkout")
+    version = await read_version(checkout.path)
+    environment = environment_for(load_manifest(checkout.path / MANIFEST_NAME), version)
+    get_run_logger().info("%s is a %s version: it goes to %s", version.version, version.kind, environment)
+    return environment, source if version.dirty else source.model_copy(update={"ref": version.commit})
+
+
+def environment_for(manifest: Manifest, version: Version) -> str:
+    """The first environment that is for such a version: a release is for production, anything else is not.
+
+    Raises VersionError when there is none.
+    """
+    is_release = version.kind is VersionKind.RELEASE
+    for name, settings in manifest.environments.items():
+        if settings.production == is_release and version.kind in settings.accepts:
+            return name
+    raise VersionError(
+        f"No environment of {MANIFEST_NAME} is for {version.version}, a {version.kind} version.",
+        "declare one (production: true for releases), or start the deploy flow for the environment that you mean.",
+    )
 
 
 def version_for(request: Request, version: Version) -> str | None:

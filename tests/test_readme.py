@@ -29,9 +29,11 @@ def test_the_readme_lists_exactly_the_roles_that_preflight_asks_for() -> None:
 
 def test_the_readme_lists_exactly_the_deployments_of_prefect_yaml() -> None:
     rows = [
-        line for line in (ROOT / "README.md").read_text().splitlines() if re.match(r"\| `\w+` \|.*`\w+/\w+` \|$", line)
+        line
+        for line in (ROOT / "README.md").read_text().splitlines()
+        if re.match(r"\| `\w+` \|.*`\w+/[\w-]+` \|$", line)
     ]
-    written = [name for row in rows for name in re.findall(r"`(\w+/\w+)`", row)]
+    written = [name for row in rows for name in re.findall(r"`(\w+/[\w-]+)`", row)]
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert sorted(written) == sorted(f"{each['entrypoint'].split('.')[-1]}/{each['name']}" for each in deployments)
 

@@ -92,9 +92,9 @@ def test_the_schema_is_the_one_that_editors_read(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == json.loads((ROOT / "slipway.schema.json").read_text())
 
 
-@pytest.mark.parametrize("command", ["deploy", "doctor", "drift", "promote", "rollback", "cleanup"])
+@pytest.mark.parametrize("command", ["deploy", "doctor", "drift", "promote", "rollback", "cleanup", "ship"])
 def test_a_run_without_a_prefect_server_is_refused_with_the_remedy(command: str, tmp_path: Path) -> None:
-    where = [] if command == "cleanup" else ["--environment", "production"]
+    where = [] if command in ("cleanup", "ship") else ["--environment", "production"]
     said = refusal(slipway(command, *where, cwd=tmp_path))
     assert "No Prefect server is known" in said
     assert "To fix: set PREFECT_API_URL, or start a local one with: slipway up" in said

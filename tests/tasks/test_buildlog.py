@@ -155,7 +155,7 @@ def test_an_empty_log_is_still_a_failed_build() -> None:
 
 def test_secrets_that_a_step_printed_are_masked() -> None:
     text = log(
-        "build: npm ERR! //registry.npmjs.org/:_authToken=npm_0123456789abcdef0123456789abcdef", ending=failed(0)
+        "build: npm ERR! //registry.example.org/:_authToken=npm_0123456789abcdef0123456789abcdef", ending=failed(0)
     )
     found = diagnose(text)
     assert "0123456789abcdef" not in repr(found)

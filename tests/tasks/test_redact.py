@@ -63,7 +63,7 @@ PLACES = [
     '"private_key": "-----BEGIN PRIVATE KEY-----\\n{s}\\n-----END PRIVATE KEY-----\\n"',
     "-----BEGIN RSA PRIVATE KEY-----\n{s}\n{s}\n-----END RSA PRIVATE KEY-----",
     "-----BEGIN PRIVATE KEY-----\n{s}",
-    "//registry.npmjs.org/:_authToken={s}",
+    "//registry.example.org/:_authToken={s}",
 ]
 
 

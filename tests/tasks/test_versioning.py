@@ -8,8 +8,8 @@ import pytest
 
 from tasks.errors import VersionError
 from tasks.model import Version, VersionKind
-from tasks.versioning import refuse_unaccepted, version_for
-from tests.tasks.builders import a_request, a_version
+from tasks.versioning import environment_for, refuse_unaccepted, version_for
+from tests.tasks.builders import MANIFEST, a_request, a_version
 
 DEVELOPMENT = replace(a_version("v1.4.0-dev.gabcdef0", VersionKind.DEVELOPMENT), base="v1.4.0")
 PRERELEASE = replace(a_version("v1.5.0-rc.1", VersionKind.PRERELEASE), base="v1.5.0-rc.1")
@@ -47,3 +47,20 @@ def test_production_refuses_what_is_no_release(version: Version) -> None:
 @pytest.mark.parametrize("version", [DEVELOPMENT, PRERELEASE, a_version(dirty=True)], ids=lambda each: each.version)
 def test_staging_takes_everything(version: Version) -> None:
     refuse_unaccepted(a_request("staging"), version)
+
+
+@pytest.mark.parametrize(
+    ("version", "environment"),
+    [(a_version("v1.4.0"), "production"), (PRERELEASE, "staging"), (DEVELOPMENT, "staging"), (UNTAGGED, "staging")],
+    ids=lambda value: value.version if isinstance(value, Version) else str(value),
+)
+def test_a_release_is_for_production_and_anything_else_for_staging(version: Version, environment: str) -> None:
+    assert environment_for(a_request().manifest, version) == environment
+
+
+def test_a_version_that_no_environment_is_for_is_refused() -> None:
+    only_production = a_request(
+        text=MANIFEST.replace("  staging: {project: acme-staging, regions: [europe-west1]}\n", "")
+    )
+    with pytest.raises(VersionError, match=r"is for v1\.5\.0-rc\.1, a prerelease version"):
+        environment_for(only_production.manifest, PRERELEASE)

@@ -1,0 +1,28 @@
+"""Ships a commit where its tag says: a release to production, anything else to staging."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.deploy import deploy
+from tasks.model import Release
+from tasks.parameters import refuse_parameters
+from tasks.progress import LONGEST_RUN_S
+from tasks.request import workspace
+from tasks.source import Source
+from tasks.versioning import choose_environment
+
+
+@flow(name="ship", flow_run_name="ship by tag", timeout_seconds=LONGEST_RUN_S, on_crashed=[refuse_parameters])
+async def ship(source: Source, services: list[str] | None = None, irreversible: bool = False) -> Release:
+    """Deploys an app to the environment that the commit's tag is for, such as after a push.
+
+    Args:
+        source: The repository that holds slipway.yaml, and what of it to ship.
+        services: Only these services; none for all.
+        irreversible: This version migrates data in a way that earlier versions cannot live with.
+    """
+    async with workspace() as folder:
+        environment, commit = await choose_environment(source, folder)
+    released: Release = await deploy(commit, environment, services, irreversible)
+    return released

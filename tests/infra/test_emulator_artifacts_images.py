@@ -207,7 +207,11 @@ def test_removing_through_a_link_stays_inside(tmp_path: Path) -> None:
     assert (outside / "precious").exists()
 
 
-@pytest.mark.parametrize("data", [b"no archive", gzip.compress(b"x" * 1000), tar([file("a", b"x" * 9999)])[:-40]])
+@pytest.mark.parametrize(
+    "data",
+    [b"no archive", gzip.compress(b"x" * 1000), tar([file("a", b"x" * 9999)])[:-40]],
+    ids=["no archive", "compressed no archive", "cut off"],
+)
 def test_a_damaged_layer_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "layer").write_bytes(data)
     with pytest.raises(RpcError, match="not a usable archive"):

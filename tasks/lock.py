@@ -15,30 +15,28 @@ from prefect.concurrency.asyncio import (
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_run_logger
 
-from tasks.errors import ReleaseBusy
+from tasks.errors import Cause, ReleaseBusy, SlipwayError, Transient
 from tasks.model import Request
 
 LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
-ANSWER_LIMIT_S = 60.0  # of Prefect, where a run does not wait for another
 
 
 @asynccontextmanager
 async def one_at_a_time(request: Request, patience_s: float | None = None) -> AsyncIterator[None]:
     """Holds the app's slot in this environment; waits for it or raises ReleaseBusy, as the manifest says.
 
-    patience_s: how long to wait, whatever the manifest says.
+    patience_s: how long to wait, whatever the manifest says. A run that does not wait has as long to ask as Prefect's
+    client takes: a Prefect server on SQLite may answer 503 for a minute while many runs start.
 
     The lease is no fence: a run that lost it may still be writing, so every write is guarded by etag besides.
+
+    Raises SlipwayError if Prefect does not answer.
     """
     name = f"slipway:{request.app}:{request.environment}"
-    async with get_client() as client:
-        with suppress(ObjectAlreadyExists):  # another run that started with this one was first
-            await client.upsert_global_concurrency_limit_by_name(name, 1)
-        busy = (await client.read_global_concurrency_limit_by_name(name)).active_slots
     refuses = patience_s is None and request.settings.when_busy == "refuse"
-    if patience_s is None:
-        patience_s = ANSWER_LIMIT_S if refuses else request.settings.busy_timeout_s
-    if busy and not refuses:
+    if patience_s is None and not refuses:
+        patience_s = request.settings.busy_timeout_s
+    if await _is_in_use(name, request) and not refuses:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
     try:
         async with concurrency(
@@ -51,11 +49,19 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
         ):
             yield
     except AcquireConcurrencySlotTimeoutError as error:
-        raise _busy(request, f" (waited {patience_s:.0f} s)") from error
+        raise _busy(request, patience_s) from error
     except ConcurrencySlotAcquisitionError as error:
-        if not _is_taken(error):
-            raise
-        raise _busy(request, "") from error
+        raise _busy(request) if _is_taken(error) else _unanswered(request, error) from error
+
+
+async def _is_in_use(name: str, request: Request) -> bool:
+    try:
+        async with get_client() as client:
+            with suppress(ObjectAlreadyExists):  # another run that started with this one was first
+                await client.upsert_global_concurrency_limit_by_name(name, 1)
+            return bool((await client.read_global_concurrency_limit_by_name(name)).active_slots)
+    except httpx.HTTPError as error:
+        raise _unanswered(request, error) from error
 
 
 def _is_taken(error: ConcurrencySlotAcquisitionError) -> bool:
@@ -63,9 +69,21 @@ def _is_taken(error: ConcurrencySlotAcquisitionError) -> bool:
     return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.LOCKED
 
 
-def _busy(request: Request, waited: str) -> ReleaseBusy:
+def _busy(request: Request, patience_s: float | None = None) -> ReleaseBusy:
+    waited = "" if patience_s is None else f" (waited {patience_s:.0f} s)"
     return ReleaseBusy(
         f"Another run is shipping {request.app} to {request.environment}{waited}.",
         f"wait for it to end or cancel it, then start again; environments.{request.environment}.when_busy and "
         "busy_timeout in slipway.yaml decide how long a run waits.",
+    )
+
+
+def _unanswered(request: Request, error: BaseException) -> SlipwayError:
+    cause = error.__cause__ or error
+    return SlipwayError(
+        f"The Prefect server did not say whether another run is shipping {request.app} to {request.environment}: "
+        f"{str(cause) or type(cause).__name__}.",
+        "look at the Prefect server and its database, then start again.",
+        Cause.SERVICE_UNAVAILABLE,
+        transient=Transient.YES,
     )

@@ -257,9 +257,10 @@ async def who_started(run_id: str) -> str:
 async def read_history(bucket: str, app: str, environment: str, limit: int | None = None) -> list[ReleaseRecord]:
     """The newest releases first: `limit` of them, else until there are plenty of good ones, however many have failed.
 
-    A record that cannot be read is an error, not a gap: it may hold the last good one.
+    There are none where there is no bucket yet. A record that cannot be read is an error, not a gap: it may hold the
+    last good one.
     """
-    names = sorted((o.name for o in await storage.list_objects(bucket, prefix(app, environment))), reverse=True)[:limit]
+    names = (await _record_names(bucket, app, environment))[:limit]
     found: list[ReleaseRecord] = []
     for start in range(0, len(names), READ_AT_ONCE):
         batch = await all_of([storage.read_json(bucket, name) for name in names[start : start + READ_AT_ONCE]])
@@ -271,13 +272,7 @@ async def read_history(bucket: str, app: str, environment: str, limit: int | Non
 
 async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]:
     """Those of the newest releases that have not ended as far as their records say; none where there is no bucket."""
-    try:
-        found = await storage.list_objects(bucket, prefix(app, environment))
-    except GoogleError as error:
-        if error.status == "NOT_FOUND":
-            return []
-        raise
-    names = sorted((each.name for each in found), reverse=True)[:OPEN_AMONG]
+    names = (await _record_names(bucket, app, environment))[:OPEN_AMONG]
     values = await all_of([storage.read_json(bucket, name) for name in names])
     ledgers = [
         Ledger(bucket, name, ReleaseRecord.model_validate(value[0]), value[1])
@@ -285,6 +280,17 @@ async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]
         if value is not None
     ]
     return [ledger for ledger in ledgers if ledger.release.state is State.STARTED]
+
+
+async def _record_names(bucket: str, app: str, environment: str) -> list[str]:
+    """The newest first; none where there is no bucket."""
+    try:
+        found = await storage.list_objects(bucket, prefix(app, environment))
+    except GoogleError as error:
+        if error.status == "NOT_FOUND":
+            return []
+        raise
+    return sorted((each.name for each in found), reverse=True)
 
 
 def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:

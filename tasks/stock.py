@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from infra.gcp import iam, registry
-from infra.gcp.errors import GoogleError
 from tasks.estate import Estate
 from tasks.history import ReleaseRecord, read_history
 from tasks.inventory import Found, Memory, combined, listed, owner_of, projects_of
@@ -75,13 +74,7 @@ async def _histories(requests: Sequence[Request]) -> tuple[Histories, list[Found
 
 
 async def _read(request: Request) -> Sequence[ReleaseRecord]:
-    """Nothing where there is no bucket yet."""
-    try:
-        return await read_history(request.settings.bucket, request.app, request.environment)
-    except GoogleError as error:
-        if error.status == "NOT_FOUND":
-            return ()
-        raise
+    return await read_history(request.settings.bucket, request.app, request.environment)
 
 
 def _history(request: Request) -> str:

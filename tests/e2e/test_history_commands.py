@@ -11,6 +11,7 @@ import pytest
 from infra.gcp import run
 from infra.gcp.run import TrafficTarget
 from tests.cli.command import slipway
+from tests.conftest import OTHER_PROJECT, PROJECT
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import find, released, ship
 
@@ -52,9 +53,10 @@ async def test_the_commands_tell_what_was_released_and_what_serves(app: App, tmp
     assert serves["current"]["v1.0.0"] == 60
 
 
-async def test_an_environment_without_any_release_is_no_error(app: App, tmp_path: Path) -> None:
+@pytest.mark.parametrize("project", [PROJECT, OTHER_PROJECT], ids=["with a bucket", "without a bucket"])
+async def test_an_environment_without_any_release_is_no_error(app: App, tmp_path: Path, project: str) -> None:
     app.write("web", program())
-    app.manifest("  web: {}")
+    app.manifest("  web: {}", project=project)
     assert "Nothing was released here yet." in await command(app, tmp_path, "history", "--environment=production")
     (serves,) = json.loads(await command(app, tmp_path, "status", "--json"))
     assert (serves["standing"], serves["current"]) == ("never released", {})

@@ -25,6 +25,8 @@ from tempfile import TemporaryDirectory
 import httpx
 from prefect.testing.utilities import prefect_test_harness
 
+from benchmarks.service import write_service
+
 PROJECT = "slipway-benchmark"
 REGIONS = ("europe-west1", "us-central1")
 SERVICES = ("api", "frontend", "mail", "search", "stock")
@@ -32,20 +34,6 @@ GOOD, BAD = "v1.0.0", "v1.1.0"
 ROUNDS = 3
 ALLOWED_S = 30.0
 RESULTS = Path(__file__).parent / "results" / "rollback.md"
-PROGRAM = """\
-import http.server, os
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"VERSION")
-
-    def log_message(self, *args):
-        pass
-
-http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +62,7 @@ def write_repository(folder: Path) -> None:
     health = "{body: v1, tries: 3, backoff_min: 0.2s}"
     services = "\n".join(f"  {name}: {{health: {health}, public: true}}" for name in SERVICES)
     environment = f"{{project: {PROJECT}, regions: [{', '.join(REGIONS)}], waves: [[{', '.join(REGIONS)}]]}}"
-    for name in SERVICES:
-        (folder / name).mkdir(parents=True)
-        (folder / name / "Dockerfile").write_text(
-            'FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nCMD ["python", "main.py"]\n'
-        )
+    folder.mkdir(parents=True)
     (folder / "slipway.yaml").write_text(
         f"app: bench\nservices:\n{services}\nenvironments:\n  production: {environment}\n"
     )
@@ -87,7 +71,7 @@ def write_repository(folder: Path) -> None:
 
 def commit(folder: Path, version: str) -> None:
     for name in SERVICES:
-        (folder / name / "main.py").write_text(PROGRAM.replace("VERSION", version))
+        write_service(folder / name, version)
     _git(folder, "add", "-A")
     _git(folder, "commit", "-q", "-m", version)
     _git(folder, "tag", version)

@@ -30,6 +30,7 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
 
 from benchmarks.memory import sampled
+from benchmarks.service import write_service
 from benchmarks.soak_checks import Shipped, examine
 from benchmarks.soak_page import Run, Soak, page
 from cli.stack import local_stack
@@ -52,20 +53,6 @@ FAULTS: dict[str, dict[str, object]] = {
 PROCESSES = {"worker": "worker", "Prefect server": "server", "local cloud": "infra.emulator"}  # a word of its command
 REPEATED = re.compile(r"attempt \d+ of \d+: .*; again in")
 RETRIED = re.compile(r"Retry \d+/\d+ will start")
-PROGRAM = """\
-import http.server, os
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"VERSION")
-
-    def log_message(self, *args):
-        pass
-
-http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_forever()
-"""
 SHAPES = ((("web",), "direct"), (("web",), "blue_green"), (("web", "api"), "direct"))  # of apps, in turn
 
 
@@ -80,11 +67,7 @@ class App:
 
     def commit(self, version: str) -> None:
         for service in self.services:
-            (self.folder / service).mkdir(parents=True, exist_ok=True)
-            (self.folder / service / "Dockerfile").write_text(
-                'FROM python:3.12-slim\nWORKDIR /app\nCOPY . .\nCMD ["python", "main.py"]\n'
-            )
-            (self.folder / service / "main.py").write_text(PROGRAM.replace("VERSION", version))
+            write_service(self.folder / service, version)
         services = "".join(f"  {name}: {{health: {{body: v1}}, public: true}}\n" for name in self.services)
         environment = f"{{project: {PROJECT}, regions: [{REGION}], strategy: {self.strategy}}}"
         (self.folder / "slipway.yaml").write_text(

@@ -70,19 +70,19 @@ async def report_drift(request: Request, findings: Sequence[Finding], repository
     repository: the version that the repository holds; one that was not released yet is reported, and is no drift.
     """
     drifted = [finding for finding in findings if finding.drift is not Drift.NONE]
+    differences = rows(drifted, repository)
     title = f"{request.app} in {request.environment}: {len(drifted)} of {len(findings)} differ from what was released"
     await table(request, "drift", rows(findings, repository), title)
     get_run_logger().info("%s", title)
     for service in unreleased(findings, repository):
         get_run_logger().warning("%s: the repository is at %s, which was not released here", service, repository)
-    for row in rows(drifted, repository):
+    for row in differences:
         get_run_logger().warning(
             "%(service)s in %(region)s, %(drift)s: %(setting)s is %(live)s, was released as %(as released)s", row
         )
     if drifted:
         resource = f"slipway.{request.app}.{request.environment}"
-        payload = {"title": title, "differences": rows(drifted, repository)}
-        emit_event(EVENT, {"prefect.resource.id": resource}, payload=payload)
+        emit_event(EVENT, {"prefect.resource.id": resource}, payload={"title": title, "differences": differences})
     return len(drifted)
 
 

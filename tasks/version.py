@@ -68,7 +68,7 @@ def decide(commit: str, here: Iterable[str], nearest: Iterable[str] = (), change
     if exact is None or changed_tree:
         name, kind = _development(base, commit, changed_tree), VersionKind.DEVELOPMENT
     else:
-        name, kind = f"v{exact}", VersionKind.PRERELEASE if exact.prerelease else VersionKind.RELEASE
+        name, kind = f"v{exact}", kind_of(exact)
     return Version(name, kind, commit, f"v{base}" if base else None, bool(changed_tree), image_tag(name))
 
 
@@ -94,6 +94,11 @@ def semver_of(tag: str) -> semver.Version | None:
         return semver.Version.parse(tag.removeprefix("v"))
     except ValueError:
         return None
+
+
+def kind_of(version: semver.Version) -> VersionKind:
+    """What a commit is that has the version's tag."""
+    return VersionKind.PRERELEASE if version.prerelease else VersionKind.RELEASE
 
 
 def _is_date(tag: str) -> bool:

@@ -13,7 +13,7 @@ from tasks.progress import stage
 from tasks.report import name_run
 from tasks.source import Source, open_source
 from tasks.steps import step
-from tasks.version import read_version, semver_of
+from tasks.version import kind_of, read_version, semver_of
 
 
 @stage("version")
@@ -58,8 +58,7 @@ def version_for(request: Request, version: Version) -> str | None:
     accepts, base = request.settings.accepts, version.base and semver_of(version.base)
     if version.kind in accepts and not (version.dirty and request.settings.production):
         return version.version
-    kind = VersionKind.PRERELEASE if base and base.prerelease else VersionKind.RELEASE
-    return version.base if base and kind in accepts else None
+    return version.base if base and kind_of(base) in accepts else None
 
 
 def refuse_unaccepted(request: Request, version: Version) -> None:

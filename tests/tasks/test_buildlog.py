@@ -57,7 +57,7 @@ COPY = (
     "COPY failed: file not found in build context or excluded by .dockerignore: stat root/: file does not exist"
 )
 DNS = (
-    "build-api: W: Failed to fetch http://deb.debian.org/debian Temporary failure resolving 'deb.debian.org'; "
+    "build-api: W: Failed to fetch http://deb.example.org/debian Temporary failure resolving 'deb.example.org'; "
     "E: Unable to locate package curl; The command '/bin/sh -c apt-get install curl' returned a non-zero code: 100"
 )
 DENIED = (
@@ -74,7 +74,7 @@ FINE = "lint: no problems; done"
         pytest.param(log(PIP, FINE, ending=failed(0)), "build-api", Cause.BUILD_STEP_FAILED, "flask==9.9", id="pip"),
         pytest.param(log(BUILDPACK, ending=failed(0)), "pack", Cause.BUILD_STEP_FAILED, "entrypoint", id="buildpacks"),
         pytest.param(log(COPY, ending=failed(0)), "build-api", Cause.BUILD_STEP_FAILED, "COPY failed", id="docker"),
-        pytest.param(log(DNS, ending=failed(0, 100)), "build-api", Cause.NETWORK, "deb.debian.org", id="network"),
+        pytest.param(log(DNS, ending=failed(0, 100)), "build-api", Cause.NETWORK, "deb.example.org", id="network"),
         pytest.param(log(FINE, DENIED, ending=failed(1)), "push-api", Cause.PERMISSION, "uploadArtifacts", id="denied"),
         pytest.param(
             log(FINE, "slow: working", ending='ERROR: build step 1 "x" failed: context deadline exceeded'),

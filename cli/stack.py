@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 POOL = "slipway"
 START_TIMEOUT_S = 120.0  # a first start of Prefect makes its database; 14 s on two cores
 STOP_TIMEOUT_S = 20.0
+RUNS_AT_ONCE = 8  # of twenty that start together, Prefect's SQLite database turns so many requests away that some crash
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -124,6 +125,7 @@ async def start_worker(stack: AsyncExitStack, folder: Path, environment: Mapping
 
 async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> None:
     arguments = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", "local", "--type", "process"]
+    arguments += ["--limit", str(RUNS_AT_ONCE)]
     await _start(stack, folder, "worker", arguments, environment)
 
 

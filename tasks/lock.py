@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import httpx
 from prefect import get_client
@@ -17,7 +18,9 @@ from prefect.logging import get_run_logger
 
 from tasks.errors import Cause, ReleaseBusy, SlipwayError, Transient
 from tasks.model import Request
+from tasks.retry import repeated
 
+ASKED_AGAIN_AFTER_S = (1.0, 2.0, 4.0)  # besides what Prefect's client does: SQLite turns many away while many runs ask
 LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
 
 
@@ -25,31 +28,37 @@ LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps o
 async def one_at_a_time(request: Request, patience_s: float | None = None) -> AsyncIterator[None]:
     """Holds the app's slot in this environment; waits for it or raises ReleaseBusy, as the manifest says.
 
-    patience_s: how long to wait, whatever the manifest says. A run that does not wait has as long to ask as Prefect's
-    client takes: a Prefect server on SQLite may answer 503 for a minute while many runs start.
+    patience_s: how long to wait, whatever the manifest says.
 
     The lease is no fence: a run that lost it may still be writing, so every write is guarded by etag besides.
 
     Raises SlipwayError if Prefect does not answer.
     """
-    name = f"slipway:{request.app}:{request.environment}"
-    refuses = patience_s is None and request.settings.when_busy == "refuse"
-    if patience_s is None and not refuses:
+    if patience_s is None and request.settings.when_busy == "wait":
         patience_s = request.settings.busy_timeout_s
-    if await _is_in_use(name, request) and not refuses:
+    until = None if patience_s is None else time.monotonic() + patience_s
+    async with AsyncExitStack() as held:
+        await repeated(lambda: _take(request, held, until), ASKED_AGAIN_AFTER_S)
+        yield
+
+
+async def _take(request: Request, held: AsyncExitStack, until: float | None) -> None:
+    """Waits until then; does not wait if it is None."""
+    name = f"slipway:{request.app}:{request.environment}"
+    if await _is_in_use(name, request) and until:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
+    slot = concurrency(
+        name,
+        strict=True,
+        timeout_seconds=until and max(until - time.monotonic(), 0),
+        max_retries=None if until else 0,
+        lease_duration=LEASE_S,
+        raise_on_lease_renewal_failure=True,
+    )
     try:
-        async with concurrency(
-            name,
-            strict=True,
-            timeout_seconds=patience_s,
-            max_retries=0 if refuses else None,
-            lease_duration=LEASE_S,
-            raise_on_lease_renewal_failure=True,
-        ):
-            yield
+        await held.enter_async_context(slot)
     except AcquireConcurrencySlotTimeoutError as error:
-        raise _busy(request, patience_s) from error
+        raise _busy(request) from error
     except ConcurrencySlotAcquisitionError as error:
         raise _busy(request) if _is_taken(error) else _unanswered(request, error) from error
 
@@ -69,10 +78,9 @@ def _is_taken(error: ConcurrencySlotAcquisitionError) -> bool:
     return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.LOCKED
 
 
-def _busy(request: Request, patience_s: float | None = None) -> ReleaseBusy:
-    waited = "" if patience_s is None else f" (waited {patience_s:.0f} s)"
+def _busy(request: Request) -> ReleaseBusy:
     return ReleaseBusy(
-        f"Another run is shipping {request.app} to {request.environment}{waited}.",
+        f"Another run is shipping {request.app} to {request.environment}.",
         f"wait for it to end or cancel it, then start again; environments.{request.environment}.when_busy and "
         "busy_timeout in slipway.yaml decide how long a run waits.",
     )

@@ -65,6 +65,17 @@ class TargetRecord(_Frozen):
     said: str = ""  # more about the outcome, after a failure
 
 
+class StepRecord(_Frozen):
+    """What was found while the candidates had a part of the traffic; times are UTC."""
+
+    percent: int
+    regions: tuple[str, ...]
+    began: datetime
+    ended: datetime
+    verdict: Verdict
+    reason: str
+
+
 class ReleaseRecord(_Frozen):
     """One release; times are UTC."""
 
@@ -87,6 +98,7 @@ class ReleaseRecord(_Frozen):
     irreversible: bool = False  # declares a migration that earlier versions cannot live with
     images: dict[str, str] = {}  # service -> image reference by digest
     targets: tuple[TargetRecord, ...] = ()
+    steps: tuple[StepRecord, ...] = ()  # of a canary, in the order in which they were judged
     seconds: dict[str, float] = {}
 
 
@@ -141,6 +153,9 @@ class Ledger:
     async def proven(self, proofs: Sequence[Proof]) -> None:
         verdicts = {(proof.service, proof.region): proof for proof in proofs}
         await self.note(targets=tuple(judged(t, verdicts.get((t.service, t.region))) for t in self.release.targets))
+
+    async def stepped(self, step: StepRecord) -> None:
+        await self.note(steps=(*self.release.steps, step))
 
     async def timed(self, what: str, seconds: float) -> None:
         await self.note(seconds={**self.release.seconds, what: round(seconds, 2)})

@@ -36,7 +36,7 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
             if number == 0:
                 await approved(request, tuple(proofs), ledger)
                 refuse_frozen(request, ledger.release.override)  # a freeze may have begun in the hours since
-            live += await shift(request, new, written)
+            live += await shift(request, new, written, ledger)
             await ledger.live(live)
         await run_hooks(request, "after")
     return Release(

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 
 from tasks.approval import ask
 from tasks.errors import Cause, ProofFailed
+from tasks.history import Ledger, StepRecord
 from tasks.manifest_types import Canary
 from tasks.model import Candidate, Live, Request, Verdict
 from tasks.progress import stage
+from tasks.redact import redact
 from tasks.together import all_of
 from tasks.traffic import Written, advance, open_to_everyone, verify
 from tasks.traffic_plan import Move, Step
@@ -20,12 +22,17 @@ UNTIL_DECIDED = "All traffic is being given back."
 
 
 @stage("shift")
-async def shift(request: Request, candidates: Sequence[Candidate], written: Written) -> tuple[Live, ...]:
-    """Until each candidate was healthy with all it can get; raises ProofFailed at the first step that is not proven."""
+async def shift(
+    request: Request, candidates: Sequence[Candidate], written: Written, ledger: Ledger
+) -> tuple[Live, ...]:
+    """Until each candidate was healthy with all it can get; raises ProofFailed at the first step that is not proven.
+
+    Each step's verdict is kept in the release's record.
+    """
     hold: Hold | None = None
     while any(step.move is not Move.DONE for step in await _advance_all(request, candidates, written)):
         hold = following(request, hold, datetime.now(UTC))
-        await _prove_step(request, candidates, written, hold)
+        await _prove_step(request, candidates, written, hold, ledger)
     return await all_of([verify(request, candidate) for candidate in candidates])
 
 
@@ -51,13 +58,16 @@ def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
     return tuple(strategy.canary) if isinstance(strategy, Canary) and candidate.before.serving else ()
 
 
-async def _prove_step(request: Request, candidates: Sequence[Candidate], written: Written, hold: Hold) -> None:
+async def _prove_step(
+    request: Request, candidates: Sequence[Candidate], written: Written, hold: Hold, ledger: Ledger
+) -> None:
     """Raises ProofFailed unless the step is HEALTHY, or a person takes an unclear one on their own account."""
     moving = [each for each in candidates if steps_for(request, each) and each.before.serving != each.revision]
     if not moving:
         return
     percent = min(share_of(each, written) for each in moving)
     judgement = await watch(request, moving, written, percent, hold)
+    await ledger.stepped(_step_record(moving, percent, hold, judgement))
     if judgement.verdict is Verdict.HEALTHY:
         return
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
@@ -69,6 +79,17 @@ async def _prove_step(request: Request, candidates: Sequence[Candidate], written
         _remedy(request, judgement),
         Cause.OTHER,
         state="All traffic is being given back; what became of each service is in the log and the release record.",
+    )
+
+
+def _step_record(moving: Sequence[Candidate], percent: int, hold: Hold, judgement: Judgement) -> StepRecord:
+    return StepRecord(
+        percent=percent,
+        regions=tuple(dict.fromkeys(each.region for each in moving)),
+        began=hold.began,
+        ended=datetime.now(UTC),
+        verdict=judgement.verdict,
+        reason=redact(judgement.reason),
     )
 
 

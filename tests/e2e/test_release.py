@@ -17,9 +17,10 @@ from infra.gcp.run import TrafficTarget
 from tasks.errors import ProofFailed, SlipwayError, TrafficConflict
 from tasks.gates import Frozen, Override
 from tasks.history import ReleaseRecord, State
+from tasks.model import Verdict
 from tasks.rollback import RollbackRefused
 from tests.conftest import LocalCloud, environment
-from tests.e2e.conftest import App, program
+from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (
     DIRECT,
     STEADY_S,
@@ -129,6 +130,23 @@ def test_a_canary_is_taken_back_that(canaries: dict[str, Ended], kind: str, said
     assert bad.record.state is State.FAILED
     assert [target.outcome for target in bad.record.targets] == ["taken back"]
     assert 0 < bad.record.seconds["taken back"] < 30
+
+
+@pytest.mark.parametrize(
+    ("kind", "steps"),
+    [
+        ("good", [(20, Verdict.HEALTHY), (50, Verdict.HEALTHY), (100, Verdict.HEALTHY)]),
+        ("late", [(20, Verdict.HEALTHY), (60, Verdict.UNHEALTHY)]),
+        ("unseen", [(20, Verdict.INCONCLUSIVE)]),
+        ("moved", []),
+    ],
+)
+def test_the_record_tells_what_was_found_at_each_step(
+    canaries: dict[str, Ended], kind: str, steps: list[tuple[int, Verdict]]
+) -> None:
+    found = canaries[kind].record.steps
+    assert [(step.percent, step.verdict) for step in found] == steps
+    assert all(step.reason and step.regions == (REGION,) and step.began < step.ended for step in found)
 
 
 def test_a_canary_without_traffic_is_not_promoted(canaries: dict[str, Ended]) -> None:

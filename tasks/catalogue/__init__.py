@@ -108,7 +108,7 @@ def _first(text: str, lowered: str, room: frozenset[Cause]) -> Match | None:
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FRAMES = str.maketrans("│╷╵┃|", "     ")  # Terraform draws boxes round its errors
 _TERRAFORM_PLACE = re.compile(  # where in the configuration; names there say nothing about the cause
-    r"^[ \t]*(?:with [\w.\[\]\"-]+,|on \S+ line \d+(?:, in .*)?:?|\d+: .*)$", re.MULTILINE
+    r"^[ \t]*(?:with [\w.\[\]\"-]+,|on \S+ line \d+(?:, in .*)?:?|(?![45]\d\d:)\d+: .*)$", re.MULTILINE
 )
 
 

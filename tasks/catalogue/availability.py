@@ -15,9 +15,34 @@ REQUEST_TIMEOUT = (
         r"maximum request timeout",
         r"request has been terminated because it has reached",
     ),
+    rule(
+        Cause.TIMEOUT,
+        MAYBE,
+        "The service did not answer within its request time-out.",
+        "Send the request again; if it stays, give it longer with `gcloud run services update {service} --timeout=SECONDS`.",
+        "https://cloud.google.com/run/docs/configuring/request-timeout",
+        r"upstream request timeout",
+    ),
 )
 
 NETWORK = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The address of Google's service begins with nothing: the region is empty.",
+        "Fill in the region (`location` in Terraform, `--region` with gcloud).",
+        "https://cloud.google.com/run/docs/locations",
+        r"(?:lookup |//)-[\w-]*\.googleapis\.com",
+    ),
+    rule(
+        Cause.NETWORK,
+        MAYBE,
+        "The metadata server, which hands out credentials on Google Cloud, cannot be reached from here.",
+        "Outside of Google Cloud log in with `gcloud auth application-default login`; inside, run again.",
+        "https://cloud.google.com/docs/authentication/provide-credentials-adc",
+        r"(?:169\.254\.169\.254|metadata\.google\.internal)[^\n]{0,120}"
+        r"(?:host is down|no route|unreachable|timed? ?out|timeout|refused|no such host)",
+    ),
     rule(
         Cause.NETWORK,
         NO,
@@ -62,6 +87,7 @@ NETWORK = (
         r"reachability check",
         r"network is unreachable|\benetunreach",
         r"no route to host|\behostunreach",
+        r"dial tcp [\d.]+:(?!443\b|80\b)\d+[^\n]{0,40}timed ?out",  # not one of Google's APIs
         r"proxy or firewall settings",
         r"\A[^\n]{0,60}\n? ?this may be due to network connectivity",
         r"err_internet_disconnected",
@@ -140,7 +166,8 @@ TIMEOUT = (
         "https://cloud.google.com/build/docs/build-config-file-schema#timeout",
         r"status:? [\"']?(?:timeout|expired)",
         r"build (?:step )?[^\n]{0,80}(?:timed out|time ?out|exceeded[^\n]{0,20} timeout)",
-        r"build[^\n]{0,40}context deadline exceeded",
+        r"build[^\n]{0,120}context deadline exceeded",
+        r"\btimeout error: context deadline exceeded",
         r"build time-?out[.\s]*$",
     ),
     rule(

@@ -14,6 +14,14 @@ _STATE_LOCK_LINK = "https://developer.hashicorp.com/terraform/language/state/loc
 STATE_LOCK = (
     rule(
         Cause.STATE_LOCK,
+        NO,
+        "Terraform cannot remove the lock: its ID is wrong.",
+        "Copy the ID from the `Lock Info` of the failed run (on Cloud Storage a number), then `terraform force-unlock ID`.",
+        "https://developer.hashicorp.com/terraform/cli/commands/force-unlock",
+        r"failed to unlock state",
+    ),
+    rule(
+        Cause.STATE_LOCK,
         MAYBE,
         "The Terraform state is locked by another run, or by one that died.",
         _STATE_LOCK_REMEDY,
@@ -69,6 +77,7 @@ IMAGE_MISSING = (
         r"push_image_not_found",
         r"container_missing",
         r"no such image|reference does not exist|tag does not exist|unknown tag|no such manifest",
+        r"index\.docker\.io/v2/\S+/manifests/\S+: unauthorized",  # so Docker Hub says that it has no such image
         r"pull access denied for (?!\S+\.pkg\.dev|\S*gcr\.io)",
         r"could not find (?:the )?image|failed to find image",
         r"errimagepull|imagepullbackoff|@sha256:\S+ (?:can't|cannot|could not) be pulled",
@@ -231,6 +240,15 @@ PROJECT_GONE = (
         r"(?:unknown|invalid|no such) project",
         r"consumer_invalid|resource_project_invalid|project_deleted|user_project_missing",
         r"projectnotfound|invalid project (?:id|number|resource)",
+    ),
+    rule(
+        Cause.NOT_FOUND,
+        NO,
+        "The workload identity pool or its provider does not exist, or is switched off.",
+        "Correct workload_identity_provider: `gcloud iam workload-identity-pools providers list "
+        "--workload-identity-pool=POOL --location=global` shows the names.",
+        "https://cloud.google.com/iam/docs/manage-workload-identity-pools-providers",
+        r"invalid_target[\s\S]{0,300}(?:disabled|deleted|exist)",
     ),
 )
 

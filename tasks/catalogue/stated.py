@@ -63,7 +63,7 @@ _STATED = re.compile(  # as gcloud, gRPC, REST bodies, Google's clients and Terr
        | \bcode\s=\s({_NAMES})\s+desc
        | generic::({_NAMES}):
        | "status"\s*:\s*"({_NAMES})"
-       | \bgoogleapi:\s(?:error\s|got\shttp\sresponse\scode\s)(\d{{3}})\b
+       | \bgoogleapi:\s+(?:error\s+|got\shttp\sresponse\scode\s)(\d{{3}})\b
        | \bhttperror:?\s(\d{{3}})\b
        | \bgoogle\.api_core\.exceptions\.(?!failedprecondition)\w+:\s(\d{{3}})\b
     """,

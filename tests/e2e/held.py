@@ -23,7 +23,7 @@ from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.machine import kill_where, start_deploy, until_ended
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 RESTORED_LIMIT_S = 30.0  # then Prefect kills; on an idle machine it takes less than 3 s
 LEASE_AND_MORE_S = 150.0  # a dead run's lock is free after 60 s
 HEALTHY = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, samples: 3}, public: true}"

@@ -127,7 +127,7 @@ async def a_run_that_is_cancelled_while_it_waits_ends_cancelled_and_moves_nothin
         async with httpx.AsyncClient(base_url=f"{PREFECT_API_URL.value()}/", trust_env=False) as client:
             body = {"state": {"type": "CANCELLING"}}
             (await client.post(f"flow_runs/{run_id}/set_state", json=body)).raise_for_status()
-        await asyncio.wait_for(process.wait(), 60)
+        await asyncio.wait_for(process.wait(), 120)
     finally:
         if process.returncode is None:
             process.kill()

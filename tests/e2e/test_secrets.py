@@ -69,7 +69,7 @@ async def test_no_planted_secret_is_in_anything_that_a_failed_run_leaves(
 async def logs_arrived(run_id: str) -> None:
     """Prefect sends a run's log a little later than it is written."""
     of_run = LogFilter(flow_run_id=LogFilterFlowRunId(any_=[UUID(run_id)]))
-    async with get_client() as client, asyncio.timeout(30):
+    async with get_client() as client, asyncio.timeout(120):
         while not [log for log in await client.read_logs(of_run) if log.message.startswith(LAST)]:  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 

@@ -29,6 +29,23 @@ NETWORK = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
+        "The container has no socket of this Cloud SQL instance.",
+        "Attach it with `gcloud run services update {service} --add-cloudsql-instances=PROJECT:REGION:INSTANCE`, and "
+        "give the service's account roles/cloudsql.client.",
+        "https://cloud.google.com/sql/docs/postgres/connect-run",
+        r"/cloudsql/[^\n]{0,120}(?:no such file|enoent)",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The container may not mount file systems: it needs the second generation execution environment.",
+        "Run `gcloud run services update {service} --execution-environment=gen2`.",
+        "https://cloud.google.com/run/docs/about-execution-environments",
+        r"fuse device not found|modprobe fuse",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
         "The address of Google's service begins with nothing: the region is empty.",
         "Fill in the region (`location` in Terraform, `--region` with gcloud).",
         "https://cloud.google.com/run/docs/locations",
@@ -40,6 +57,7 @@ NETWORK = (
         "The metadata server, which hands out credentials on Google Cloud, cannot be reached from here.",
         "Outside of Google Cloud log in with `gcloud auth application-default login`; inside, run again.",
         "https://cloud.google.com/docs/authentication/provide-credentials-adc",
+        r"cannotconnecttometadataserver",
         r"(?:169\.254\.169\.254|metadata\.google\.internal)[^\n]{0,120}"
         r"(?:host is down|no route|unreachable|timed? ?out|timeout|refused|no such host)",
     ),
@@ -101,7 +119,7 @@ NETWORK = (
         "Run again; if it stays, check DNS with `getent hosts {host}`.",
         "https://cloud.google.com/sdk/docs/proxy-settings",
         r"no such host",
-        r"name or service not known",
+        r"name or service not known|name does not resolve",
         r"nodename nor servname",
         r"temporary failure (?:in name resolution|resolving)",
         r"(?:could not|couldn't|unable to|failed to|cannot) resolve (?:host|proxy|address|the|'?[\w-]+\.[\w.-]+)",
@@ -183,7 +201,7 @@ TIMEOUT = (
         r"timeout (?:while|when) waiting",
         r"wait(?:ing)? (?:for )?[^\n]{0,80} time(?:d )?out",
         r"exceeded (?:the |its )?(?:timeout|deadline|time limit|allocated time)",
-        r"did not (?:complete|finish|become ready|respond) (?:with)?in",
+        r"(?:did|has|have) not (?:completed?|finish(?:ed)?|become ready|respond(?:ed)?) (?:with)?in",
         r"gateway time-?out",
         r"timeouterror|timeoutexception",
         r"took too long",
@@ -210,7 +228,7 @@ SERVICE_UNAVAILABLE = (
         r"upstream (?:connect error|request|server)",
         r"no healthy upstream",
         r"(?:server|service|system|backend)[^\n]{0,40}(?:overloaded|is busy|encountered an)",
-        r"received unexpected http status: 5",
+        r"received unexpected http status: 5|\bstatus code:? 50[23]\b",
     ),
 )
 

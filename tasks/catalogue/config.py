@@ -61,7 +61,7 @@ NOT_AN_ERROR = (
         "https://github.com/hashicorp/terraform-provider-google/issues",
         r"provider produced (?:inconsistent|invalid|unexpected)",
         r"this is a bug in the provider",
-        r"terraform-provider-[\s\S]*panic: |panic: [\s\S]*terraform-provider-",
+        r"terraform-provider-[\s\S]*panic: |panic: [\s\S]*terraform-provider-|pulumi:stack[\s\S]*panic: ",
         r"plugin (?:crashed|did not respond)|request cancelled",
     ),
 )
@@ -80,6 +80,15 @@ TOO_LARGE = (
 )
 
 WORK_POOL = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The registry takes what was pushed for malformed.",
+        "Check the image's name, and push with a current docker: an old registry or proxy may not know the format "
+        "(`--provenance=false` leaves out what it does not know).",
+        "https://cloud.google.com/artifact-registry/docs/docker/troubleshoot",
+        r"unexpected status[^\n]{0,80}\b400\b",
+    ),
     rule(
         Cause.INVALID_CONFIG,
         NO,

@@ -36,7 +36,7 @@ BILLING = (
         r"not (?:been )?configured billing",
         r"(?:error|failed) (?:setting|linking|updating) billing(?![\s\S]*has not been used)",
         r"accountdisabled|userprojectaccountproblem|account (?:is )?not in good standing",
-        r"pay[- ]as[- ]you[- ]go|must be on the blaze",
+        r"pay[- ]as[- ]you[- ]go|must be on the blaze|not (?:allowed|available|supported) in the free tier",
         r"free trial (?:has |is )?(?:ended|expired|over)",
         r"payment (?:method|is|required|failed|overdue)",
         r"402 payment",

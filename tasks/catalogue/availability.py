@@ -17,6 +17,15 @@ REQUEST_TIMEOUT = (
     ),
     rule(
         Cause.TIMEOUT,
+        NO,
+        "What the queue or schedule called did not answer by its deadline.",
+        "Do the work faster, or raise the deadline of the task (`dispatchDeadline`) and of the service with "
+        "`gcloud run services update {service} --timeout=SECONDS`.",
+        "https://cloud.google.com/tasks/docs/creating-http-target-tasks",
+        r"deadline_exceeded[\s\S]{0,200}attemptduration",
+    ),
+    rule(
+        Cause.TIMEOUT,
         MAYBE,
         "The service did not answer within its request time-out.",
         "Send the request again; if it stays, give it longer with `gcloud run services update {service} --timeout=SECONDS`.",
@@ -105,7 +114,7 @@ NETWORK = (
         r"reachability check",
         r"network is unreachable|\benetunreach",
         r"no route to host|\behostunreach",
-        r"dial tcp [\d.]+:(?!443\b|80\b)\d+[^\n]{0,40}timed ?out",  # not one of Google's APIs
+        r"dial tcp [\w.]+:(?!443\b|80\b)\d+[^\n]{0,40}(?:timed ?out|i/o timeout)",  # not one of Google's APIs
         r"proxy or firewall settings",
         r"\A[^\n]{0,60}\n? ?this may be due to network connectivity",
         r"err_internet_disconnected",
@@ -220,7 +229,7 @@ SERVICE_UNAVAILABLE = (
         r"currently unavailable|temporarily unavailable|(?:service|server|backend|api|endpoint|registry)[\w ]{0,20} is unavailable",
         r"statuscode\.unavailable|code = unavailable|\bunavailable:|\"unavailable\"|'unavailable'",
         r"serviceunavailable|backend ?error",
-        r"internal (?:server )?error|internal_error|internalerror|internal system error",
+        r"internal (?:server )?error|internal_error|internalerror(?![\s\S]*stderr output)|internal system error",
         r"an internal (?:error|failure)|internal[_ ](?:failure|exception|fault)",
         r"error response: \[1[34]\]",
         r"code = internal|statuscode\.internal|\binternal: |status: \"?internal\b|\"status\" ?: ?\"internal\"",

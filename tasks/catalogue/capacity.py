@@ -51,6 +51,7 @@ RATE_LIMIT = (
         r"request rate",
         r"queries per",
         r"\bthrottl",
+        r"quota exceeded[^\n]{0,200} waiting to retry",
         r"\be429\b",
         r"(?:429|exhausted)[\s\S]{0,60}quota exceeded(?: for quota metric)?[\s.'\"\])}>]*\Z",  # and no word of which
         r"\bslow ?down\b",

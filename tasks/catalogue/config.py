@@ -70,6 +70,15 @@ TOO_LARGE = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
+        "The workload identity provider's name is not one.",
+        "Give its full name, projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER; an empty "
+        "secret of the workflow is the usual culprit. `gcloud iam workload-identity-pools providers describe` shows it.",
+        "https://github.com/google-github-actions/auth#inputs-workload-identity-federation",
+        r"invalid value for \W{0,3}audience",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
         "What was sent is larger than the receiver takes.",
         "Send less at once; how much each service takes is listed at https://cloud.google.com/run/quotas#request_limits.",
         "https://cloud.google.com/run/quotas",

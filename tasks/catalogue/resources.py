@@ -219,7 +219,7 @@ ALREADY_EXISTS = (
         "https://cloud.google.com/apis/design/errors",
         r"already[ _]?exists?\b",
         r"alreadyexists|already_exists",
-        r"already (?:been )?(?:taken|in use|created|registered|managed by terraform|own(?:ed)?|defined in project)",
+        r"already (?:been )?(?:taken|in use|created|contains an?|registered|managed by terraform|own(?:ed)?|defined in project)",
         r"duplicate (?:entry|key|name)",
         r"name (?:is )?(?:not available|unavailable|in use)",
         r"(?:can't|cannot) reuse",

@@ -65,7 +65,7 @@ BUILD_STEP = (
         _BUILD_LINK,
         r"no matching distribution",
         r"could not find a version that satisfies",
-        r"resolutionimpossible|conflicting dependencies",
+        r"resolutionimpossible|conflicting dependencies|no module named pip\b",
         r"failed building wheel|metadata-generation-failed|subprocess-exited-with-error",
         r"could not build wheels|failed to build (?:installable )?wheels|could not open requirements file",
         r"error: (?:legacy-install-failure|externally-managed)",
@@ -215,6 +215,15 @@ CONTAINER_CRASH = (
         r"invalid command|permission denied: unknown",
         r"exec /\S+: ",
     ),
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program may not listen on the port that it wants.",
+        "Let it listen on the port in the PORT variable, and keep that above 1023 for a program that is not root: "
+        "`gcloud run services update {service} --port=8080`.",
+        "https://cloud.google.com/run/docs/container-contract#port",
+        r"bind(?:\(\))? to \S+ failed \(13|listen (?:eacces|tcp \S+ bind): permission denied",
+    ),
 )
 
 # The port message is what Cloud Run says of every container that ends early: what its log says counts more.
@@ -300,5 +309,6 @@ CONTAINER_PORT = (
         r"failed to listen|not listening|expected port|wrong port",
         r"port environment variable",
         r"health check",
+        r"aggressive probe error|failed to make tcp connection to port",
     ),
 )

@@ -28,6 +28,7 @@ from tasks.catalogue.stated import ANY, room_in
 from tasks.catalogue.statuses import STATUSES
 from tasks.catalogue.workload import (
     BUILD_STEP,
+    BUILD_STEP_FOR_SURE,
     BUILD_WRAPPER,
     CONTAINER_CRASH,
     CONTAINER_PORT,
@@ -47,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     *API_DISABLED,
     *NO_CAPACITY,
     *ORG_POLICY,
+    *BUILD_STEP_FOR_SURE,
     *CONTAINER_CRASH,
     *REQUEST_TIMEOUT,
     *TOO_LARGE,

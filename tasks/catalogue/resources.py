@@ -147,7 +147,7 @@ CONFLICT = (
         "See its state with the `describe` command of that kind, then wait and run again, or choose another name.",
         "https://cloud.google.com/apis/design/errors",
         r"subject of a conflict(?![^\n]*already exists)",
-        r"not in an appropriate state|invalid \w+ state for",
+        r"not in an appropriate state|invalid \w+ state for|cannot modify allocated ranges",
     ),
     rule(
         Cause.CONFLICT,

@@ -9,6 +9,18 @@ _BUILD_LINK = "https://cloud.google.com/build/docs/troubleshooting"
 _RUN_LINK = "https://cloud.google.com/run/docs/troubleshooting"
 _BUILDPACKS_LINK = "https://cloud.google.com/docs/buildpacks/overview"
 
+BUILD_STEP_FOR_SURE = (
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "What the build step is to run cannot be run.",
+        "Correct `entrypoint` and `args` of that step in cloudbuild.yaml; a script must be in the source and be "
+        "executable (`git update-index --chmod=+x SCRIPT`).",
+        _BUILD_LINK,
+        r"starting step container failed",
+    ),
+)
+
 BUILD_STEP = (
     rule(
         Cause.BUILD_STEP_FAILED,

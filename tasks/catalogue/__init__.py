@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
 from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
 from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
-from tasks.catalogue.config import INVALID_CONFIG, NOT_AN_ERROR, TOO_LARGE, TOOL_WRAPPER, WORK_POOL
+from tasks.catalogue.config import INVALID_CONFIG, INVALID_FOR_SURE, NOT_AN_ERROR, TOOL_WRAPPER, WORK_POOL
 from tasks.catalogue.resources import (
     ALREADY_EXISTS,
     CONFLICT,
@@ -47,11 +47,11 @@ RULES: tuple[Rule, ...] = (
     *BILLING,
     *API_DISABLED,
     *NO_CAPACITY,
+    *INVALID_FOR_SURE,
     *ORG_POLICY,
     *BUILD_STEP_FOR_SURE,
     *CONTAINER_CRASH,
     *REQUEST_TIMEOUT,
-    *TOO_LARGE,
     *QUOTA_FOR_SURE,
     *RATE_LIMIT,
     *QUOTA,

@@ -118,7 +118,7 @@ ORG_POLICY = (
         "See what it allows with `gcloud org-policies describe {constraint} --effective --project {project}`, "
         "then change the setting, or have an organisation policy administrator grant an exception.",
         "https://cloud.google.com/resource-manager/docs/organization-policy/overview",
-        r"constraints/\w+\.(?![\s\S]*must be of the form)",
+        r"constraints/\w+\.",
         r"org(?:ani[sz]ation)?(?:al)?[-_ ]?polic(?:y|ies)",
         r"blocked by [^\n]{0,60}polic(?:y|ies)",
         r"violates? (?:the )?(?:org[\w-]* )?constraint",

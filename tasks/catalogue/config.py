@@ -66,7 +66,15 @@ NOT_AN_ERROR = (
     ),
 )
 
-TOO_LARGE = (
+INVALID_FOR_SURE = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The name of the organisation policy's constraint is malformed.",
+        "Give it as the message says; `gcloud org-policies list-custom-constraints` and `gcloud org-policies list` show names.",
+        "https://cloud.google.com/resource-manager/docs/organization-policy/org-policy-constraints",
+        r"constraint must be of the form",
+    ),
     rule(
         Cause.INVALID_CONFIG,
         NO,

@@ -68,13 +68,11 @@ async def take_stock(estate: Estate, memory: Memory, now: datetime) -> Stock:
 
 
 async def _histories(requests: Sequence[Request]) -> tuple[Histories, list[Found]]:
-    answers = await asyncio.gather(*(listed(_history(request), _read(request)) for request in requests))
+    answers = await asyncio.gather(
+        *(listed(_history(each), read_history(each.settings.bucket, each.app, each.environment)) for each in requests)
+    )
     histories = {request.environment: found for request, (found, _) in zip(requests, answers, strict=True)}
     return histories, [Found(listings=(listing,)) for _, listing in answers]
-
-
-async def _read(request: Request) -> Sequence[ReleaseRecord]:
-    return await read_history(request.settings.bucket, request.app, request.environment)
 
 
 def _history(request: Request) -> str:

@@ -13,13 +13,21 @@ from dataclasses import dataclass
 from tasks.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
 from tasks.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
 from tasks.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
-from tasks.catalogue.config import INVALID_CONFIG, INVALID_FOR_SURE, NOT_AN_ERROR, TOOL_WRAPPER, WORK_POOL
+from tasks.catalogue.config import (
+    INVALID_CONFIG,
+    INVALID_FOR_SURE,
+    MALFORMED_PUSH,
+    NOT_AN_ERROR,
+    OUT_OF_REACH,
+    TOOL_WRAPPER,
+    WORK_POOL,
+)
 from tasks.catalogue.resources import (
     ALREADY_EXISTS,
     CONFLICT,
+    GONE_FOR_SURE,
     IMAGE_MISSING,
     NOT_FOUND,
-    PROJECT_GONE,
     STATE_LOCK,
     STATE_LOCK_IN_GENERAL,
 )
@@ -55,15 +63,17 @@ RULES: tuple[Rule, ...] = (
     *QUOTA_FOR_SURE,
     *RATE_LIMIT,
     *QUOTA,
-    *PROJECT_GONE,
+    *GONE_FOR_SURE,
     *CRASH_BEHIND_PORT,
     *CONTAINER_PORT,
+    *OUT_OF_REACH,
     *NETWORK,
     *IMAGE_MISSING,
     *PERMISSION,
     *TIMEOUT,
     *SERVICE_UNAVAILABLE,
     *PROGRAM_FOR_SURE,
+    *MALFORMED_PUSH,
     *WORK_POOL,
     *BUILD_STEP,
     *PROGRAM,

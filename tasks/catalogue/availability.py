@@ -36,31 +36,6 @@ REQUEST_TIMEOUT = (
 
 NETWORK = (
     rule(
-        Cause.INVALID_CONFIG,
-        NO,
-        "The container has no socket of this Cloud SQL instance.",
-        "Attach it with `gcloud run services update {service} --add-cloudsql-instances=PROJECT:REGION:INSTANCE`, and "
-        "give the service's account roles/cloudsql.client.",
-        "https://cloud.google.com/sql/docs/postgres/connect-run",
-        r"/cloudsql/[^\n]{0,120}(?:no such file|enoent)",
-    ),
-    rule(
-        Cause.INVALID_CONFIG,
-        NO,
-        "The container may not mount file systems: it needs the second generation execution environment.",
-        "Run `gcloud run services update {service} --execution-environment=gen2`.",
-        "https://cloud.google.com/run/docs/about-execution-environments",
-        r"fuse device not found|modprobe fuse",
-    ),
-    rule(
-        Cause.INVALID_CONFIG,
-        NO,
-        "The address of Google's service begins with nothing: the region is empty.",
-        "Fill in the region (`location` in Terraform, `--region` with gcloud).",
-        "https://cloud.google.com/run/docs/locations",
-        r"(?:lookup |//)-[\w-]*\.googleapis\.com",
-    ),
-    rule(
         Cause.NETWORK,
         MAYBE,
         "The metadata server, which hands out credentials on Google Cloud, cannot be reached from here.",

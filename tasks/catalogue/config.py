@@ -96,7 +96,35 @@ INVALID_FOR_SURE = (
     ),
 )
 
-WORK_POOL = (
+OUT_OF_REACH = (  # looks like a broken network
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The container has no socket of this Cloud SQL instance.",
+        "Attach it with `gcloud run services update {service} --add-cloudsql-instances=PROJECT:REGION:INSTANCE`, and "
+        "give the service's account roles/cloudsql.client.",
+        "https://cloud.google.com/sql/docs/postgres/connect-run",
+        r"/cloudsql/[^\n]{0,120}(?:no such file|enoent)",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The container may not mount file systems: it needs the second generation execution environment.",
+        "Run `gcloud run services update {service} --execution-environment=gen2`.",
+        "https://cloud.google.com/run/docs/about-execution-environments",
+        r"fuse device not found|modprobe fuse",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The address of Google's service begins with nothing: the region is empty.",
+        "Fill in the region (`location` in Terraform, `--region` with gcloud).",
+        "https://cloud.google.com/run/docs/locations",
+        r"(?:lookup |//)-[\w-]*\.googleapis\.com",
+    ),
+)
+
+MALFORMED_PUSH = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
@@ -106,6 +134,9 @@ WORK_POOL = (
         "https://cloud.google.com/artifact-registry/docs/docker/troubleshoot",
         r"unexpected status[^\n]{0,80}\b400\b",
     ),
+)
+
+WORK_POOL = (
     rule(
         Cause.INVALID_CONFIG,
         NO,

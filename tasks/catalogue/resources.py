@@ -226,7 +226,7 @@ ALREADY_EXISTS = (
     ),
 )
 
-PROJECT_GONE = (
+GONE_FOR_SURE = (
     rule(
         Cause.NOT_FOUND,
         NO,

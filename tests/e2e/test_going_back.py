@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -33,6 +32,7 @@ from tests.e2e.releases import (
     ship,
     side_by_side,
 )
+from tests.serving import serving
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
@@ -76,10 +76,8 @@ class _Hooks(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def hooks() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Hooks) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(_Hooks) as address:
+        yield address
 
 
 HOOKS: dict[str, str] = {}  # where they are; known when the scenarios start

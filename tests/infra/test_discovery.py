@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.infra.discovery import Checked, NotConforming, api_of, assert_conforms, violations
+from tests.serving import serving
 
 REPOSITORIES = "/v1/projects/p/locations/us-central1/repositories"
 IMAGES = f"{REPOSITORIES}/r/dockerImages"
@@ -126,12 +126,8 @@ class Answers(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
-        thread.join()
+    with serving(Answers) as address:
+        yield address
 
 
 def test_the_checked_client_judges_success_and_leaves_errors_alone(server: str) -> None:

@@ -6,13 +6,13 @@ import http.server
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from threading import Thread
 
 import pytest
 
 from tasks.errors import Cause
 from tasks.gates import Frozen, HookFailed, refuse_frozen, run_hook
 from tasks.manifest_types import FreezeDates, HttpHook
+from tests.serving import serving
 from tests.tasks.builders import a_request
 
 
@@ -39,11 +39,8 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def hooks() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(_Answers) as address:
+        yield address
 
 
 async def call(url: str, when: str = "before") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 from collections.abc import Iterator
-from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -13,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from tasks.errors import Cause, SlipwayError, Transient
 from tasks.lock import one_at_a_time
+from tests.serving import serving
 from tests.tasks.builders import a_request
 
 LIMIT = GlobalConcurrencyLimitResponse(
@@ -47,11 +47,8 @@ class _Overloaded(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def overloaded() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Overloaded) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with serving(_Overloaded) as address:
+        yield address
 
 
 @pytest.mark.parametrize("door", ["/api", "/silent"], ids=["for the slot", "for the limit"])

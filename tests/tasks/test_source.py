@@ -7,7 +7,6 @@ import http.server
 import os
 import shutil
 import tarfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from tasks.errors import Cause, SourceError, Transient
 from tasks.source import Archive, Source, open_source, pack
 from tasks.version import read_version
+from tests.serving import serving
 from tests.tasks.repos import Repo
 
 
@@ -50,10 +50,8 @@ class _Locked(http.server.BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Host and port of a `_Locked` server."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Locked) as listening:
-        threading.Thread(target=listening.serve_forever, args=(0.01,)).start()
-        yield f"127.0.0.1:{listening.server_port}"
-        listening.shutdown()
+    with serving(_Locked) as address:
+        yield address.removeprefix("http://")
 
 
 # ---- the parameter -------------------------------------------------------------------------------------------------

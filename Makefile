@@ -14,7 +14,7 @@ test: $(READY)
 # What takes too long for every change: every fault at every call, and clean-up's rules over 10 000 worlds each.
 test-faults: $(READY)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m faults
-	SLIPWAY_WORLDS=10000 $(BIN)/pytest --timeout 3600 tests/tasks/test_retention_worlds.py
+	SLIPWAY_WORLDS=10000 $(BIN)/pytest --timeout 3600 tests/tasks/cleanup/engine/test_worlds.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -24,7 +24,7 @@ from google.cloud import artifactregistry_v1 as ar
 
 from benchmarks.overhead import PROJECT, repository
 from infra.emulator.artifacts.blobs import Blobs
-from infra.emulator.store import Store
+from infra.emulator.kernel.store import Store
 
 RESULT = Path(__file__).parent / "results" / "cleanup.md"
 REPOSITORIES, VERSIONS = 50, 2000
@@ -111,8 +111,8 @@ def _document(annotation: str, children: list[str]) -> bytes:
 async def measured(folder: Path, *, dry_run: bool) -> None:
     """Runs the flow and prints its figures; in a process of its own."""
     from flows.cleanup import cleanup
-    from tasks.errors import SlipwayError
-    from tasks.source import Source
+    from tasks.failures.errors import SlipwayError
+    from tasks.source.source import Source
 
     base_mb = _peak_mb()
     began = time.monotonic()
@@ -143,7 +143,7 @@ def run(folder: Path, environment: dict[str, str], retention: str, *options: str
 async def released(folder: Path) -> None:
     """Something has to serve, or no clean-up believes what it sees."""
     from flows.deploy import deploy
-    from tasks.source import Source
+    from tasks.source.source import Source
 
     (folder / "slipway.yaml").write_text(manifest(CAPPED))
     await deploy(Source(repository=str(folder)), "e00")

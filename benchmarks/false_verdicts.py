@@ -25,9 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import lognorm
 
-from tasks.model import Verdict
-from tasks.traffic_plan import Live, Move, Target, next_split
-from tasks.verdict import (
+from tasks.analysis.verdict import (
     Course,
     Judgement,
     Probe,
@@ -43,6 +41,8 @@ from tasks.verdict import (
     spread,
     wilson,
 )
+from tasks.model import Verdict
+from tasks.rollout.split import Live, Move, Target, next_split
 
 SEED = 20_260_601
 RESULTS = Path(__file__).parent / "results" / "false_verdicts.md"

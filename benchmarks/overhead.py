@@ -61,7 +61,7 @@ def repository(folder: Path) -> Path:
 
 async def ship(folder: Path, ref: str) -> Span:
     from flows.deploy import deploy
-    from tasks.source import Source
+    from tasks.source.source import Source
 
     started = time.monotonic()
     await deploy(Source(repository=str(folder), ref=ref), "production")

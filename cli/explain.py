@@ -12,8 +12,8 @@ from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
-from tasks.errors import ParameterError, Transient
-from tasks.explain import Explanation, explain
+from tasks.failures.errors import ParameterError, Transient
+from tasks.failures.explain import Explanation, explain
 
 STANDARD_INPUT = Path("-")
 _TRANSIENT_JSON: dict[Transient, bool | str] = {

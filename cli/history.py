@@ -18,9 +18,9 @@ from cli.options import Environment, Json, Repository
 from cli.runs import use_local_stack
 
 if TYPE_CHECKING:
-    from tasks.history import ReleaseRecord
-    from tasks.manifest import Manifest
-    from tasks.status import Status
+    from tasks.history.record import ReleaseRecord
+    from tasks.history.status import Status
+    from tasks.manifest.manifest import Manifest
 
 R = TypeVar("R")
 
@@ -33,7 +33,7 @@ def history_command(
     as_json: Json = False,
 ) -> int:
     """List the releases of an environment: what, when, by whom, and how each ended."""
-    from tasks.history_table import rows
+    from tasks.history.table import rows
 
     history = _read(_history(repository, environment, limit), "reading the history")
     if as_json:
@@ -59,15 +59,15 @@ def status_command(
 
 
 async def _history(repository: str, environment: str, limit: int) -> list[ReleaseRecord]:
-    from tasks.history import read_history
+    from tasks.history.record import read_history
 
     manifest = await _manifest(repository)
     return await read_history(manifest.environment(environment).bucket, manifest.app, environment, limit)
 
 
 async def _status(repository: str, environment: str | None) -> list[Status]:
-    from tasks.status import read_status
-    from tasks.together import all_of
+    from tasks.history.status import read_status
+    from tasks.orchestration.gather import all_of
 
     manifest = await _manifest(repository)
     names = [environment] if environment else list(manifest.environments)
@@ -76,8 +76,8 @@ async def _status(repository: str, environment: str | None) -> list[Status]:
 
 
 async def _manifest(repository: str) -> Manifest:
-    from tasks.manifest import MANIFEST_NAME, load_manifest
-    from tasks.source import Source, open_source
+    from tasks.manifest.manifest import MANIFEST_NAME, load_manifest
+    from tasks.source.source import Source, open_source
 
     with TemporaryDirectory(prefix="slipway-") as folder:
         checkout = await open_source(Source(repository=repository), Path(folder) / "checkout")
@@ -85,7 +85,7 @@ async def _manifest(repository: str) -> Manifest:
 
 
 def _read(reading: Coroutine[Any, Any, R], doing: str) -> R:
-    from tasks.explain import to_slipway
+    from tasks.failures.explain import to_slipway
 
     use_local_stack()
     try:

@@ -14,7 +14,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 
 from cli.options import Environment, Json, Ref, Repository, Services, Who, Why
-from tasks.errors import SlipwayError
+from tasks.failures.errors import SlipwayError
 
 app = App(
     name="slipway",
@@ -157,7 +157,7 @@ def version(
     as_json: Json = False,
 ) -> int:
     """Print the version that git gives a commit."""
-    from tasks.version import read_version
+    from tasks.source.version import read_version
 
     found = asyncio.run(read_version(repo, ref))
     print(json.dumps(dataclasses.asdict(found)) if as_json else found.version)
@@ -167,7 +167,7 @@ def version(
 @app.command
 def schema() -> int:
     """Print the JSON Schema of slipway.yaml, for editors."""
-    from tasks.manifest import json_schema
+    from tasks.manifest.manifest import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return 0

@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from rich.console import Console
 
-from tasks.errors import UNTOUCHED, Cause, ParameterError, SlipwayError
+from tasks.failures.errors import UNTOUCHED, Cause, ParameterError, SlipwayError
 
 FOLDER = Path(".slipway")
 POLL_S = 0.4

@@ -20,8 +20,8 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
-from tasks.errors import Cause, SlipwayError
-from tasks.together import all_of
+from tasks.failures.errors import Cause, SlipwayError
+from tasks.orchestration.gather import all_of
 
 ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 POOL = "slipway"

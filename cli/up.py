@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cli.runs import Outcome, run_deployment
 from cli.stack import ROOT, Stack, local_stack
-from tasks.errors import SlipwayError
+from tasks.failures.errors import SlipwayError
 
 DEMO_APP = ROOT / "examples" / "storefront"
 DEMO_ENVIRONMENT = "production"

@@ -15,7 +15,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from tasks.reconcile import SHIPPING_FLOWS
+from tasks.release.reconcile import SHIPPING_FLOWS
 
 RECONCILE = "reconcile/reconcile"
 # Prefect sends a heartbeat every 180 s unless PREFECT_FLOWS_HEARTBEAT_FREQUENCY says otherwise; one or two may be lost.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.cleanup_plan import propose
-from tasks.cleanup_run import carry_out, lock_tags, prove_rollbacks
-from tasks.estate import all_to_itself, read_estate
-from tasks.parameters import refuse_parameters
-from tasks.request import workspace
-from tasks.source import Source
+from tasks.cleanup.carry_out import carry_out, lock_tags, prove_rollbacks
+from tasks.cleanup.propose import propose
+from tasks.cleanup.scope import all_to_itself, read_estate
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.request.request import workspace
+from tasks.source.source import Source
 
 
 @flow(name="cleanup", flow_run_name="clean up", timeout_seconds=24 * 3600, on_crashed=[refuse_parameters])

@@ -5,23 +5,23 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.build import build
-from tasks.cleanup import clean_up
-from tasks.gates import Override, refuse_frozen, run_hooks
-from tasks.history import recorded
-from tasks.history_table import shown_history
-from tasks.lock import one_at_a_time
+from tasks.builds.build import build
+from tasks.cleanup.after_release import clean_up
+from tasks.history.record import recorded
+from tasks.history.table import shown_history
 from tasks.model import Release
-from tasks.parameters import refuse_parameters
-from tasks.preflight import preflight
-from tasks.progress import LONGEST_RUN_S, shown_progress
-from tasks.provision import create_missing
-from tasks.reconcile import settle_abandoned
-from tasks.release import release
-from tasks.report import report
-from tasks.request import read_request, workspace
-from tasks.source import Source
-from tasks.versioning import name_version
+from tasks.orchestration.artifacts import report
+from tasks.orchestration.lock import one_at_a_time
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.orchestration.stage import LONGEST_RUN_S, shown_progress
+from tasks.preflight.create import create_missing
+from tasks.preflight.preflight import preflight
+from tasks.release.gates import Override, refuse_frozen, run_hooks
+from tasks.release.reconcile import settle_abandoned
+from tasks.release.release import release
+from tasks.request.request import read_request, workspace
+from tasks.request.versioning import name_version
+from tasks.source.source import Source
 
 
 @flow(

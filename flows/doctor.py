@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.parameters import refuse_parameters
-from tasks.preflight import preflight
-from tasks.request import read_request, workspace
-from tasks.source import Source
-from tasks.versioning import name_version
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.preflight.preflight import preflight
+from tasks.request.request import read_request, workspace
+from tasks.request.versioning import name_version
+from tasks.source.source import Source
 
 
 @flow(name="doctor", flow_run_name="doctor of {environment}", timeout_seconds=600, on_crashed=[refuse_parameters])

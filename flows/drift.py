@@ -5,11 +5,11 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.drift_watch import look, report_drift, repository_version, ship_drifted
-from tasks.lock import one_at_a_time
-from tasks.parameters import refuse_parameters
-from tasks.request import read_request, workspace
-from tasks.source import Source
+from tasks.drift.look import look, report_drift, repository_version, ship_drifted
+from tasks.orchestration.lock import one_at_a_time
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.request.request import read_request, workspace
+from tasks.source.source import Source
 
 
 @flow(

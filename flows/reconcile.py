@@ -8,13 +8,13 @@ from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 
-from tasks.errors import ReleaseBusy
-from tasks.lock import LEASE_S, one_at_a_time
-from tasks.parameters import refuse_parameters
-from tasks.reconcile import Place, is_settled, place_of, places, settle_abandoned
-from tasks.request import read_request, workspace
-from tasks.source import Source
-from tasks.together import all_of
+from tasks.failures.errors import ReleaseBusy
+from tasks.orchestration.gather import all_of
+from tasks.orchestration.lock import LEASE_S, one_at_a_time
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.release.reconcile import Place, is_settled, place_of, places, settle_abandoned
+from tasks.request.request import read_request, workspace
+from tasks.source.source import Source
 
 
 @flow(name="reconcile", flow_run_name="reconcile", timeout_seconds=3600, on_crashed=[refuse_parameters])

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.gates import Override
-from tasks.history import planned, recorded
-from tasks.history_table import shown_history
-from tasks.lock import one_at_a_time
+from tasks.history.record import planned, recorded
+from tasks.history.table import shown_history
 from tasks.model import Release
-from tasks.parameters import refuse_parameters
-from tasks.progress import shown_progress
-from tasks.reconcile import settle_abandoned
-from tasks.release import go_back
-from tasks.report import report
-from tasks.request import read_request, workspace
-from tasks.rollback import choose_release, version_of
-from tasks.source import Source
+from tasks.orchestration.artifacts import report
+from tasks.orchestration.lock import one_at_a_time
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.orchestration.stage import shown_progress
+from tasks.release.gates import Override
+from tasks.release.reconcile import settle_abandoned
+from tasks.release.release import go_back
+from tasks.release.rollback import choose_release, version_of
+from tasks.request.request import read_request, workspace
+from tasks.source.source import Source
 
 
 @flow(

@@ -6,11 +6,11 @@ from prefect import flow
 
 from flows.deploy import deploy
 from tasks.model import Release
-from tasks.parameters import refuse_parameters
-from tasks.progress import LONGEST_RUN_S
-from tasks.request import workspace
-from tasks.source import Source
-from tasks.versioning import choose_environment
+from tasks.orchestration.parameters import refuse_parameters
+from tasks.orchestration.stage import LONGEST_RUN_S
+from tasks.request.request import workspace
+from tasks.request.versioning import choose_environment
+from tasks.source.source import Source
 
 
 @flow(name="ship", flow_run_name="ship by tag", timeout_seconds=LONGEST_RUN_S, on_crashed=[refuse_parameters])

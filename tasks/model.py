@@ -8,12 +8,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.errors import Cause
+from tasks.failures.errors import Cause
 
 if TYPE_CHECKING:
-    from infra.gcp.run import TrafficTarget
-    from tasks.manifest import Environment, Manifest, Service
-    from tasks.traffic_plan import Target
+    from infra.gcp.run.services import TrafficTarget
+    from tasks.manifest.manifest import Environment, Manifest, Service
+    from tasks.rollout.split import Target
 
 
 class VersionKind(StrEnum):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from tasks.permissions import ACT_AS, NEEDS
+from tasks.failures.roles import ACT_AS, NEEDS
 
 ROOT = Path(__file__).parent.parent
 

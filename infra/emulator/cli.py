@@ -132,8 +132,8 @@ def mirror(
     suite: Annotated[str, Parameter(help="Its suite, e.g. bookworm; this machine's own by default.")] = "",
 ) -> None:
     """Make base images from Debian packages (debootstrap, as root), so that builds need no registry."""
-    from infra.emulator.bootstrap import Distribution, MirrorError, fill, own_distribution
-    from infra.emulator.mirror import Mirror
+    from infra.emulator.builds.debootstrap import Distribution, MirrorError, fill, own_distribution
+    from infra.emulator.builds.mirror import Mirror
 
     try:
         source = Distribution(suite, archive) if archive and suite else own_distribution()

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-from infra.emulator.admin import Admin
-from infra.emulator.cloud import Cloud
-from infra.emulator.grpc_door import serve_grpc
-from infra.emulator.proxy import Proxy
-from infra.emulator.rest_door import RestDoor
+from infra.emulator.doors.admin import Admin
+from infra.emulator.doors.grpc import serve_grpc
+from infra.emulator.doors.proxy import Proxy
+from infra.emulator.doors.rest import RestDoor
+from infra.emulator.doors.tls import certificates
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.services import mount_all
-from infra.emulator.tls import certificates
 
 MAX_UPLOAD_BYTES = 4 << 30
 GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file

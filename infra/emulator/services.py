@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from infra.emulator.artifacts.containeranalysis import ContainerAnalysis
 from infra.emulator.artifacts.contents import Contents
 from infra.emulator.artifacts.oci_blobs import Uploads
 from infra.emulator.artifacts.oci_manifests import Registry
 from infra.emulator.artifacts.repositories import Repositories
 from infra.emulator.artifacts.sweeper import Sweeper
-from infra.emulator.build.service import CloudBuild
-from infra.emulator.cloud import Cloud
-from infra.emulator.containeranalysis import ContainerAnalysis
-from infra.emulator.locations import Locations
-from infra.emulator.longrunning import LongRunning
-from infra.emulator.monitoring import Monitoring
+from infra.emulator.builds.service import CloudBuild
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.longrunning import LongRunning
+from infra.emulator.monitoring.api import Monitoring
 from infra.emulator.platform import PLATFORM
+from infra.emulator.projects.locations import Locations
 from infra.emulator.run.knative.routes import Knative
 from infra.emulator.run.others_api import OtherKinds
 from infra.emulator.run.revisions_api import Revisions

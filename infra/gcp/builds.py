@@ -9,9 +9,9 @@ from typing import Any
 from google.cloud.devtools import cloudbuild_v1
 from google.protobuf import json_format
 
-from infra.gcp.clients import READ, call, client
-from infra.gcp.errors import GoogleError
-from infra.gcp.paging import each
+from infra.gcp.calls.clients import READ, call, client
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.paging import each
 
 FINISHED = frozenset({"SUCCESS", "FAILURE", "INTERNAL_ERROR", "TIMEOUT", "CANCELLED", "EXPIRED"})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2AsyncClient
 
-from infra.gcp.clients import READ, call, client
+from infra.gcp.calls.clients import READ, call, client
 
 
 async def last_lines(project: str, service: str, revision: str, limit: int = 20) -> list[str]:

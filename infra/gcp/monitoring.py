@@ -13,7 +13,7 @@ from typing import Any
 
 from google.cloud import monitoring_v3
 
-from infra.gcp.clients import READ, call, client
+from infra.gcp.calls.clients import READ, call, client
 
 COUNT = "run.googleapis.com/request_count"
 LATENCIES = "run.googleapis.com/request_latencies"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from google.cloud import billing_v1, orgpolicy_v2, resourcemanager_v3, service_usage_v1
 from google.iam.v1 import iam_policy_pb2
 
-from infra.gcp.clients import READ, call, client, finish, read
+from infra.gcp.calls.clients import READ, call, client, finish, read
 
 BATCH_LIMIT = 20  # https://cloud.google.com/service-usage/docs/reference/rest/v1/services/batchEnable
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.cloud import secretmanager_v1
 
-from infra.gcp.clients import client, read
+from infra.gcp.calls.clients import client, read
 
 ENABLED = secretmanager_v1.SecretVersion.State.ENABLED
 

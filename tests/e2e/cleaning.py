@@ -14,13 +14,15 @@ from prefect import flow, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.deploy import deploy
-from infra.gcp import fleet, images, storage
-from tasks.cleanup_plan import Proposal, propose
-from tasks.cleanup_run import carry_out
-from tasks.estate import Estate, read_estate
-from tasks.request import workspace
-from tasks.retention_model import Entry
-from tasks.source import Source
+from infra.gcp.artifacts import images
+from infra.gcp.run import workloads
+from infra.gcp.storage import objects
+from tasks.cleanup.carry_out import carry_out
+from tasks.cleanup.engine.model import Entry
+from tasks.cleanup.propose import Proposal, propose
+from tasks.cleanup.scope import Estate, read_estate
+from tasks.request.request import workspace
+from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 
@@ -91,12 +93,12 @@ class Old:
 
     async def revisions(self) -> set[str]:
         """The versions whose revisions are there."""
-        found = await fleet.list_revisions_of(self.service)
+        found = await workloads.list_revisions_of(self.service)
         return {each.labels["slipway-version"].replace("_", ".") for each in found if "slipway-version" in each.labels}
 
     async def journal(self, name: str) -> dict[str, str]:
         """Outcome and reason of each step, by name."""
-        found = await storage.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
+        found = await objects.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
         assert found
         return {entry["name"]: f"{entry['outcome']}: {entry['why']}" for entry in found[0]["entries"]}
 

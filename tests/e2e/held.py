@@ -16,9 +16,10 @@ from prefect.client.schemas.objects import State as RunState
 from prefect.states import Cancelling
 
 from flows.deploy import deploy
-from infra.gcp import builds, run
-from tasks.history import ReleaseRecord, State, read_history
-from tasks.source import Source
+from infra.gcp import builds
+from infra.gcp.run import services as run
+from tasks.history.record import ReleaseRecord, State, read_history
+from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.machine import kill_where, start_deploy, until_ended

@@ -14,10 +14,10 @@ import httpx
 
 from flows.deploy import deploy
 from flows.rollback import rollback
-from infra.gcp import run
-from tasks.history import ReleaseRecord, read_history
+from infra.gcp.run import services as run
+from tasks.history.record import ReleaseRecord, read_history
 from tasks.model import Release
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 

@@ -11,12 +11,12 @@ from prefect_gcp import GcpCredentials, GcsBucket
 
 from flows.deploy import deploy
 from flows.doctor import doctor
-from infra.gcp.clients import use_credentials
-from tasks.errors import ParameterError, PreflightFailed
-from tasks.source import Source
+from infra.gcp.calls.clients import use_credentials
+from tasks.failures.errors import ParameterError, PreflightFailed
+from tasks.source.source import Source
 from tests.conftest import PROJECT
 from tests.e2e.conftest import App
-from tests.infra.identities import new_identity
+from tests.infra.emulator.identities import new_identity
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 

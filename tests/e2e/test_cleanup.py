@@ -25,17 +25,20 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.cleanup import cleanup
 from flows.rollback import rollback
-from infra.gcp import accounts, fleet, registry, run, storage
-from infra.gcp.run import TrafficTarget
-from tasks.cleanup_plan import CleanupRefused, Proposal
-from tasks.errors import ParameterError
-from tasks.history import read_history
-from tasks.journal import read_memory, write_memory
-from tasks.retention_model import Kind, Outcome
+from infra.gcp.artifacts import repositories
+from infra.gcp.iam import accounts
+from infra.gcp.run import services, workloads
+from infra.gcp.run.services import TrafficTarget
+from infra.gcp.storage import objects
+from tasks.cleanup.engine.model import Kind, Outcome
+from tasks.cleanup.journal import read_memory, write_memory
+from tasks.cleanup.propose import CleanupRefused, Proposal
+from tasks.failures.errors import ParameterError
+from tasks.history.record import read_history
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, artifact, plan_then, pointed_at
 from tests.e2e.conftest import REGION, App
-from tests.infra.emulated_registry import OciClient
+from tests.infra.emulator.emulated_registry import OciClient
 
 VERSIONS = ("v1.0.0", "v1.1.0", "v1.2.0", "v1.3.0", "v1.4.0")
 KEPT = set(VERSIONS[2:])
@@ -75,7 +78,7 @@ async def everything(old: Old) -> tuple[set[str], set[str]]:
 async def test_a_dry_run_plans_and_deletes_nothing(old: Old) -> None:
     before = await everything(old)
     name = await cleanup(old.source)
-    saved = await storage.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
+    saved = await objects.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
     assert saved
     kinds = {step["item"]["kind"] for step in saved[0]["plan"]["steps"]}
     assert kinds == {Kind.IMAGE, Kind.REVISION, Kind.SOURCE, Kind.LOG}
@@ -97,7 +100,7 @@ async def elsewhere(cloud: LocalCloud, old: Old) -> AsyncIterator[None]:
 @pytest.mark.usefixtures("elsewhere")
 async def test_what_somebody_runs_in_another_region_stays(old: Old) -> None:
     name = await cleanup(old.source)
-    saved = await storage.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
+    saved = await objects.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
     assert saved
     images = [tag for step in saved[0]["plan"]["steps"] for tag in step["item"].get("tags", ())]
     assert [tag for tag in images if tag.startswith("v")] == ["v1.1.0"]
@@ -138,12 +141,12 @@ async def test_more_than_the_caps_allow_is_refused_as_a_whole(old: Old) -> None:
 
 async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) -> None:
     """A person sends traffic back to an old revision: it stays, and so does its image."""
-    (revision,) = [r for r in await run.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
-    service = await run.get_service(old.service)
+    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    service = await services.get_service(old.service)
     assert service
 
     async def rolled_back(_: Proposal) -> None:
-        await run.set_traffic(old.service, [TrafficTarget(revision.name, 100)], "", 30)
+        await services.set_traffic(old.service, [TrafficTarget(revision.name, 100)], "", 30)
 
     entries = await plan_then(old.source, rolled_back)
     stayed = {entry.name: entry.why for entry in entries if entry.outcome is Outcome.SKIPPED}
@@ -151,7 +154,7 @@ async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) ->
     assert all("in use since the plan was made" in why for why in stayed.values())
     assert "v1.1.0" in await old.tags() & await old.revisions()
     assert "v1.0.0" not in await old.tags() | await old.revisions()
-    await run.set_traffic(old.service, list(service.traffic), "", 30)
+    await services.set_traffic(old.service, list(service.traffic), "", 30)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +186,13 @@ async def test_a_doubtful_answer_right_before_a_step_leaves_everything(
 
 async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -> None:
     name = await cleanup(old.source)
-    (revision,) = [r for r in await run.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
-    service = await run.get_service(old.service)
+    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    service = await services.get_service(old.service)
     assert service
-    await run.set_traffic(old.service, [*service.traffic, TrafficTarget(revision.name, 0, "look")], "", 30)
+    await services.set_traffic(old.service, [*service.traffic, TrafficTarget(revision.name, 0, "look")], "", 30)
     with pytest.raises(CleanupRefused, match="stays now: in use"):
         await cleanup(old.source, dry_run=False, plan=name)
-    await run.set_traffic(old.service, list(service.traffic), "", 30)
+    await services.set_traffic(old.service, list(service.traffic), "", 30)
     with pytest.raises(ParameterError, match="no clean-up plan"):
         await cleanup(old.source, plan="20260101T000000.000000Z")
 
@@ -204,27 +207,27 @@ asyncio.run(plan_then(Source(repository=sys.argv[1])))
 
 async def test_a_clean_up_that_is_killed_half_way_is_finished_by_the_next(old: Old) -> None:
     """One step is done and in the journal, the repository was left open for tags; the same plan is taken up again."""
-    before = {o.name for o in await storage.list_objects(BUCKET, f"cleanup/{old.app.name}/")}
+    before = {o.name for o in await objects.list_objects(BUCKET, f"cleanup/{old.app.name}/")}
     environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", KILLED, str(old.app.folder), env=environment)
     name = await killed_after_a_step(process, old, before)
     done = await old.journal(name)
-    assert not (await registry.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
+    assert not (await repositories.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
     assert await cleanup(old.source, dry_run=False, plan=name) == name
     journal = await old.journal(name)
     assert done.items() <= journal.items()
     assert {outcome.partition(":")[0] for outcome in journal.values()} <= {"done", "already gone"}
     assert await everything(old) == (KEPT, KEPT)
-    assert (await registry.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
+    assert (await repositories.get_repository(old.repository)).immutable_tags  # type: ignore[union-attr]
 
 
 async def killed_after_a_step(process: Process, old: Old, before: set[str]) -> str:
     """Kills the process once its journal has an entry; answers the plan's name."""
     while True:
         assert process.returncode is None
-        names = {o.name for o in await storage.list_objects(BUCKET, f"cleanup/{old.app.name}/")} - before
+        names = {o.name for o in await objects.list_objects(BUCKET, f"cleanup/{old.app.name}/")} - before
         started = [name for name in names if name.endswith(".journal.json")]
-        found = await storage.read_json(BUCKET, started[0]) if started else None
+        found = await objects.read_json(BUCKET, started[0]) if started else None
         if found and found[0]["entries"]:
             process.kill()
             await process.wait()
@@ -294,6 +297,6 @@ async def test_after_a_clean_up_a_rollback_to_each_kept_release_works(old: Old) 
         await rollback(old.source, "production", to=version)
         newest = (await read_history(BUCKET, old.app.name, "production"))[0]
         assert (newest.version, newest.state) == (version, "released")
-        service = await fleet.get_service(old.service)
+        service = await workloads.get_service(old.service)
         slug = version.replace(".", "-")
         assert service and any(slug in name and "100 %" in what for name, what in service.routes.items())

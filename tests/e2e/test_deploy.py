@@ -10,7 +10,7 @@ from google.cloud import run_v2
 
 from flows.deploy import deploy
 from tasks.model import Release
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.conftest import PROJECT
 from tests.e2e.conftest import REGION, App, program
 

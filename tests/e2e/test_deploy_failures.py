@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from flows.deploy import deploy
-from infra.gcp import run
-from tasks.errors import CandidateFailed, Cause, ManifestError, ProofFailed, SlipwayError, VersionError
-from tasks.source import Source
+from infra.gcp.run import services
+from tasks.failures.errors import CandidateFailed, Cause, ManifestError, ProofFailed, SlipwayError, VersionError
+from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 
@@ -28,7 +28,7 @@ async def ship(app: App) -> None:
 
 
 async def traffic(app: App) -> dict[str | None, int]:
-    service = await run.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{app.name}-web")
+    service = await services.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{app.name}-web")
     assert service is not None
     return {target.revision: target.percent for target in service.live if target.percent}
 
@@ -67,7 +67,7 @@ async def test_a_first_release_that_fails_leaves_the_placeholder_closed_to_the_w
     shop.commit("v1.1.0")
     with pytest.raises(ProofFailed):
         await ship(shop)
-    service = await run.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{shop.name}-web")
+    service = await services.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{shop.name}-web")
     assert service is not None
     assert httpx.get(service.uri, trust_env=False).status_code == 403
     assert not any(t.percent for t in service.live if t.revision and "v1-1-0" in t.revision)

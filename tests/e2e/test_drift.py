@@ -13,10 +13,10 @@ from prefect.events.filters import EventFilter, EventNameFilter
 
 from flows.drift import drift
 from flows.rollback import rollback
-from infra.gcp import run
-from infra.gcp.run import TrafficTarget
-from tasks.drift_watch import EVENT
-from tasks.history import read_history
+from infra.gcp.run import services
+from infra.gcp.run.services import TrafficTarget
+from tasks.drift.look import EVENT
+from tasks.history.record import read_history
 from tests.conftest import LocalCloud
 from tests.e2e.cleaning import BUCKET, SERVICES, Old, artifact, pointed_at
 from tests.e2e.conftest import REGION, App
@@ -103,34 +103,34 @@ async def test_refresh_ships_the_recorded_release_again_without_a_build(shop: Ol
 
 async def test_drift_is_told_as_an_event(shop: Old) -> None:
     """What a Prefect automation waits for, to alert people; the server tells of earlier drift as well."""
-    service = await run.get_service(shop.service)
+    service = await services.get_service(shop.service)
     assert service
-    (earlier,) = [r for r in await run.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
+    (earlier,) = [r for r in await services.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
     moved = {
         f"traffic[{earlier.name}]": ("not there", "100"),
         f"traffic[{service.latest_created}]": ("100", "not there"),
     }
     wanted = EventFilter(event=EventNameFilter(name=[EVENT]))
     async with asyncio.timeout(120), get_events_subscriber(filter=wanted) as events:
-        await run.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
+        await services.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
         await drift(shop.source, "production")
         async for event in events:
             assert event.resource.id == "slipway.drifting.production"
             if settings(event.payload["differences"]) == moved:
                 break
-    await run.set_traffic(shop.service, list(service.traffic), "", 30)
+    await services.set_traffic(shop.service, list(service.traffic), "", 30)
 
 
 async def test_a_rollback_by_a_person_is_recognised_and_left_alone(shop: Old) -> None:
-    service = await run.get_service(shop.service)
+    service = await services.get_service(shop.service)
     assert service
-    (earlier,) = [r for r in await run.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
-    await run.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
+    (earlier,) = [r for r in await services.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
+    await services.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
     rows = await found(shop, refresh=True)
     assert {row["drift"] for row in rows} == {"rolled back by a human"}
     assert {row["serving"] for row in rows} == {"v1.0.0"}
     assert {row["drift"] for row in await found(shop)} == {"rolled back by a human"}
-    await run.set_traffic(shop.service, list(service.traffic), "", 30)
+    await services.set_traffic(shop.service, list(service.traffic), "", 30)
 
 
 async def test_after_a_rollback_by_slipway_nothing_has_drifted(shop: Old) -> None:

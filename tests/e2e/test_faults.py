@@ -17,11 +17,13 @@ import httpx
 import pytest
 
 from flows.deploy import deploy
-from infra.gcp import builds, registry, run
-from tasks.errors import SlipwayError
+from infra.gcp import builds
+from infra.gcp.artifacts import repositories
+from infra.gcp.run import services
+from tasks.failures.errors import SlipwayError
 from tasks.model import Release
-from tasks.progress import TookTooLong
-from tasks.source import Source
+from tasks.orchestration.stage import TookTooLong
+from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, FaultRow, program
 
@@ -126,17 +128,19 @@ class World:
 
     async def traffic(self) -> dict[str, int]:
         """By revision; a placeholder is the same as nothing."""
-        found = await run.get_service(self.service)
+        found = await services.get_service(self.service)
         ours = (
-            {r.name for r in await run.list_revisions(self.service) if "slipway-version" in r.labels} if found else ()
+            {r.name for r in await services.list_revisions(self.service) if "slipway-version" in r.labels}
+            if found
+            else ()
         )
         return {str(t.revision): t.percent for t in found.live if t.percent and t.revision in ours} if found else {}
 
     async def revisions(self) -> list[str]:
         """The version of each revision of ours."""
-        if await run.get_service(self.service) is None:
+        if await services.get_service(self.service) is None:
             return []
-        found = await run.list_revisions(self.service)
+        found = await services.list_revisions(self.service)
         return [r.labels["slipway-version"] for r in found if "slipway-version" in r.labels]
 
     async def builds(self, *statuses: str) -> list[str]:
@@ -145,8 +149,8 @@ class World:
         return [next(t for t in b.tags if t.startswith("src-")) for b in found if b.status in statuses]
 
     async def digest(self, number: int) -> str | None:
-        repository = registry.repository_name(PROJECT, REGION, self.app.name)
-        return await registry.digest_of(repository, "web", f"v1.{number}.0")
+        repository = repositories.repository_name(PROJECT, REGION, self.app.name)
+        return await repositories.digest_of(repository, "web", f"v1.{number}.0")
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 from flows.deploy import deploy
+from tasks.failures.roles import REQUIRED_APIS
 from tasks.model import Image, Live, Release
-from tasks.permissions import REQUIRED_APIS
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 

@@ -11,11 +11,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from infra.gcp import run
-from infra.gcp.run import TrafficTarget
-from tasks.errors import SlipwayError, TrafficConflict
-from tasks.gates import Frozen, HookFailed
-from tasks.history import ReleaseRecord, State
+from infra.gcp.run import services as run
+from infra.gcp.run.services import TrafficTarget
+from tasks.failures.errors import SlipwayError, TrafficConflict
+from tasks.history.record import ReleaseRecord, State
+from tasks.release.gates import Frozen, HookFailed
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 from prefect import flow
 
-from tasks.errors import ReleaseBusy
-from tasks.history import State
-from tasks.lock import one_at_a_time
+from tasks.failures.errors import ReleaseBusy
+from tasks.history.record import State
 from tasks.model import Request
-from tasks.request import read_request
-from tasks.source import Source
+from tasks.orchestration.lock import one_at_a_time
+from tasks.request.request import read_request
+from tasks.source.source import Source
 from tests.conftest import LocalCloud
 from tests.e2e.conftest import App, program
 from tests.e2e.releases import DIRECT, Running, Scenario, describe, history, live, ship, side_by_side

@@ -7,8 +7,8 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tasks.errors import ProofFailed
-from tasks.history import State
+from tasks.failures.errors import ProofFailed
+from tasks.history.record import State
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import HEALTH, STEADY_S, canary, describe, find, history, live, ship, turns_bad, users
 

@@ -20,14 +20,14 @@ from prefect.client.schemas.objects import State
 
 from flows.deploy import deploy
 from flows.doctor import doctor
-from infra.gcp.clients import use_credentials
-from tasks.errors import PreflightFailed
+from infra.gcp.calls.clients import use_credentials
+from tasks.failures.errors import PreflightFailed
+from tasks.failures.roles import ACT_AS, NEEDS, REQUIRED_APIS
 from tasks.model import Release
-from tasks.permissions import ACT_AS, NEEDS, REQUIRED_APIS
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.conftest import BARE_PROJECT, OTHER_PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
-from tests.infra.identities import Identity, new_identity
+from tests.infra.emulator.identities import Identity, new_identity
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 

@@ -19,12 +19,12 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
 from flows.promote import promote
-from tasks.approval import NotApproved
-from tasks.gates import Frozen, Override
-from tasks.history import State
+from tasks.history.record import State
 from tasks.model import Release
-from tasks.promote import PromotionRefused
-from tasks.source import Source
+from tasks.orchestration.approval import NotApproved
+from tasks.release.gates import Frozen, Override
+from tasks.release.promote import PromotionRefused
+from tasks.source.source import Source
 from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import HEALTH, Running, Scenario, describe, history, live, ship, side_by_side

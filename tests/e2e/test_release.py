@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.gcp import run
-from infra.gcp.errors import GoogleError
-from infra.gcp.run import TrafficTarget
-from tasks.errors import ProofFailed, SlipwayError, TrafficConflict
-from tasks.gates import Frozen, Override
-from tasks.history import ReleaseRecord, State
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.run import services
+from infra.gcp.run.services import TrafficTarget
+from tasks.failures.errors import ProofFailed, SlipwayError, TrafficConflict
+from tasks.history.record import ReleaseRecord, State
 from tasks.model import Verdict
-from tasks.rollback import RollbackRefused
+from tasks.release.gates import Frozen, Override
+from tasks.release.rollback import RollbackRefused
 from tests.conftest import LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (
@@ -83,7 +83,7 @@ async def move_traffic_back(app: App) -> None:
         await asyncio.sleep(0.1)
     service = await find(app)
     stable = next(target.revision for target in service.live if "v1-0-0" in str(target.revision))
-    await run.set_traffic(service.name, [TrafficTarget(stable, 100)], service.etag, 30)
+    await services.set_traffic(service.name, [TrafficTarget(stable, 100)], service.etag, 30)
 
 
 @pytest.fixture(scope="module")
@@ -171,10 +171,10 @@ async def the_tags_and_shares_of_others_survive_and_a_dead_revision_in_the_split
     by_hand = {
         "name": service.name,
         "template": {"revision": dead, "containers": [{"image": "us-docker.pkg.dev/cloudrun/container/nothing"}]},
-        "traffic": [run.traffic_body(t) for t in (TrafficTarget(dead, 100), TrafficTarget(first, 0, "demo"))],
+        "traffic": [services.traffic_body(t) for t in (TrafficTarget(dead, 100), TrafficTarget(first, 0, "demo"))],
     }
     with pytest.raises(GoogleError):
-        await run.update_service(by_hand, ["template", "traffic"], 30)
+        await services.update_service(by_hand, ["template", "traffic"], 30)
     assert dead in {target.revision for target in (await find(app)).traffic}
     app.write("web", program(body="ok 2"))
     app.commit("v1.1.0")
@@ -191,7 +191,7 @@ async def a_third_revision_keeps_the_share_that_somebody_gave_it(app: App) -> No
     service = await find(app)
     old = next(str(t.revision) for t in service.traffic if "v1-0-0" in str(t.revision))
     new = next(str(t.revision) for t in service.traffic if "v1-1-0" in str(t.revision))
-    await run.set_traffic(service.name, [TrafficTarget(new, 90), TrafficTarget(old, 10)], service.etag, 30)
+    await services.set_traffic(service.name, [TrafficTarget(new, 90), TrafficTarget(old, 10)], service.etag, 30)
     app.write("web", program(body="ok 3"))
     app.commit("v1.2.0")
     await ship(app)

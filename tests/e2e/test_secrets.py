@@ -14,9 +14,9 @@ from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.settings import get_current_settings
 
 from flows.deploy import deploy
-from infra.gcp import storage
-from tasks.errors import SlipwayError
-from tasks.source import Source
+from infra.gcp.storage import objects
+from tasks.failures.errors import SlipwayError
+from tasks.source.source import Source
 from tests.conftest import PROJECT, environment
 from tests.e2e.conftest import RUN, App, program
 
@@ -83,5 +83,5 @@ def database() -> dict[str, bytes]:
 
 
 async def records(app: App) -> dict[str, bytes]:
-    names = [o.name for o in await storage.list_objects(f"{PROJECT}-slipway", f"releases/{app.name}/")]
-    return {name: await storage.read_from(f"{PROJECT}-slipway", name, 0) for name in names}
+    names = [o.name for o in await objects.list_objects(f"{PROJECT}-slipway", f"releases/{app.name}/")]
+    return {name: await objects.read_from(f"{PROJECT}-slipway", name, 0) for name in names}

@@ -6,7 +6,7 @@ import pytest
 
 from flows.ship import ship
 from tasks.model import Release
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.conftest import PROJECT, STAGING_PROJECT
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import DIRECT, describe, live

@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import StateType
 
 from flows.deploy import deploy
 from flows.reconcile import reconcile
-from tasks.history import State
+from tasks.history.record import State
 from tests.conftest import LocalCloud, environment
 from tests.e2e.held import (
     BUILD,

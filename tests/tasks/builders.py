@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.history import ReleaseRecord, State, TargetRecord
-from tasks.manifest import parse_manifest
+from tasks.history.record import ReleaseRecord, State, TargetRecord
+from tasks.manifest.manifest import parse_manifest
 from tasks.model import Image, Request, Version, VersionKind
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

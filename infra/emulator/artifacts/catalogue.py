@@ -15,8 +15,8 @@ from infra.emulator.artifacts.blobs import Blobs, digest_of
 from infra.emulator.artifacts.manifests import Manifest, parse_manifest
 from infra.emulator.artifacts.records import DockerImage, describe
 from infra.emulator.artifacts.references import Reference, parse_package
-from infra.emulator.errors import RpcError, already_exists, failed_precondition, invalid, not_found
-from infra.emulator.store import Store
+from infra.emulator.kernel.errors import RpcError, already_exists, failed_precondition, invalid, not_found
+from infra.emulator.kernel.store import Store
 
 Repository = artifactregistry_v1.Repository.pb()
 Package = artifactregistry_v1.Package.pb()

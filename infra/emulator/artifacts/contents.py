@@ -16,8 +16,8 @@ from infra.emulator.artifacts.files import files_of
 from infra.emulator.artifacts.listing import cut, equals, name_filter, page, page_size, sort
 from infra.emulator.artifacts.references import TAG, Reference, parse_docker_image, parse_package
 from infra.emulator.artifacts.repositories import SERVICE, OperationMetadata
-from infra.emulator.cloud import Call, Cloud, rpc
-from infra.emulator.errors import RpcError, invalid, not_found
+from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.errors import RpcError, invalid, not_found
 
 Version = ar.Version.pb()
 BatchMetadata = ar.BatchDeleteVersionsMetadata.pb()

@@ -13,8 +13,8 @@ from infra.emulator.artifacts.files import sweep
 from infra.emulator.artifacts.manifests import Manifest
 from infra.emulator.artifacts.references import parse_reference
 from infra.emulator.artifacts.unpack import unpack
-from infra.emulator.errors import invalid
-from infra.emulator.store import Store
+from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 
-from infra.emulator.errors import invalid
-from infra.emulator.store import Table
+from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.store import Table
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000

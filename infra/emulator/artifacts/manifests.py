@@ -12,7 +12,7 @@ from typing import Any
 
 from infra.emulator.artifacts.blobs import Blobs
 from infra.emulator.artifacts.references import DIGEST
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

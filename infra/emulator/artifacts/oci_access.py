@@ -18,8 +18,8 @@ from infra.emulator.artifacts.oci_errors import (
     unauthorized,
 )
 from infra.emulator.artifacts.references import HOST, IMAGE, Reference
-from infra.emulator.cloud import Call, Cloud, route
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.cloud import Call, Cloud, route
+from infra.emulator.kernel.errors import RpcError
 
 API = "artifactregistry.googleapis.com"
 PULL = "artifactregistry.repositories.downloadArtifacts"

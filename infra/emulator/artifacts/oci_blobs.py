@@ -13,8 +13,8 @@ from infra.emulator.artifacts.blobs import digest_of_file
 from infra.emulator.artifacts.oci_access import PULL, PUSH, Access, check_digest, oci
 from infra.emulator.artifacts.oci_errors import RegistryError, blob_unknown, digest_invalid, upload_unknown
 from infra.emulator.artifacts.oci_manifests import VERSION
-from infra.emulator.cloud import Call, Cloud
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.errors import RpcError
 
 CHUNK_BYTES = 1 << 18
 UPLOAD_ID = re.compile(r"[0-9a-f-]{36}")

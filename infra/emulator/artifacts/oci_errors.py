@@ -10,7 +10,7 @@ import json
 from aiohttp import web
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.errors import RpcError
 
 # HTTP status -> the canonical code that the journal and callers inside the emulator see.
 CODES = {

@@ -15,9 +15,9 @@ from infra.emulator.artifacts.manifests import OCI_INDEX, parse_manifest
 from infra.emulator.artifacts.oci_access import DELETE, PULL, PUSH, Access, check_digest, oci
 from infra.emulator.artifacts.oci_errors import RegistryError, manifest_unknown, name_unknown, unauthorized
 from infra.emulator.artifacts.references import TAG, Reference
-from infra.emulator.cloud import Call, Cloud
-from infra.emulator.errors import RpcError
-from infra.emulator.keys import LIFETIME_S
+from infra.emulator.iam.keys import LIFETIME_S
+from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.errors import RpcError
 
 VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 MANIFEST_LIMIT_BYTES = 4 << 20

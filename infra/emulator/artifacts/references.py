@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from urllib.parse import quote, unquote
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 
 HOST = re.compile(r"([a-z0-9-]+)-docker\.pkg\.dev")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

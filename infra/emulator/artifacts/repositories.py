@@ -13,9 +13,9 @@ from google.protobuf import empty_pb2, field_mask_pb2
 from infra.emulator.artifacts.catalogue import Repository
 from infra.emulator.artifacts.listing import page
 from infra.emulator.artifacts.references import registry_uri
-from infra.emulator.cloud import Call, Cloud, rpc
-from infra.emulator.errors import already_exists, invalid
-from infra.emulator.locations import check_location
+from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.errors import already_exists, invalid
+from infra.emulator.projects.locations import check_location
 
 SERVICE = "google.devtools.artifactregistry.v1.ArtifactRegistry"
 OperationMetadata = ar.OperationMetadata.pb()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from infra.emulator.cloud import Cloud
+from infra.emulator.kernel.cloud import Cloud
 
 INTERVAL_S = 3600.0
 log = logging.getLogger("emulator")

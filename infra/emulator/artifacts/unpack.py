@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

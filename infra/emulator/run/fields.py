@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 
 
 def merged(current: Any, given: Any, paths: Sequence[str]) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.errors import RpcError
 from infra.emulator.run.conditions import Unready, did_not_listen, not_prepared, probe_failed
 from infra.emulator.run.defaults import START_LIMIT_S, ingress_container
 from infra.emulator.run.journal import Journal
@@ -23,7 +23,7 @@ from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver, Workload
 
 if TYPE_CHECKING:
-    from infra.emulator.behaviour import Behaviour
+    from infra.emulator.kernel.behaviour import Behaviour
 
 IDLE_S = 30.0  # an instance of a revision that nothing leads to stops after so long without a request
 SWEEP_S = 5.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.emulator.errors import RpcError
-from infra.emulator.identity import Identity
-from infra.emulator.policies import Policies
+from infra.emulator.iam.identity import Identity
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.errors import RpcError
 
 PERMISSION = "run.routes.invoke"
 

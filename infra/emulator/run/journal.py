@@ -11,7 +11,7 @@ from infra.emulator.run.names import ServiceName, short
 from infra.emulator.run.runtime import Sink
 
 if TYPE_CHECKING:
-    from infra.emulator.logs import Logs
+    from infra.emulator.logs.entries import Logs
 
 SEVERITIES = set(log_severity_pb2.LogSeverity.keys())
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.errors import RpcError, aborted, already_exists, error_info, failed_precondition
+from infra.emulator.kernel.errors import RpcError, aborted, already_exists, error_info, failed_precondition
 from infra.emulator.run import revisions
 from infra.emulator.run.conditions import State
 from infra.emulator.run.defaults import fill_in
@@ -21,7 +21,7 @@ from infra.emulator.run.traffic import routes_of
 from infra.emulator.run.validation import check_first_traffic, check_service, check_service_id
 
 if TYPE_CHECKING:
-    from infra.emulator.cloud import Cloud
+    from infra.emulator.kernel.cloud import Cloud
 
 MAX_SERVICES = 1_000  # per project and region: https://cloud.google.com/run/quotas
 MAX_REVISIONS = 1_000  # per service; older ones that serve nothing are deleted

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.cloud import run_v2
 
-from infra.emulator.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Call, Cloud, rpc
 from infra.emulator.run.state import missing
 
 API = "google.cloud.run.v2"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from infra.emulator.errors import invalid
-from infra.emulator.store import Table
+from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.store import Table
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1000
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.behaviour import Behaviour
-from infra.emulator.errors import RpcError, aborted
+from infra.emulator.kernel.behaviour import Behaviour
+from infra.emulator.kernel.errors import RpcError, aborted
 from infra.emulator.run import revisions
 from infra.emulator.run.conditions import Failure, State, Unready, condition, revision_gone
 from infra.emulator.run.defaults import LATEST

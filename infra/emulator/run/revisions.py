@@ -8,7 +8,7 @@ from typing import Any
 from google.api.launch_stage_pb2 import LaunchStage
 from google.cloud import run_v2
 
-from infra.emulator.errors import already_exists
+from infra.emulator.kernel.errors import already_exists
 from infra.emulator.run.conditions import Failure, State, condition, log_uri
 from infra.emulator.run.names import ServiceName, etag, generated_revision, short
 from infra.emulator.run.state import RevisionPb

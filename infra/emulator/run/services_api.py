@@ -7,8 +7,8 @@ from typing import Any
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
-from infra.emulator.cloud import Call, Cloud, rpc
-from infra.emulator.locations import check_location
+from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.projects.locations import check_location
 from infra.emulator.run.fields import merged
 from infra.emulator.run.lifecycle import check_etag, shown
 from infra.emulator.run.names import ServiceName

@@ -7,9 +7,9 @@ from typing import Any
 
 from google.cloud import run_v2
 
-from infra.emulator.errors import not_found
+from infra.emulator.kernel.errors import not_found
+from infra.emulator.kernel.store import Store
 from infra.emulator.run.names import ServiceName, short
-from infra.emulator.store import Store
 
 ServicePb: Any = run_v2.Service.pb()
 RevisionPb: Any = run_v2.Revision.pb()

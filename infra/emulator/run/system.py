@@ -17,7 +17,7 @@ from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver
 
 if TYPE_CHECKING:
-    from infra.emulator.cloud import Cloud
+    from infra.emulator.kernel.cloud import Cloud
 
 
 class CloudRun:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 from infra.emulator.run.defaults import BY_REVISION, LATEST, START_LIMIT_S, ingress_container
 from infra.emulator.run.names import short
 

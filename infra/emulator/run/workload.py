@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.errors import RpcError
 from infra.emulator.run.conditions import image_missing, secret_denied, secret_missing
 from infra.emulator.run.defaults import ingress_container, port_of
 from infra.emulator.run.names import ServiceName, short
 from infra.emulator.run.state import State
 
 if TYPE_CHECKING:
-    from infra.emulator.cloud import Cloud
+    from infra.emulator.kernel.cloud import Cloud
 
 # What leads Google's client libraries to this emulator; nothing else of its own environment reaches an instance.
 PASSED_ON = (

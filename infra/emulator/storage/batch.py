@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Call, Cloud
 from infra.emulator.storage.errors import bad_request
 from infra.emulator.storage.web import api
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from infra.emulator.policies import Policies
-from infra.emulator.projects import Projects
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.store import Store
+from infra.emulator.projects.projects import Projects
 from infra.emulator.storage.errors import bucket_exists, no_bucket
 from infra.emulator.storage.resources import Resource, merged, new_bucket, settled, touched
-from infra.emulator.store import Store
 
 
 class Buckets:

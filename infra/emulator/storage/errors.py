@@ -9,7 +9,7 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.errors import RpcError
 
 # HTTP status -> the canonical code that callers inside the emulator (a build fetching its source) see.
 CODES = {

@@ -9,8 +9,8 @@ from aiohttp import web
 from google.iam.v1 import policy_pb2
 from google.protobuf import json_format
 
-from infra.emulator.cloud import Call, Cloud
-from infra.emulator.errors import RpcError
+from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.errors import RpcError
 from infra.emulator.storage.errors import StorageError, bad_request, precondition_failed
 from infra.emulator.storage.resources import Resource, location_type, merged
 from infra.emulator.storage.web import (

@@ -6,7 +6,7 @@ import asyncio
 
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Call, Cloud
 from infra.emulator.storage import listing, media
 from infra.emulator.storage.errors import StorageError, bad_request
 from infra.emulator.storage.resources import Preconditions, Resource, merged

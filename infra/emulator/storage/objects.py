@@ -8,13 +8,13 @@ import time
 import uuid
 from pathlib import Path
 
-from infra.emulator.policies import Policies
-from infra.emulator.projects import Projects
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.store import Store
+from infra.emulator.projects.projects import Projects
 from infra.emulator.storage.buckets import Buckets
 from infra.emulator.storage.errors import bad_request, bucket_not_empty, no_object
 from infra.emulator.storage.resources import NONE, Preconditions, Resource, check_name, new_object, timestamp, touched
 from infra.emulator.storage.staging import Staged
-from infra.emulator.store import Store
 
 HASHES = ("size", "md5Hash", "crc32c", "componentCount")
 

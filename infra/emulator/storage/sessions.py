@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
+from infra.emulator.kernel.store import Store
 from infra.emulator.storage.errors import StorageError
 from infra.emulator.storage.resources import Resource
-from infra.emulator.store import Store
 
 
 class Sessions:

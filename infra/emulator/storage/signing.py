@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from infra.emulator.identity import Identity
+from infra.emulator.iam.identity import Identity
 from infra.emulator.storage.errors import StorageError, bad_request
 
 ALGORITHM = "GOOG4-RSA-SHA256"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Call, Cloud
 from infra.emulator.storage.errors import bad_request
 from infra.emulator.storage.json_objects import OBJECTS, settings
 from infra.emulator.storage.related import Related

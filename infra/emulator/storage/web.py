@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud, Form, route
-from infra.emulator.rest_door import service_of
+from infra.emulator.doors.rest import service_of
+from infra.emulator.kernel.cloud import Call, Cloud, Form, route
 from infra.emulator.storage.errors import bad_request, billing_disabled, forbidden, json_form
 from infra.emulator.storage.resources import Preconditions, Resource
 

@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from infra.emulator.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Call, Cloud
 from infra.emulator.storage import listing, media
 from infra.emulator.storage.errors import xml_form
 from infra.emulator.storage.json_objects import settings

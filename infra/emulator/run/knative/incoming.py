@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 from infra.emulator.run.knative import fieldmap
 from infra.emulator.run.names import short
 from infra.emulator.run.state import ServicePb

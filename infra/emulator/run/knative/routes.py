@@ -9,10 +9,10 @@ from typing import Any
 from aiohttp import web
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.cloud import Call, Cloud, route
-from infra.emulator.errors import RpcError, aborted, error_info, invalid
-from infra.emulator.locations import REGIONS, check_location
-from infra.emulator.projects import Project
+from infra.emulator.kernel.cloud import Call, Cloud, route
+from infra.emulator.kernel.errors import RpcError, aborted, error_info, invalid
+from infra.emulator.projects.locations import REGIONS, check_location
+from infra.emulator.projects.projects import Project
 from infra.emulator.run.knative import incoming, outgoing, selectors
 from infra.emulator.run.names import short
 from infra.emulator.run.state import ServicePb, missing

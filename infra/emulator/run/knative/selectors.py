@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from infra.emulator.errors import invalid
+from infra.emulator.kernel.errors import invalid
 
 _KEY = r"\s*([A-Za-z0-9./_-]+)\s*"
 _EQUALITY = re.compile(rf"{_KEY}(==|=|!=)\s*([A-Za-z0-9._-]*)\s*")

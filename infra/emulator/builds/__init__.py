@@ -1,0 +1,1 @@
+"""Cloud Build: builds that really run, and the local mirror of base images."""

@@ -1,0 +1,1 @@
+"""Who calls and what they may: identities, policies, roles, service accounts, organisation policies."""

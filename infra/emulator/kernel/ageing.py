@@ -1,0 +1,62 @@
+"""Makes things older than they are: tests of what is kept for months cannot wait for months."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    from infra.emulator.kernel.cloud import Cloud
+
+FIELDS = ("create_time", "update_time", "upload_time", "build_time")
+JSON_FIELDS = ("timeCreated", "updated")
+
+
+class Ageing(BaseModel):
+    """Everything of a kind whose name starts with `prefix` becomes so many days older."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Literal["images", "revisions", "services", "objects", "buckets"]
+    prefix: str  # projects/p/locations/l/repositories/r/, projects/p/locations/l/services/s/, bucket/name, bucket
+    days: float
+
+
+def age(cloud: Cloud, asked: Ageing) -> int:
+    """Answers how many there were."""
+    by = timedelta(days=asked.days)
+    table: Any = {
+        "images": cloud.images.catalogue.manifests,
+        "revisions": cloud.run.state.revisions,
+        "services": cloud.run.state.services,
+        "objects": cloud.store.values("objects"),
+        "buckets": cloud.store.values("buckets"),
+    }[asked.kind]
+    names: list[str] = table.names(asked.prefix)
+    with cloud.store.transaction():
+        for name in names:
+            thing = table.get(name)
+            table.put(name, _older_value(thing, by) if isinstance(thing, dict) else _older_message(thing, by))
+    return len(names)
+
+
+def _older_message(message: Any, by: timedelta) -> Any:
+    for field in FIELDS:
+        if field in message.DESCRIPTOR.fields_by_name and message.HasField(field):
+            moment: Timestamp = getattr(message, field)
+            moment.FromDatetime(moment.ToDatetime() - by)
+    return message
+
+
+def _older_value(value: dict[str, Any], by: timedelta) -> dict[str, Any]:
+    """An object's resource, or a bucket's row with its resource in it."""
+    older = {key: _earlier(value[key], by) for key in JSON_FIELDS if key in value}
+    inner = {"resource": _older_value(value["resource"], by)} if "resource" in value else {}
+    return value | older | inner
+
+
+def _earlier(text: str, by: timedelta) -> str:
+    return (datetime.fromisoformat(text) - by).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Projects, their enabled APIs, billing and locations."""

@@ -1,0 +1,1 @@
+"""How any call to Google is made: clients, attempts, deadlines, pages, errors."""

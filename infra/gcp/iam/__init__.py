@@ -1,0 +1,1 @@
+"""Identity and Access Management: who calls, what they may, service accounts."""

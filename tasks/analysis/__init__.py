@@ -1,0 +1,1 @@
+"""Is a revision healthy? Probes, metrics and the verdict. Begin with `verdict`. Imports up to `builds`."""

@@ -1,0 +1,228 @@
+"""Builds every service once: what is built already is found, what is being built is adopted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from prefect.logging import get_run_logger
+
+from infra.gcp import builds
+from infra.gcp.artifacts import repositories
+from infra.gcp.builds import Build
+from infra.gcp.calls.attempts import closed_circuits
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.storage import objects
+from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body
+from tasks.failures.build_log import diagnose
+from tasks.failures.errors import BuildFailed, Cause, TagTaken
+from tasks.failures.explain import explain
+from tasks.failures.redact import redact
+from tasks.model import Image, Request, Version
+from tasks.orchestration.gather import all_of
+from tasks.orchestration.stage import stage
+from tasks.orchestration.step import step
+from tasks.source.source import pack
+
+RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
+POLL_S = 1.0  # Cloud Build appends to its log about once a second
+STOP_LIMIT_S = 20.0  # a cancelled run is killed after 30 s
+GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
+
+
+@stage("build")
+async def build(request: Request, version: Version) -> tuple[Image, ...]:
+    """All services in parallel under one version; no build starts before every tag is known to be free or ours."""
+    recipes = await all_of([prepare_source(request, version, name) for name in request.services])
+    ready = await check_tags(request, recipes)
+    try:
+        return await all_of([build_service(request, r, ready.get(r.service)) for r in recipes], stop_on_failure=True)
+    except BaseException:
+        with closed_circuits():
+            await asyncio.shield(asyncio.ensure_future(stop_builds(request)))
+        raise
+
+
+async def stop_builds(request: Request, run_id: str = "") -> int:
+    """Cancels what a run's builds, this one's by default, have left going; answers how many there were.
+
+    That includes a build that Google started although its answer to us was lost. What cannot be stopped ends by its
+    own time-out.
+    """
+    query = f'({UNDER_WAY}) AND tags="run-{run_id or request.run_id}"'
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            left = await builds.find_builds(request.project, request.build_region, query)
+            await all_of([builds.cancel_build(build.name) for build in left])
+    except (GoogleError, TimeoutError) as error:
+        get_run_logger().error("builds of run %s may go on: %s", run_id or request.run_id, explain(error).problem)
+        return 0
+    for build in left:
+        get_run_logger().warning("cancelled build %s", build.id)
+    return len(left)
+
+
+@step("pack and upload the source", run_name="upload {name}", attempts=3, state="No build was started.")
+async def prepare_source(request: Request, version: Version, name: str) -> Recipe:
+    settings = request.service(name)
+    source = request.folder / settings.source
+    out = request.scratch / f"{name}.tar.gz"
+    archive = await asyncio.to_thread(pack, source, out, settings.dockerfile)
+    bucket, source_object = request.settings.bucket, f"sources/{request.app}/{name}/{archive.sha256}.tar.gz"
+    _, sent = await objects.upload_once(bucket, source_object, archive.path)
+    get_run_logger().info(
+        "%s: %d files, %d bytes, %s", name, archive.files, archive.size_bytes, "uploaded" if sent else "uploaded before"
+    )
+    return Recipe(
+        app=request.app,
+        service=name,
+        uri=repositories.image_uri(request.project, request.build_region, request.settings.repository, name),
+        tag=version.image_tag,
+        bucket=bucket,
+        source_object=source_object,
+        source_sha256=archive.sha256,
+        dockerfile=settings.dockerfile if (source / settings.dockerfile).is_file() else None,
+        settings=settings.build,
+        run_id=request.run_id,
+    )
+
+
+@step("check the version's tags", attempts=3, state="No build was started.")
+async def check_tags(request: Request, recipes: Sequence[Recipe]) -> dict[str, str]:
+    """The digest of each service that needs no build. Raises TagTaken if a version names other content."""
+    return dict(
+        found for found in await asyncio.gather(*(_known_digest(request, recipe) for recipe in recipes)) if found[1]
+    )
+
+
+async def _known_digest(request: Request, recipe: Recipe) -> tuple[str, str]:
+    repository = repositories.repository_name(request.project, request.build_region, request.settings.repository)
+    by_version, by_content = await asyncio.gather(
+        repositories.digest_of(repository, recipe.service, recipe.tag),
+        repositories.digest_of(repository, recipe.service, recipe.content_tag),
+    )
+    return recipe.service, reusable_digest(recipe, by_version, by_content)
+
+
+def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | None) -> str:
+    """The digest to reuse, '' to build. A version tag that names anything but this very content is refused."""
+    if by_version is None:
+        return by_content or ""
+    if by_version == by_content:
+        return by_version
+    raise TagTaken(
+        f"{recipe.uri}:{recipe.tag} already exists with digest {by_version}, which was not built from this source.",
+        "release this commit under a new version: git tag vX.Y.Z && git push --tags; a version is never overwritten.",
+        Cause.ALREADY_EXISTS,
+        state="No build was started and nothing was deployed.",
+    )
+
+
+@step("build", run_name="build {recipe.service}", attempts=3, timeout_s=24 * 3600, state="Nothing was deployed.")
+async def build_service(request: Request, recipe: Recipe, digest: str | None) -> Image:
+    """The image of one service: reused, adopted from a build under way, or built."""
+    logger = get_run_logger()
+    under_way = [] if digest else await builds.find_builds(request.project, request.build_region, adoptable(recipe))
+    if not under_way and not digest:  # an earlier attempt may have built it meanwhile
+        _, digest = await _known_digest(request, recipe)
+    if digest:
+        repository = repositories.repository_name(request.project, request.build_region, request.settings.repository)
+        await repositories.create_tag(repository, recipe.service, recipe.tag, digest)
+        logger.info("%s is built already: %s", recipe.service, digest)
+        return Image(recipe.service, recipe.uri, digest, recipe.tag, built=False)
+    if under_way:
+        logger.info("%s: adopting build %s, which is under way", recipe.service, under_way[0].id)
+        started = under_way[0]
+    else:
+        started = await _start(request, recipe)
+    finished = await _follow(started, recipe, logger)
+    return _image(finished, recipe)
+
+
+async def _start(request: Request, recipe: Recipe) -> Build:
+    source = await objects.find_object(recipe.bucket, recipe.source_object)
+    if source is None:
+        raise BuildFailed(
+            f"The source gs://{recipe.bucket}/{recipe.source_object} is gone.",
+            "start the run again; it uploads the source anew.",
+        )
+    return await builds.create_build(request.project, request.build_region, build_body(recipe, source.generation))
+
+
+async def _follow(build: Build, recipe: Recipe, logger: RunLogger) -> Build:
+    """Shows the build's log line by line while it runs. A run that is stopped stops its build."""
+    log = LogCursor(build.log_bucket, build.log_object)
+    tail: list[str] = []
+    logger.info("%s: build %s, %s", recipe.service, build.id, build.log_url)
+    try:
+        async with asyncio.timeout(recipe.settings.timeout_s + GRACE_S):
+            while not build.finished:
+                await asyncio.sleep(POLL_S)
+                build, lines = await asyncio.gather(builds.get_build(build.name), log.new_lines())
+                tail = _show(lines, tail, recipe, logger)
+    except (asyncio.CancelledError, TimeoutError):
+        await builds.cancel_build(build.name)
+        raise
+    tail = _show(await log.new_lines(last=True), tail, recipe, logger)
+    if build.status != "SUCCESS":
+        raise _failure(build, recipe, "\n".join(tail))
+    return build
+
+
+def _show(lines: list[str], tail: list[str], recipe: Recipe, logger: RunLogger) -> list[str]:
+    for line in lines:
+        logger.info("%s | %s", recipe.service, redact(line))
+    return (tail + lines)[-200:]
+
+
+class LogCursor:
+    """Reads what was appended to a build's log object since the last look, by whole lines.
+
+    A log that cannot be read now is no reason to stop a build: its lines come with the next look, or not at all.
+    """
+
+    def __init__(self, bucket: str, name: str) -> None:
+        self._bucket, self._name, self._offset, self._rest = bucket, name, 0, b""
+
+    async def new_lines(self, *, last: bool = False) -> list[str]:
+        try:
+            data = await objects.read_from(self._bucket, self._name, self._offset)
+        except GoogleError:
+            return []
+        self._offset += len(data)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if last and self._rest:
+            lines, self._rest = [*lines, self._rest], b""
+        return [line.decode(errors="replace").rstrip("\r") for line in lines]
+
+
+def _image(build: Build, recipe: Recipe) -> Image:
+    digest = build.digests.get(f"{recipe.uri}:{recipe.tag}")
+    if not digest:
+        raise BuildFailed(
+            f"Build {build.id} of {recipe.service} succeeded but reports no image {recipe.uri}:{recipe.tag}.",
+            f"look at {build.log_url} and start the run again.",
+            state="Nothing was deployed.",
+        )
+    return Image(recipe.service, recipe.uri, digest, recipe.tag, built=True, build_id=build.id)
+
+
+def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:
+    """Names the step, its last lines and what to do."""
+    diagnosis = diagnose(log, build.steps)
+    explanation = explain(diagnosis.headline or build.failure or build.detail)
+    lines = "\n".join(f"  {line}" for line in diagnosis.last_lines)
+    return BuildFailed(
+        f"The build of {recipe.service} ended {build.status} in step {diagnosis.step or '?'}: "
+        f"{diagnosis.headline or build.failure or build.detail}\n{lines}",
+        explanation.remedy or f"read the log at {build.log_url}, correct the source and start the run again.",
+        diagnosis.cause,
+        build.log_url,
+        "Nothing was deployed; live traffic is as it was.",
+        explanation.transient,
+    )
+
+
+def _repository(request: Request) -> str:
+    return request.settings.repository or request.app

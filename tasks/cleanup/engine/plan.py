@@ -1,0 +1,163 @@
+"""Decides what clean-up may take away. Pure: a world and a policy in, a plan out.
+
+Something goes only if every rule lets it go. It has to be ours, or foreign under an explicit policy; unprotected; older
+than both ages, by the time the server got it; outside keep-N; unused and not needed by anything that stays. What
+N counts: all items of the same kind, owner and group whose age is known, newest first. Parts do not count: untagged
+children of an index and what is attached to an image (signatures, SBOMs).
+
+Nothing goes at all when an answer that the plan rests on is missing, failed, partial, stale, repeated or empty beyond
+belief, or when a cap is exceeded. Caps are fuses, not pacers: they stop before the first action and name the numbers,
+so that a mistake that makes everything look unused meets a person instead of proceeding fifty a night.
+"""
+
+from __future__ import annotations
+
+import graphlib
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import NamedTuple
+
+from tasks.cleanup.engine.links import Links, in_order
+from tasks.cleanup.engine.model import (
+    DAY_S,
+    KINDS,
+    Finding,
+    Foreign,
+    Item,
+    Kept,
+    Listing,
+    Plan,
+    Policy,
+    Report,
+    Step,
+    Why,
+    World,
+)
+from tasks.cleanup.engine.rules import Facts, age_s, kept_items, next_action, rank, used_by
+
+CLOCK_SKEW = timedelta(minutes=1)
+
+
+def plan(world: World, policy: Policy) -> Plan:
+    """What to do about the world, what stays and why, what to tell people, or why nothing may be done."""
+    facts = Facts.of(world, policy)
+    kept = kept_items(world.items, facts)
+    problems = (*refusals(world, policy), *_unbelievable(kept, world, facts))
+    if problems:
+        return Plan(policy.app, policy.now, refusals=problems)
+    try:
+        steps = _steps((item for item in world.items if item.name not in kept), facts)
+    except graphlib.CycleError as error:
+        circle = " needs ".join(error.args[1])
+        return Plan(policy.app, policy.now, refusals=(f"{circle}: no order can be right.",))
+    reports = (*_missing(kept, world, facts), *_findings(world.items, facts))
+    planned = Plan(policy.app, policy.now, steps, tuple(kept.values()), reports)
+    exceeded = _exceeded(planned, world.items, policy)
+    return replace(planned, steps=(), withheld=steps, refusals=exceeded) if exceeded else planned
+
+
+def refusals(world: World, policy: Policy) -> tuple[str, ...]:
+    """Why the world cannot be believed, before anything is decided; empty when nothing speaks against it."""
+    asked = {listing.source for listing in world.listings}
+    problems = [f"{source} was not listed." for source in world.required if source not in asked]
+    problems += [text for listing in world.listings if (text := _distrust(listing, policy))]
+    live = sum(use.live for use in world.uses)
+    if live < policy.min_live:
+        problems.append(f"{live} things are seen in use, at least {policy.min_live} must be.")
+    repeated = [name for name, count in Counter(item.name for item in world.items).items() if count > 1]
+    problems += [f"{name} is listed more than once: the listing changed while it was read." for name in repeated]
+    return tuple(problems)
+
+
+def unlisted(world: World, policy: Policy) -> frozenset[str]:
+    """Keys that something needs and no listing has: to be read one by one, those not found belong in `World.gone`."""
+    facts = Facts.of(world, policy)
+    kept = kept_items(world.items, facts)
+    lost = {item.subject for item in world.items if item.name in kept and kept[item.name].why is Why.SUBJECT_UNKNOWN}
+    return (frozenset(lack.key for lack in _lacks(kept, world, facts)) - world.gone) | lost
+
+
+def used(world: World) -> dict[str, str]:
+    """Every key in use, directly or through something that needs it, with by whom."""
+    return used_by(world.uses, Links.of(world.items))
+
+
+def _distrust(listing: Listing, policy: Policy) -> str:
+    if listing.doubt:
+        return listing.doubt
+    if listing.read > policy.now + CLOCK_SKEW:
+        return f"{listing.source} was read at {listing.read:%Y-%m-%d %H:%M:%S}, which is yet to come."
+    old_s = (policy.now - listing.read).total_seconds()
+    if old_s > policy.max_listing_age_s:
+        return f"{listing.source} was read {old_s:.0f} s ago; more than {policy.max_listing_age_s:.0f} s is too old."
+    return ""
+
+
+class _Lack(NamedTuple):
+    key: str
+    by: str
+    live: bool
+
+
+def _lacks(kept: Mapping[str, Kept], world: World, facts: Facts) -> Iterator[_Lack]:
+    """What is used or needed by something that stays, and not listed. Behind an unlisted index are children unknown."""
+    listed = facts.links.items
+    for use in world.uses:
+        yield from (_Lack(key, use.by, use.live) for key in use.needs if key not in listed)
+    for item in world.items:
+        if item.name in kept:
+            yield from (_Lack(key, item.name, False) for key in item.needs if key not in listed)
+
+
+def _unbelievable(kept: Mapping[str, Kept], world: World, facts: Facts) -> list[str]:
+    lacks = {lack.key: lack for lack in _lacks(kept, world, facts) if lack.live or lack.key not in world.gone}
+    return [f"{lack.by} needs {lack.key}, which no listing has." for lack in lacks.values()]
+
+
+def _missing(kept: Mapping[str, Kept], world: World, facts: Facts) -> list[Report]:
+    lacks = {lack.key: lack for lack in _lacks(kept, world, facts)}
+    return [Report(Finding.MISSING, lack.key, f"needed by {lack.by}") for lack in lacks.values()]
+
+
+def _findings(items: Iterable[Item], facts: Facts) -> Iterator[Report]:
+    """What the app does not define, whatever the policy does about it."""
+    for item in items:
+        by = facts.used.get(item.key)
+        standing = KINDS[item.kind].standing
+        if item.owner is None and not (standing and by):
+            yield Report(Finding.FOREIGN, item.name, f"in use by {by}" if by else "not in use", item.kind)
+        elif item.owner == facts.policy.app and standing and not by:
+            yield Report(Finding.ORPHAN, item.name, "slipway.yaml does not define it", item.kind)
+
+
+def _steps(doomed: Iterable[Item], facts: Facts) -> tuple[Step, ...]:
+    return tuple(_step(item, facts) for item in in_order(doomed, rank))
+
+
+def _step(item: Item, facts: Facts) -> Step:
+    age_d = (age_s(item, facts.policy.now) or 0.0) / DAY_S
+    why = sys.intern(f"{age_d:.0f} days old, unused, outside the newest {facts.rule(item).keep}")
+    return Step(next_action(item), item, why)
+
+
+def _exceeded(planned: Plan, items: Iterable[Item], policy: Policy) -> tuple[str, ...]:
+    """The caps that the steps break."""
+    problems = []
+    if len(planned.steps) > policy.max_items:
+        problems.append(f"{len(planned.steps)} items would go; at most {policy.max_items} may in one run (max_items).")
+    judged = Counter(item.kind for item in items if _is_ours_to_judge(item, policy))
+    for kind, count in Counter(step.item.kind for step in planned.steps).items():
+        limit = policy.rules[kind].max_percent
+        if count * 100 > limit * judged[kind]:
+            share = f"{count} of {judged[kind]} {kind}s would go"
+            problems.append(f"{share}; at most {limit:g} % may in one run (max_percent).")
+    return tuple(problems)
+
+
+def _is_ours_to_judge(item: Item, policy: Policy) -> bool:
+    if item.owner is None:
+        return item.kind in policy.rules and policy.rules[item.kind].foreign is Foreign.DELETE
+    return item.owner == policy.app

@@ -1,0 +1,137 @@
+"""Decides what a clean-up of an app may do, saves that as a plan, and shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from prefect.artifacts import acreate_table_artifact
+from prefect.logging import get_run_logger
+
+from tasks.cleanup.engine.model import Entry, Foreign, Kind, Plan, Policy, Rule, Why
+from tasks.cleanup.engine.plan import plan as decide
+from tasks.cleanup.engine.recheck import is_stale, outdated, remaining
+from tasks.cleanup.inventory import Stock, take_stock, with_gone
+from tasks.cleanup.journal import SHOWN, Journal, read_memory, read_plan, save_plan, write_memory
+from tasks.cleanup.scope import Estate
+from tasks.failures.errors import Cause, SlipwayError
+from tasks.manifest.settings import Retention
+from tasks.orchestration.stage import key
+from tasks.orchestration.step import step
+
+PLAN_LIMIT_S = 24 * 3600.0  # a saved plan older than that has to be made again
+# What a mistaken delete of costs at most one more upload, or the text of an old build's log.
+_REPLACEABLE = frozenset({Kind.SOURCE, Kind.LOG})
+
+Stays = Mapping[tuple[Kind, Why], int]
+
+
+class CleanupRefused(SlipwayError):
+    """What the cloud answered cannot be believed, or a cap is exceeded, or a saved plan does not hold any more."""
+
+    default_cause = Cause.CONFLICT
+
+
+class Proposal:
+    """A plan, what it rests on, and what an earlier run of it has done already.
+
+    No dataclass: Prefect walks through every value of those, and builds them anew, whenever one is handed to a task;
+    that takes a quarter of a minute for a hundred thousand items.
+    """
+
+    __slots__ = ("journal", "name", "plan", "stays", "stock")
+
+    def __init__(self, name: str, plan: Plan, stock: Stock, journal: Journal, stays: Stays) -> None:
+        self.name, self.plan, self.stock, self.journal, self.stays = name, plan, stock, journal, stays
+
+
+def policy_of(app: str, retention: Retention, now: datetime) -> Policy:
+    common = Rule(
+        keep=retention.keep,
+        max_age_s=retention.max_age_s,
+        foreign=Foreign(retention.foreign),
+        max_percent=retention.max_percent,
+    )
+    rules = {kind: replace(common, max_percent=100.0) if kind in _REPLACEABLE else common for kind in Kind}
+    return Policy(app, now, rules, retention.protect, retention.max_items)
+
+
+@step("plan the clean-up", timeout_s=1800)
+async def propose(estate: Estate, saved: str | None) -> Proposal:
+    """A new plan, or a saved one that still holds. Raises CleanupRefused; the reasons are shown as a table as well."""
+    memory = await read_memory(estate.home, estate.app)
+    stock = await take_stock(estate, memory, datetime.now(UTC))
+    await write_memory(estate.home, estate.app, stock.memory)
+    policy = policy_of(estate.app, estate.manifest.retention, datetime.now(UTC))
+    stock = replace(stock, world=await with_gone(stock, policy))
+    fresh = decide(stock.world, policy)
+    if saved:
+        return await _taken_up(estate, saved, fresh, stock)
+    name = await save_plan(estate.home, fresh)
+    stays = counted(fresh)
+    await show(estate.app, fresh, name, (), stays)
+    refuse(fresh.refusals)
+    return Proposal(name, replace(fresh, kept=()), stock, await Journal.open(estate.home, fresh), stays)
+
+
+async def _taken_up(estate: Estate, name: str, fresh: Plan, stock: Stock) -> Proposal:
+    plan = await read_plan(estate.home, estate.app, name)
+    if is_stale(plan, fresh.made, PLAN_LIMIT_S):
+        refuse((f"The plan {name} is older than {PLAN_LIMIT_S / 3600:.0f} hours.",))
+    journal = await Journal.open(estate.home, plan)
+    left = replace(plan, steps=remaining(plan, journal.entries))
+    refuse((*plan.refusals, *outdated(left, fresh)))
+    stays = counted(fresh)
+    await show(estate.app, left, name, journal.entries, stays)
+    return Proposal(name, plan, stock, journal, stays)
+
+
+def refuse(reasons: Sequence[str]) -> None:
+    """Raises CleanupRefused if there is any reason."""
+    if reasons:
+        raise CleanupRefused(
+            "\n  ".join(["Nothing may be cleaned up now:", *reasons[:20]]),
+            "start a dry run again when the cause is gone; if a cap (max_items, max_percent) stands in the way of what "
+            "is right, raise it under `retention` in slipway.yaml.",
+        )
+
+
+def counted(plan: Plan) -> Stays:
+    """How many of each kind stay, by reason."""
+    return Counter((kept.kind, kept.why) for kept in plan.kept)
+
+
+async def show(app: str, plan: Plan, name: str, entries: Sequence[Entry], stays: Stays) -> None:
+    """The plan as a table, with what has been done so far; and what does not belong to the app."""
+    title = f"{app}: {len(plan.steps)} to go, {plan.freed_bytes / 1e6:.1f} MB at most ({name})"
+    await _table(app, "cleanup", plan_rows(plan, entries, stays), title)
+    findings = [
+        {"finding": r.finding, "kind": str(r.kind or ""), "name": r.name, "detail": r.detail} for r in plan.reports
+    ]
+    await _table(app, "cleanup-findings", findings, f"{app}: foreign, orphaned and missing")
+    get_run_logger().info("%s; the plan is called %s", title, name)
+
+
+def plan_rows(plan: Plan, entries: Sequence[Entry], stays: Stays) -> list[dict[str, Any]]:
+    """Why nothing may be done, if so; how much stays, by reason; one row per step with its outcome, up to `SHOWN`."""
+    outcomes = {(entry.name, entry.action): entry for entry in entries}
+    rows = [{"what": "refused", "name": "", "why": reason, "outcome": ""} for reason in plan.refusals]
+    rows += [
+        {"what": f"keep {count} {kind}s", "name": "", "why": str(why), "outcome": ""}
+        for (kind, why), count in sorted(stays.items())
+    ]
+    for step_ in islice((*plan.steps, *plan.withheld), SHOWN):
+        entry = outcomes.get((step_.item.name, step_.action))
+        outcome = f"{entry.outcome}: {entry.why}" if entry else ("withheld" if plan.refusals else "planned")
+        rows.append({
+            "what": f"{step_.action} {step_.item.kind}", "name": step_.item.name, "why": step_.why, "outcome": outcome,
+        })  # fmt: skip
+    return rows
+
+
+async def _table(app: str, name: str, rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    await acreate_table_artifact([dict(row) for row in rows[:SHOWN]], key=key(app, name), description=title)

@@ -1,0 +1,76 @@
+"""All that one app has, in every environment of its slipway.yaml: what clean-up works on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from infra.gcp.storage import objects
+from tasks.failures.errors import Cause, SlipwayError
+from tasks.manifest.manifest import MANIFEST_NAME, Manifest, load_manifest
+from tasks.model import Request
+from tasks.orchestration.lock import one_at_a_time
+from tasks.orchestration.step import step
+from tasks.request.request import choose
+from tasks.source.source import Source, open_source
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """One request per environment. An image may serve all of them, so none can be cleaned up without the others."""
+
+    requests: tuple[Request, ...]
+    home: str  # the bucket that plans, journals and memory are kept in
+
+    @property
+    def app(self) -> str:
+        return self.requests[0].app
+
+    @property
+    def manifest(self) -> Manifest:
+        return self.requests[0].manifest
+
+
+@step("read the request", attempts=3)
+async def read_estate(source: Source, folder: Path) -> Estate:
+    """Raises SourceError or ManifestError; SlipwayError when nothing was ever released from this repository."""
+    checkout = await open_source(source, folder / "checkout")
+    manifest = load_manifest(checkout.path / MANIFEST_NAME)
+    requests = tuple(
+        Request(
+            app=manifest.app,
+            environment=name,
+            services=choose(manifest, ()),
+            manifest=manifest,
+            settings=settings,
+            folder=checkout.path,
+            scratch=folder,
+            run_id=str(flow_run.id),
+        )
+        for name, settings in manifest.environments.items()
+    )
+    return Estate(requests, await _home(requests))
+
+
+async def _home(requests: tuple[Request, ...]) -> str:
+    for request in requests:
+        if await objects.get_bucket(request.settings.bucket) is not None:
+            return request.settings.bucket
+    raise SlipwayError(
+        f"{requests[0].app} was never released: none of its environments has a bucket yet.",
+        "ship it with the deploy flow first.",
+        Cause.NOT_FOUND,
+    )
+
+
+@asynccontextmanager
+async def all_to_itself(estate: Estate) -> AsyncIterator[None]:
+    """Keeps releases and rollbacks of the app away from every environment; ReleaseBusy where one is under way."""
+    async with AsyncExitStack() as locks:
+        for request in sorted(estate.requests, key=lambda each: each.environment):  # all in one order: no deadlock
+            await locks.enter_async_context(one_at_a_time(request))
+        yield

@@ -1,0 +1,1 @@
+"""What is live against what was released. Begin with `judge`."""

@@ -1,0 +1,87 @@
+"""Where a live service differs from what it should be, and whether a person meant it to. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tasks.drift.spec import default, settings
+
+# Counts only where it is asked for: the server, gcloud and the console write these of their own accord.
+_ONLY_WHEN_ASKED_FOR = re.compile(
+    r"(template\.)?annotations\[.*"
+    r"|(template\.)?labels\[(goog-|([^\]/]*\.)?(googleapis\.com|knative\.dev)/).*"
+    r"|launchStage"
+    r"|template\.containers\[0\]\.name"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One setting; a side that does not have it, nor a default for it, is None."""
+
+    path: str  # template.containers[0].env[LOG_LEVEL]
+    desired: object
+    live: object
+
+
+class Drift(StrEnum):
+    NONE = "none"
+    ROLLED_BACK = "rolled back by a human"  # on purpose: reported, never repaired
+    TRAFFIC = "traffic"
+    CHANGED = "changed"
+
+
+def compare(desired: Mapping[str, Any], live: Mapping[str, Any], ignore: Sequence[str] = ()) -> tuple[Difference, ...]:
+    """Every setting in which the two bodies of a Cloud Run v2 service differ, by path.
+
+    `ignore` holds paths, with `*` for any text; each stands for everything below it as well. A default counts as set,
+    and what a live service has beyond what is desired is a difference too.
+    """
+    project = _project(live) or _project(desired)
+    wanted, found = settings(desired, project), settings(live, project)
+    ignored = _matcher(ignore)
+    differences = []
+    for path in sorted(wanted.keys() | found.keys()):
+        if ignored.match(path) or (path not in wanted and _ONLY_WHEN_ASKED_FOR.fullmatch(path)):
+            continue
+        ours, theirs = wanted.get(path) or default(path), found.get(path) or default(path)
+        if (ours and ours.same) != (theirs and theirs.same):
+            differences.append(Difference(path, ours and ours.shown, theirs and theirs.shown))
+    return tuple(differences)
+
+
+def classify(differences: Iterable[Difference], good: Mapping[str, str]) -> Drift:
+    """What kind of drift the differences are. `good` has the version of every earlier revision seen healthy, by name.
+
+    A rollback by a human moves traffic, changes nothing else, and gives more only to such revisions.
+    """
+    found = tuple(differences)
+    if not found:
+        return Drift.NONE
+    if not all(difference.path.startswith("traffic[") for difference in found):
+        return Drift.CHANGED
+    gained = {revision_of(difference) for difference in found if _share(difference.live) > _share(difference.desired)}
+    return Drift.ROLLED_BACK if gained and gained <= good.keys() else Drift.TRAFFIC
+
+
+def revision_of(difference: Difference) -> str:
+    """The revision whose share of the traffic differs."""
+    return difference.path.removeprefix("traffic[").removesuffix("]")
+
+
+def _share(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _project(service: Mapping[str, Any]) -> str:
+    found = re.match(r"projects/([^/]+)/", str(service.get("name", "")))
+    return found[1] if found else ""
+
+
+def _matcher(globs: Iterable[str]) -> re.Pattern[str]:
+    patterns = (re.escape(glob).replace(r"\*", ".*") + r"(?:[.\[].*)?$" for glob in globs)
+    return re.compile("|".join(patterns) or r"(?!)")

@@ -1,0 +1,1 @@
+"""The rules that recognise failures by their words, most telling first; begin with `matching`."""

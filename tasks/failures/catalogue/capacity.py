@@ -1,0 +1,138 @@
+"""How much and how fast: quotas, rate limits, places without free capacity."""
+
+from __future__ import annotations
+
+from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
+from tasks.failures.errors import Cause
+
+_LESS_OR_MORE = (
+    "Ask for less (fewer instances, less CPU or memory) or delete what is unused, or raise the quota at "
+    "https://console.cloud.google.com/iam-admin/quotas?project={project}."
+)
+
+RATE_LIMIT = (
+    rule(
+        Cause.RATE_LIMIT,
+        NO,
+        "Docker Hub's pull limit is used up; it counts over six hours.",
+        "Copy the base image into your own Artifact Registry (or pull through a remote repository: "
+        "`gcloud artifacts repositories create dockerhub --mode=remote-repository "
+        "--remote-docker-repo=docker-hub`), or log in to Docker Hub in the build.",
+        "https://cloud.google.com/artifact-registry/docs/repositories/remote-repo",
+        r"pull rate limit",
+        r"docker\.com/increase-rate-limit",
+    ),
+    rule(
+        Cause.QUOTA,
+        NO,
+        "The daily allowance is used up: {quota}.",
+        "Wait for the next day, or raise it at https://console.cloud.google.com/iam-admin/quotas?project={project}.",
+        "https://cloud.google.com/docs/quotas/view-manage",
+        r"limit '[^'\n]* per day",
+        r"per day per project",
+        r"dailylimitexceeded",
+        r"(?:daily|monthly) (?:limit|quota|allowance)",
+        r"quota (?:metric|group)[\s\S]{0,160}limit '[^'\n]*per\s?day",
+    ),
+    rule(
+        Cause.RATE_LIMIT,
+        YES,
+        "Too many calls in a short time exceed {quota}.",
+        "Wait a minute and run again; if it keeps happening, raise the limit at "
+        "https://console.cloud.google.com/iam-admin/quotas?project={project}.",
+        "https://cloud.google.com/docs/quotas/view-manage",
+        r"per\s?(?:minute|second|hour|\d+\s?seconds)",
+        r"quota (?:metric|group) '[^'\n]*(?:request|quer(?:y|ies)|calls?|reads?|writes?|operations?)\b",
+        r"rate of requests",
+        r"rate[_ -]?limit",
+        r"rate (?:quota )?exceeded",
+        r"too ?many ?requests",
+        r"reduce your (?:request )?rate",
+        r"request rate",
+        r"queries per",
+        r"\bthrottl",
+        r"quota exceeded[^\n]{0,200} waiting to retry",
+        r"\be429\b",
+        r"(?:429|exhausted)[\s\S]{0,60}quota exceeded(?: for quota metric)?[\s.'\"\])}>]*\Z",  # and no word of which
+        r"\bslow ?down\b",
+    ),
+)
+
+NO_CAPACITY = (
+    rule(
+        Cause.RATE_LIMIT,
+        YES,
+        "All instances of the service were busy, and no further one could be started in time.",
+        "Send the request again; if it stays, allow more with `gcloud run services update {service} --max-instances=N` "
+        "or keep some warm with `--min-instances=1`.",
+        "https://cloud.google.com/run/docs/about-instance-autoscaling",
+        r"no available instance",
+    ),
+    rule(
+        Cause.SERVICE_UNAVAILABLE,
+        MAYBE,
+        "Google has no free capacity of this kind in {region} at the moment.",
+        "Run again later, or choose another region with `--region`.",
+        "https://cloud.google.com/compute/docs/troubleshooting/troubleshooting-vm-creation",
+        r"zone_resource_pool_exhausted",
+        r"does not have enough resources available",
+        r"resource pool exhausted",
+        r"vpc access connector failed to get healthy|connector is in a bad state",
+        r"nodes are available: [^\n]{0,80}insufficient",
+        r"insufficient (?:cpu|memory|capacity)|out of capacity|stockout",
+    ),
+)
+
+QUOTA_FOR_SURE = (
+    rule(
+        Cause.QUOTA,
+        NO,
+        "Cloud Build may not build in this region: the project's quota of concurrent builds there is zero.",
+        "Build in another region or in `global`, or raise concurrent builds at "
+        "https://console.cloud.google.com/iam-admin/quotas?project={project}.",
+        "https://cloud.google.com/build/quotas",
+        r"no concurrent builds quota",
+        r"due to quota restrictions",
+    ),
+    rule(
+        Cause.QUOTA,
+        NO,
+        "What was asked for exceeds {quota} of {project}.",
+        _LESS_OR_MORE,
+        "https://cloud.google.com/docs/quotas/view-manage",
+        r"max(?:imum)? instances must be set to",
+        r"maxscale may not exceed",
+        r"quota violated",
+        r"maximum number of",
+        r"(?:insufficient|allotted) project quota|project quota exceeded",
+        r"total allowable",
+        r"quotas? '[\w-]+' exceeded",
+        r"following quotas were exceeded",
+        r"insufficient (?:\S+ )?quota",
+        r"reached (?:the|its|your) (?:maximum|limit)",
+        r"(?:cpu|memory|instance|disk|address\w*|storage|gpu)s? quota",
+        r"quotaexceeded|quota_exceeded|resource_quota_exceeded",
+    ),
+)
+
+QUOTA = (
+    rule(
+        Cause.QUOTA,
+        NO,
+        "What was asked for exceeds {quota} of {project}.",
+        _LESS_OR_MORE,
+        "https://cloud.google.com/docs/quotas/view-manage",
+        r"quota[s']?\b[^\n]{0,160} (?:exceed|exhaust|violat|reached|insufficient)",
+        r"quota (?:exceed|exhaust|violat|limit|failure|reached)",
+        r"(?:exceed\w*|insufficient|over|reached|out of|hit)(?: \S+){0,6} quota",
+        r"quotafailure",
+        r"(?:insufficient|not enough|no more|no|out of|exhausted)(?: free| available)? ip (?:addresses|space)|ip_space_exhausted",
+        r"quotas? (?:were|was|has been|have been|is|are) (?:exceed|exhaust|violat|reach)",
+        r"increase in quota|quota increase|request a higher quota|raise the quota",
+        r"maximum (?:number|amount|count)(?: \S+){1,8} (?:reached|exceed|allowed|is)",
+        r"(?:reached|exceed\w*|hit)(?: \S+){0,4} (?:maximum|limit)",
+        r"limit(?: \S+){0,6} (?:has been |was |is )?(?:exceeded|reached)",
+        r"limitexceeded|limit_exceeded",
+        r"too many (?:services|revisions|builds|service accounts|projects|secrets|gateways|connectors|keys|tags)",
+    ),
+)

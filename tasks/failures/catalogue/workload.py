@@ -1,0 +1,326 @@
+"""What goes wrong inside the app: steps of its build, and its container when it starts or serves."""
+
+from __future__ import annotations
+
+from tasks.failures.catalogue.rule import MAYBE, NO, rule
+from tasks.failures.errors import Cause
+
+_BUILD_LINK = "https://cloud.google.com/build/docs/troubleshooting"
+_RUN_LINK = "https://cloud.google.com/run/docs/troubleshooting"
+_BUILDPACKS_LINK = "https://cloud.google.com/docs/buildpacks/overview"
+
+BUILD_STEP_FOR_SURE = (
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "What the build step is to run cannot be run.",
+        "Correct `entrypoint` and `args` of that step in cloudbuild.yaml; a script must be in the source and be "
+        "executable (`git update-index --chmod=+x SCRIPT`).",
+        _BUILD_LINK,
+        r"starting step container failed",
+    ),
+)
+
+BUILD_STEP = (
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "The Dockerfile copies a file that is not in the uploaded source.",
+        "Correct the path (it counts from the build context), or take it out of .dockerignore and .gcloudignore; "
+        "`gcloud meta list-files-for-upload` shows what is uploaded.",
+        _BUILD_LINK,
+        r"copy failed|add failed",
+        r"failed to (?:compute|calculate) (?:cache key|checksum)",
+        r"excluded by \.dockerignore",
+        r"error building image: (?:error building stage|getting stage builder)[^\n]{0,200}no such file",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "The build found no Dockerfile where it looked.",
+        "Put the Dockerfile at the root of the service's source folder or name it in slipway.yaml; "
+        "`gcloud meta list-files-for-upload` shows whether it is uploaded.",
+        _BUILD_LINK,
+        r"dockerfile: no such file",
+        r"(?:failed to read|open|unable to (?:evaluate|prepare)|cannot locate|can't find|missing|no) [^\n]{0,80}dockerfile",
+        r"dockerfile[^\n]{0,40} (?:not found|does not exist|is missing|cannot be found)",
+        r"dockerfile parse error|unknown instruction",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "The buildpack cannot tell how to start the app.",
+        "Add a Procfile with the line `web: COMMAND` (or set GOOGLE_ENTRYPOINT), or add a Dockerfile.",
+        _BUILDPACKS_LINK,
+        r"entrypoint must be manually set",
+        r"provide a main\.py|missing entrypoint",
+        r"google_entrypoint|google_function_source",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "No buildpack recognises the source: the wrong folder was uploaded, or a file such as package.json, "
+        "requirements.txt or go.mod is missing.",
+        "Point `source` in slipway.yaml at the app's folder, or add a Dockerfile.",
+        _BUILDPACKS_LINK,
+        r"no buildpack groups? passed",
+        r"fail: no viable|failed to detect",
+        r"failed with status code: 2[0-9]\b",
+        r"unable to detect (?:a )?(?:language|buildpack)",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "pip cannot install what requirements.txt asks for.",
+        "Correct the version in requirements.txt, or choose a Python version that it supports; try it with "
+        "`pip install -r requirements.txt` in the same base image.",
+        _BUILD_LINK,
+        r"no matching distribution",
+        r"could not find a version that satisfies",
+        r"resolutionimpossible|conflicting dependencies|no module named pip\b",
+        r"failed building wheel|metadata-generation-failed|subprocess-exited-with-error",
+        r"could not build wheels|failed to build (?:installable )?wheels|could not open requirements file",
+        r"error: (?:legacy-install-failure|externally-managed)",
+        r"invalid requirement|hashes are required|do not match the hashes",
+        r"setup\.py (?:egg_info|bdist_wheel|install)",
+        r"requires a different python|requires-python",
+        r"poetry\.lock|pipfile\.lock|uv\.lock",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "npm cannot install or build the app.",
+        "Run `npm ci && npm run build` in the same Node version, correct package.json or package-lock.json, and "
+        "commit the lock file.",
+        _BUILD_LINK,
+        r"npm err!|npm error",
+        r"eresolve|elifecycle|eusage",
+        r"yarn (?:install|run|build)[^\n]{0,80}(?:error|fail)|error command failed with exit code",
+        r"err_pnpm|pnpm: ",
+        r"module not found: (?:error: )?can't resolve",
+        r"error ts\d+|failed to compile|webpack[^\n]{0,40} error|vite[^\n]{0,40}error during build",
+        r"lock file needs to be updated|\w*lockfile\b|lock file'?s? (?:is )?(?:out of date|not up to date)",
+        r"engine \"node\" is incompatible|unsupported engine",
+        r"javascript heap out of memory",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        MAYBE,
+        "The builder failed while it read or wrote images, not in the app's own code.",
+        "Run again; if it stays, choose a newer builder (`gcr.io/buildpacks/builder:latest`), or see in the log whether "
+        "the build may write the cache image: `gcloud builds log BUILD_ID --project {project}`.",
+        _BUILDPACKS_LINK,
+        r"failed with status code: (?:[346]\d)\b",
+        r"failed to export|failed to write image|exporter?[^\n]{0,40} (?:failed|error)",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "The buildpack could not build the app.",
+        "Read the buildpack's last lines with `gcloud builds log BUILD_ID --project {project}`; most often the runtime "
+        "version (GOOGLE_RUNTIME_VERSION) or a dependency has to change.",
+        _BUILDPACKS_LINK,
+        r"failed with status code: \d+",
+        r"failed to build: ",
+        r"error: failed to build",
+        r"buildpacks?[^\n]{0,80} (?:failed|error)",
+        r"executing lifecycle",
+        r"failure: \(id: [0-9a-f]{6,}\)|\[(?:builder|detector)\] ",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "A command of the build was killed, most likely for lack of memory.",
+        "Use a larger machine: `options.machineType: E2_HIGHCPU_8` in cloudbuild.yaml, or `--machine-type` of "
+        "`gcloud builds submit`.",
+        _BUILD_LINK,
+        r"(?:non-zero code|non-zero status|exit code|exit status|exited with):? 137\b",
+        r"signal: killed",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "A command of the Dockerfile failed.",
+        "Read the lines above it in the build's log, and try the same command with `docker build .`.",
+        _BUILD_LINK,
+        r"returned a non-zero code",
+        r"did not complete successfully: exit code",
+        r"failed to solve",
+        r"error building image",
+        r"executor failed running|failed to process \"|error during connect",
+        r"missing go\.sum entry|cannot find module providing package|go: [^\n]{0,120}(?:no required module|cannot find|updates to go|unknown revision)",
+        r"no required module provides|error: unrecognized command|failed to find one or more images",
+        r"build constraints exclude all|cannot find package|undefined: ",
+        r"cannot be compiled|compile failed|compil(?:ation (?:error|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
+        r"could not compile|cargo build|error\[e\d+\]",
+        r"maven|gradle|mvn |failed to execute goal|execution failed for task",
+        r"installable set of packages|could not find compatible versions",
+        r"could not (?:find|resolve|install) (?:gem|dependenc|module|package)",
+        r"make: \*\*\*|command not found",
+        r"connect to the docker daemon|failed to fetch builder image",
+        r"unable to locate package|\be: (?:package|unable|failed|version)",
+    ),
+)
+
+BUILD_WRAPPER = (
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        MAYBE,
+        "A build step was stopped, or could not fetch its packages.",
+        "Run again; if it stays, read the step's last lines with `gcloud builds log BUILD_ID --project {project}`.",
+        _BUILD_LINK,
+        r"non-zero status: (?:100|143)\b",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
+        "A build step failed; the message does not say why.",
+        "Read the step's last lines with `gcloud builds log BUILD_ID --project {project}`.",
+        _BUILD_LINK,
+        r"build step \d+",
+        r"step exited with non-zero",
+        r"build failed",
+        r"build failure",
+        r"user_build_step",
+        r"status \"?failure",
+        r"docker build[^\n]{0,60} failed|error: build |builds?\.submit",
+        r"error building stage|failed to push",
+        r"buildrun|building container[^\n]{0,20}failed|failed to build",
+    ),
+)
+
+CONTAINER_CRASH = (
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The image was built for another processor: Cloud Run needs linux/amd64.",
+        "Build with `docker build --platform linux/amd64`, or let Cloud Build do it (`gcloud builds submit`).",
+        "https://cloud.google.com/run/docs/container-contract",
+        r"exec format error",
+        r"must support (?:amd64|linux)",
+        r"no matching manifest for linux|does not match the (?:specified|detected host) platform",
+        r"no child with platform",
+    ),
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The container ran out of memory.",
+        "Give it more with `gcloud run services update {service} --memory=1Gi` (in slipway.yaml: `memory`), or use less.",
+        "https://cloud.google.com/run/docs/configuring/services/memory-limits",
+        r"memory limit of",
+        r"out[- ]of[- ]memory|outofmemory|oomkilled|oom-kill",
+        r"exceeded (?:its |the )?memory|using too much memory",
+        r"cannot allocate memory",
+    ),
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The container's command cannot be run.",
+        "Correct ENTRYPOINT, CMD or `command` (the file must be in the image, be executable and end its lines with "
+        "LF); try it with `docker run IMAGE`.",
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",
+        r"application failed to start",
+        r"application exec likely failed|container sandbox:|missing script: \"?start",
+        r"failed to load /",
+        r"failed to create containerd|containerd task|oci runtime|runc create",
+        r"executable file not found|exec: \"|no such file or directory: unknown",
+        r"invalid command|permission denied: unknown",
+        r"exec /\S+: ",
+    ),
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program may not listen on the port that it wants.",
+        "Let it listen on the port in the PORT variable, and keep that above 1023 for a program that is not root: "
+        "`gcloud run services update {service} --port=8080`.",
+        "https://cloud.google.com/run/docs/container-contract#port",
+        r"bind(?:\(\))? to \S+ failed \(13|listen (?:eacces|tcp \S+ bind): permission denied",
+    ),
+)
+
+# The port message is what Cloud Run says of every container that ends early: what its log says counts more.
+_PORT_MESSAGE = r"\A(?=[\s\S]*(?:listen on the port|startup probe))(?=[\s\S]*(?:"
+CRASH_BEHIND_PORT = (
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program in the container ended with an error before it listened.",
+        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
+        "correct the code, its dependencies or the environment variables it needs.",
+        _RUN_LINK,
+        _PORT_MESSAGE
+        + r"traceback \(most|modulenotfounderror|importerror|cannot find module|uncaught|unhandled|panic: "
+        r"|exit\([1-9]|failed to find attribute '|worker failed to boot|(?:syntax|name|type|key|reference)error:))",
+    ),
+)
+
+PROGRAM_FOR_SURE = (
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program in the container ended with an error.",
+        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
+        "correct the code, its dependencies or the environment variables it needs.",
+        _RUN_LINK,
+        r"container called exit\([1-9]|container (?:has )?(?:exited|terminated|crashed)",
+        r"instance (?:was )?(?:terminated|crashed)|instance (?:could|did|can)(?: not|n't) start",
+        r"nonzeroexitcode",
+    ),
+)
+
+PROGRAM = (
+    rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The program in the container ended with an error when it started or served.",
+        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
+        "correct the code, its dependencies or the environment variables it needs.",
+        _RUN_LINK,
+        r"uncaught signal",
+        r"improperlyconfigured|validation error for \w+|class uri '",
+        r"container_crashed|(?:application|container) startup error",
+        r"(?:\bsh|bash|exec|env): [^\n]{1,80}: (?:not found|permission denied|no such file)",
+        r"\benoent\b: no such file|filenotfounderror",
+        r"cannot load such file|spawn \S+ enoent",
+        r"worker failed to boot|worker timeout|worker \(pid",
+        r"crashloopbackoff",
+        r"modulenotfounderror|importerror|no module named",
+        r"(?:syntax|name|type|key|attribute|value|indentation|runtime|assertion|reference|permission)error:",
+        r"failed to find attribute '|could not import module|error loading asgi",
+        r"cannot find module|err_module_not_found|err_require_esm|error: cannot find package",
+        r"unhandled (?:exception|rejection|promise)|uncaught exception|uncaughtexception",
+        r"panic: |segmentation fault|segfault|sigsegv|sigabrt|core dumped|goroutine \d+",
+        r"exception in thread|java\.lang\.|classnotfound|noclassdeffound|unable to access jarfile|no main manifest",
+        r"missing (?:required )?\S+ (?:config|env|environment|variable|setting)",
+        r"(?:environment|env)(?:ironment)? variables?[^\n]{0,60} (?:not set|is not set|required|missing|undefined|must be)",
+        r"missing (?:required )?(?:env|environment|config)|provide the \w+ environment variable",
+        r"http response was malformed",
+        r"connection to the instance had an error",
+        r"\beaddrinuse|address already in use",
+        r"\beacces\b|operation not permitted|read-only file system",
+        r"failed to start: |unable to start|terminated: ",
+        r"liveness[^\n]{0,20} probe",
+        r"migrations?[^\n]{0,60} fail|database (?:\S+ )?does not exist|password authentication failed",
+    ),
+)
+
+CONTAINER_PORT = (
+    rule(
+        Cause.CONTAINER_PORT,
+        NO,
+        "The container did not answer on {port} in time.",
+        "Make the program listen on 0.0.0.0 and the port in the PORT variable, or set `port` in slipway.yaml to the one it "
+        "uses; its log says more: `gcloud run services logs read {service} --region {region}`.",
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",
+        r"listen(?:ing)? on (?:the )?port",
+        r"port (?:defined|specified|provided) (?:provided )?by the port",
+        r"(?:startup|readiness)[^\n]{0,30} probes?[^\n]{0,60} (?:fail|timed out|check)",
+        r"probe[^\n]{0,60} fail|fail\w*[^\n]{0,60} probe",
+        r"health_?check_?container_?error",
+        r"container failed to start",
+        r"failed to listen|not listening|expected port|wrong port",
+        r"port environment variable",
+        r"health check",
+        r"aggressive probe error|failed to make tcp connection to port",
+    ),
+)

@@ -1,0 +1,112 @@
+"""Turns any failure into a cause, whether a retry may help, what is wrong, what to do, and where to read more.
+
+What is certain goes first: the reason that Google attached to the error (ErrorInfo), then the types of its
+violations, then its status, and the words of its message last. A pasted message has only words.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.gcp.calls.errors import GoogleError, from_exception, is_foreign
+from tasks.failures.build_log import recognise
+from tasks.failures.catalogue.blanks import as_command, as_prose
+from tasks.failures.catalogue.matching import Match, match
+from tasks.failures.catalogue.stated import room_of
+from tasks.failures.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
+from tasks.failures.redact import redact
+
+_SHOWN = 300  # characters of a line that nobody has cut to size
+_UNKNOWN_REMEDY = (
+    "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
+    "search for its words with `gcloud logging read 'severity>=ERROR' --freshness=1h`."
+)
+# What Python raises when a program is wrong. In a pasted message the same words tell of the user's program.
+_BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, NotImplementedError)
+_BUG_REMEDY = (
+    "Report this with the run's log; the run may be started again, and a release that was begun is settled first."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Holds no secrets: every text has been through `redact`."""
+
+    cause: Cause
+    transient: Transient
+    problem: str  # one sentence: what is wrong, and where
+    remedy: str  # one sentence that names the command or the page
+    link: str
+    evidence: str = ""  # the line of the message that this rests on
+
+
+def explain(error: BaseException | str) -> Explanation:
+    """Explains an exception of any layer, or a pasted message: gcloud, Terraform, build log, HTTP, whatever."""
+    if isinstance(error, BaseExceptionGroup):
+        return explain(error.exceptions[0])
+    if isinstance(error, SlipwayError):
+        texts = (redact(each) for each in (error.problem, error.remedy, error.link))
+        return Explanation(error.cause, error.transient, *texts)
+    if isinstance(error, str):
+        message = redact(error)
+        return _explanation(recognise(message), message)
+    if is_foreign(error):
+        google = from_exception(error, "")
+        return _explanation(_google_match(google), redact(_words(google)))
+    if isinstance(error, _BUGS):
+        return _own_bug(error)
+    return explain(f"{type(error).__name__}: {error}")
+
+
+def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED) -> SlipwayError:
+    """The same failure for people: `doing` is what was tried ("Creating revision api-1-4-0 in europe-west1").
+
+    A SlipwayError is passed through. Raise the answer `from` the error.
+    """
+    if isinstance(error, SlipwayError):
+        return error
+    said = explain(error)
+    problem = f"{doing} failed. {said.problem}"
+    if said.evidence and said.evidence not in problem:
+        problem = f"{problem} ({said.evidence})"
+    return CloudError(redact(problem), said.remedy, said.cause, said.link, state, said.transient)
+
+
+def _own_bug(error: Exception) -> Explanation:
+    """Names the line, since what people are told has no traceback."""
+    frames = traceback.extract_tb(error.__traceback__)[-1:]
+    place = "".join(f", {'/'.join(Path(frame.filename).parts[-2:])} line {frame.lineno}" for frame in frames)
+    said = _printable(redact(f"{type(error).__name__}: {error}"))
+    return Explanation(Cause.OTHER, Transient.NO, f"Slipway itself has a bug ({said}{place}).", _BUG_REMEDY, "")
+
+
+def _google_match(error: GoogleError) -> Match | None:
+    """The rule that fits, with Google's own message as the evidence."""
+    message = redact(error.message)
+    certain = "\n".join([error.reason, *(each.type for each in error.violations)]).strip()
+    found = match(certain) if certain else None
+    if found is None:
+        found = match(message, room_of(error.status)) or match(f"{error.status}: ")
+    return Match(found.rule, message) if found else None
+
+
+def _words(error: GoogleError) -> str:
+    """All that the error says, in the form in which messages say it, so that the blanks find their values."""
+    details = [f'"{name}": "{value}"' for name, value in error.metadata.items()]
+    violations = [f"{each.type} {each.subject} {each.description}" for each in error.violations]
+    return "\n".join([error.message, *details, *violations, *error.help_links])
+
+
+def _printable(line: str) -> str:
+    return "".join(filter(str.isprintable, line[:_SHOWN])).strip()
+
+
+def _explanation(found: Match | None, message: str) -> Explanation:
+    if found is None:
+        first = next(filter(None, map(_printable, message.splitlines())), "The message is empty.")
+        return Explanation(Cause.OTHER, Transient.NO, first, _UNKNOWN_REMEDY, "https://cloud.google.com/support")
+    rule = found.rule
+    problem, remedy = as_prose(rule.problem, message), as_command(rule.remedy, message)
+    return Explanation(rule.cause, rule.transient, problem, remedy, rule.link, found.line)

@@ -1,0 +1,53 @@
+"""The release history as people read it: a table in the Prefect UI after each run, and in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from prefect.logging import get_run_logger
+
+from infra.gcp.calls.errors import GoogleError
+from tasks.failures.explain import explain
+from tasks.history.record import ReleaseRecord, read_history
+from tasks.model import Request
+from tasks.orchestration.artifacts import table
+
+SHOWN = 20
+
+
+@asynccontextmanager
+async def shown_history(request: Request) -> AsyncIterator[None]:
+    """When the block ends, well or with a failure, the newest releases as a table artifact."""
+    try:
+        yield
+    except Exception:
+        await _show(request)
+        raise
+    await _show(request)
+
+
+async def _show(request: Request) -> None:
+    try:
+        history = await read_history(request.settings.bucket, request.app, request.environment, SHOWN)
+    except GoogleError as error:
+        get_run_logger().warning("the history cannot be shown: %s", explain(error).problem)
+        return
+    await table(request, "history", rows(history), f"Releases of {request.app} to {request.environment}, newest first")
+
+
+def rows(history: Sequence[ReleaseRecord]) -> list[dict[str, str]]:
+    """One row per release; other programs read this table, so its columns stay."""
+    return [
+        {
+            "started": f"{record.started:%Y-%m-%d %H:%M:%S}",
+            "version": record.version,
+            "action": f"promote from {record.origin}" if record.origin else record.action,
+            "state": record.state,
+            "seconds": f"{(record.finished - record.started).total_seconds():.0f}" if record.finished else "",
+            "commit": record.commit[:12],
+            "by": record.approval.partition(":")[0] or record.trigger,
+            "reason": record.reason.partition("\n")[0],
+        }
+        for record in history
+    ]

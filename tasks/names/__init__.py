@@ -1,0 +1,1 @@
+"""What things are called in Google Cloud: tags, revisions, labels. Imports `failures`."""

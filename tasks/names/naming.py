@@ -1,0 +1,112 @@
+"""The names that versions, services and configurations get in Google Cloud. Pure: the same input, the same name.
+
+A name that cannot hold its input unchanged ends in a hash of that input, so different inputs keep different names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+
+from tasks.failures.errors import ManifestError
+
+IMAGE_TAG_LIMIT = 128  # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
+LABEL_LIMIT = 63  # https://cloud.google.com/resource-manager/docs/labels-overview#requirements
+REVISION_LIMIT = 63  # https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.revisions
+TAGGED_NAME_LIMIT = (
+    46  # traffic tag and service together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration
+)
+TRAFFIC_TAG_MINIMUM = 8  # what a tag needs to tell versions apart: a letter and seven hex digits
+SERVICE_LIMIT = TAGGED_NAME_LIMIT - TRAFFIC_TAG_MINIMUM  # Cloud Run itself allows 49
+
+_HASH_LENGTH = 8
+_RUNS_OF_OTHER = re.compile(r"[^a-z0-9]+")
+# Versions whose dots can become hyphens without two of them becoming the same name.
+_PLAIN_VERSION = re.compile(r"v\d+\.\d+\.\d+(-[a-z0-9]+(\.[a-z0-9]+)*)?")
+
+
+def image_tag(version: str) -> str:
+    """The version as an image tag: `[A-Za-z0-9_.-]`, at most 128 characters, first neither `.` nor `-`.
+
+    Only the `+` of build metadata is not allowed there and becomes `_`, which no SemVer version contains: v1.2.3+5
+    and v1.2.3+6 differ in nothing else and keep different tags, v1.2.3_5 and v1.2.3_6.
+    """
+    tag = re.sub(r"[^A-Za-z0-9_.-]", "-", version.replace("+", "_"))
+    tag = tag if re.match(r"[A-Za-z0-9_]", tag) else f"_{tag}"
+    return _fitted(tag, version, IMAGE_TAG_LIMIT, changed=tag.replace("_", "+") != version)
+
+
+def label_value(text: str) -> str:
+    """The text as a label value: `[a-z0-9_-]`, at most 63 characters.
+
+    Dots become `_` and plus signs `__`, neither of which a SemVer version contains: v1.4.0+5 becomes v1_4_0__5.
+    Where that does not suffice (capitals, underscores, other characters, too long) the value ends in a hash.
+    """
+    value = re.sub(r"[^a-z0-9_-]", "-", text.lower().replace("+", "__").replace(".", "_"))
+    return _fitted(value, text, LABEL_LIMIT, changed=value.replace("__", "+").replace("_", ".") != text)
+
+
+def config_digest(config: Mapping[str, object]) -> str:
+    """SHA-256, as 64 hex digits, of the configuration's canonical JSON; the order of keys does not matter."""
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def service_name(app: str, service: str) -> str:
+    """The Cloud Run service `<app>-<service>`; ManifestError when it leaves no room for a traffic tag."""
+    name = f"{app}-{service}"
+    if len(name) > SERVICE_LIMIT:
+        raise ManifestError(
+            f"the Cloud Run service {name} has {len(name)} characters; {SERVICE_LIMIT} are possible, because its "
+            f"name and a traffic tag share the {TAGGED_NAME_LIMIT} that a tag's URL has room for.",
+            "shorten the name of the app or of the service.",
+        )
+    return name
+
+
+def revision_name(service: str, version: str, config_digest: str) -> str:
+    """The revision `<service>-<version>-<hash>`, a DNS label that changes with the version and the configuration.
+
+    `service` is the Cloud Run service. Deploying the same version with the same configuration again finds the
+    revision instead of making another.
+    """
+    digest = _digest(f"{version}\n{config_digest}")
+    room = REVISION_LIMIT - len(service) - len(digest) - 2
+    return "-".join(part for part in (service, _slug(version, room), digest) if part)
+
+
+def traffic_tag(service: str, version: str) -> str:
+    """The Cloud Run tag of a version: v1.4.0 is served at https://v1-4-0---<service>-….run.app.
+
+    A letter first, then lower-case letters, digits and hyphens, no hyphen last; with the Cloud Run service's name
+    at most 46 characters.
+    """
+    room = TAGGED_NAME_LIMIT - len(service)
+    plain = version.replace(".", "-")
+    if _PLAIN_VERSION.fullmatch(version) and len(plain) <= room:
+        return plain
+    slug = _slug(version, room - _HASH_LENGTH - 1)
+    if slug[:1].isalpha():
+        return f"{slug}-{_digest(version)}"
+    return "v" + _digest(version)[: TRAFFIC_TAG_MINIMUM - 1]
+
+
+def url_variable(service: str) -> str:
+    """The environment variable that tells a dependent where `service` is: `price-list` gives PRICE_LIST_URL."""
+    return service.upper().replace("-", "_") + "_URL"
+
+
+def _slug(text: str, room: int) -> str:
+    return _RUNS_OF_OTHER.sub("-", text.lower())[: max(room, 0)].strip("-")
+
+
+def _fitted(name: str, text: str, limit: int, changed: bool) -> str:
+    if len(name) <= limit and not changed:
+        return name
+    return f"{name[: limit - _HASH_LENGTH - 1]}-{_digest(text)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:_HASH_LENGTH]

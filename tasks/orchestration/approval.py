@@ -1,0 +1,52 @@
+"""Asks a person, with a form in the Prefect UI, and waits for the answer."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import apause_flow_run
+from prefect.input import RunInput
+from prefect.logging import get_run_logger
+from pydantic import Field
+
+from tasks.failures.errors import Cause, SlipwayError
+
+POLL_S = 2
+
+
+class NotApproved(SlipwayError):
+    default_cause = Cause.OTHER
+
+
+class Decision(RunInput):
+    """The form: who decides what, and why."""
+
+    decision: Literal["go", "no-go"] = Field(description="go carries on; no-go ends the run.")
+    who: str = Field(min_length=2, max_length=100, description="Your name or e-mail; it goes into the release record.")
+    why: str = Field("", max_length=1000, description="What you looked at; it goes into the release record.")
+
+
+async def ask(question: str, key: str, timeout_s: float, state: str) -> Decision:
+    """Pauses the run until somebody answers. Raises NotApproved on no-go and when nobody answers in time.
+
+    question: Markdown that the form shows. key: tells several questions of one run apart.
+    state: what is true of the world meanwhile.
+    """
+    get_run_logger().info("waiting for a decision: use Resume in the run's menu (within %.0f s)", timeout_s)
+    form = Decision.with_initial_data(description=question)
+    try:
+        answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout_s), poll_interval=POLL_S, key=key)
+    except FlowPauseTimeout as error:
+        raise NotApproved(
+            f"Nobody decided within {timeout_s:.0f} s.", "start the run again when somebody can decide.", state=state
+        ) from error
+    assert answer is not None
+    get_run_logger().info("%s says %s: %s", answer.who, answer.decision, answer.why or "no reason given")
+    if answer.decision == "no-go":
+        raise NotApproved(
+            f"{answer.who} said no-go: {answer.why or 'no reason given'}.",
+            "settle the reason, then start again.",
+            state=state,
+        )
+    return answer

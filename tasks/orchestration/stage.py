@@ -1,0 +1,117 @@
+"""Where a run is: a progress artifact in the Prefect UI, and the seconds that each stage takes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+
+from tasks.failures.errors import Cause, SlipwayError
+from tasks.model import Request
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Work = Callable[P, Coroutine[Any, Any, R]]
+
+LONGEST_RUN_S = 8 * 24 * 3600  # backstop of flows that may wait for people: a day beyond the longest timeouts.total
+STAGES = ("preflight", "version", "create", "build", "deploy", "prove", "shift", "clean up")
+
+
+class TookTooLong(SlipwayError):
+    """A stage, or the run, has reached its deadline."""
+
+    default_cause = Cause.TIMEOUT
+
+
+@dataclass(slots=True)
+class Progress:
+    """`seconds` adds up what each stage took; a stage may be entered once per wave."""
+
+    artifact: UUID
+    title: str
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+_progress: ContextVar[Progress] = ContextVar("progress")
+
+
+def key(*parts: str) -> str:
+    """An artifact key: lower-case letters, digits and hyphens only."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
+
+
+@asynccontextmanager
+async def shown_progress(request: Request) -> AsyncIterator[Progress]:
+    """Makes the run's progress artifact; within, `stage` reports to it. Holds the run to its deadline."""
+    title = f"{request.app} -> {request.environment}"
+    artifact = await acreate_progress_artifact(
+        progress=0.0, key=key(request.app, request.environment, "progress"), description=title
+    )
+    progress = Progress(artifact, title)
+    token = _progress.set(progress)
+    try:
+        async with deadline(request, "total"):
+            yield progress
+    finally:
+        _progress.reset(token)
+    await aupdate_progress_artifact(artifact, progress=100.0, description=f"{title}: done")
+
+
+@asynccontextmanager
+async def deadline(request: Request, name: str) -> AsyncIterator[None]:
+    """Raises TookTooLong when the block takes longer than the environment's timeouts allow for `name`."""
+    limit_s = request.settings.timeouts.of(name)
+    try:
+        async with asyncio.timeout(limit_s) as limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise TookTooLong(
+            f"{'The run' if name == 'total' else f'The stage {name}'} took longer than {limit_s:g} s.",
+            f"look at what it was waiting for; environments.{request.environment}.timeouts.{name.replace(' ', '_')} in "
+            "slipway.yaml says how long it may take.",
+            state="What had been changed is given back; the release record says what became of each service.",
+        ) from error
+
+
+def stage(name: str) -> Callable[[Work[P, R]], Work[P, R]]:
+    """Makes an async function, whose first parameter is the request, one of the run's stages.
+
+    It is shown when it begins, timed until it ends, and held to its deadline.
+    """
+
+    def decorate(work: Work[P, R]) -> Work[P, R]:
+        @functools.wraps(work)
+        async def staged(*args: P.args, **kwargs: P.kwargs) -> R:
+            started = time.monotonic()
+            await _show(name)
+            try:
+                async with deadline(args[0], name):  # type: ignore[arg-type]
+                    return await work(*args, **kwargs)
+            finally:
+                if progress := _progress.get(None):
+                    progress.seconds[name] = progress.seconds.get(name, 0.0) + time.monotonic() - started
+
+        return staged
+
+    return decorate
+
+
+async def _show(name: str) -> None:
+    progress = _progress.get(None)
+    if progress:
+        await aupdate_progress_artifact(
+            progress.artifact,
+            progress=STAGES.index(name) * 100 / len(STAGES),
+            description=f"{progress.title}: {name}",
+        )

@@ -1,0 +1,123 @@
+"""Creates what preflight found missing, and nothing else; each creation is repeatable."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from infra.gcp import builds, project, secrets
+from infra.gcp.artifacts import repositories
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.run import services
+from infra.gcp.storage import objects
+from tasks.model import Gap, Missing, Readiness, Request
+from tasks.names.naming import label_value
+from tasks.orchestration.stage import stage
+from tasks.orchestration.step import step
+from tasks.preflight.preflight import check_everything
+
+CREATE_TIMEOUT_S = 180.0
+PROPAGATION_TIMEOUT_S = 120.0  # Google: "wait a few minutes for the action to propagate"
+MANAGED_BY = "slipway"
+# Google's own public image holds a new service's traffic until the first release is proven: Cloud Run takes no
+# traffic split when a service is created, so the first candidate could not be kept dark otherwise.
+PLACEHOLDER_IMAGE = "us-docker.pkg.dev/cloudrun/container/hello"
+
+
+@stage("create")
+async def create_missing(request: Request, readiness: Readiness) -> None:
+    """APIs first, and what could not be checked without them after that; then the rest at once."""
+    apis = tuple(gap.name for gap in readiness.gaps if gap.kind is Missing.API)
+    if apis:
+        await enable_apis(request, apis)
+        readiness = await check_everything(request, f"In {request.project} were enabled: {', '.join(apis)}.")
+    await asyncio.gather(*(create(request, gap) for gap in readiness.gaps if gap.kind is not Missing.API))
+
+
+@step("enable APIs", attempts=3)
+async def enable_apis(request: Request, apis: tuple[str, ...]) -> None:
+    """Enables them and waits until calls are let through."""
+    await project.enable_apis(request.project, apis, CREATE_TIMEOUT_S)
+    reads = _reads(request)
+    await asyncio.gather(*(_settled(reads[api]) for api in apis))
+
+
+def _reads(request: Request) -> dict[str, Callable[[], Awaitable[object]]]:
+    """A cheap call to each API that a release needs."""
+    where = (request.project, request.build_region)
+    repository = repositories.repository_name(*where, request.settings.repository)
+    return {
+        "artifactregistry.googleapis.com": lambda: repositories.get_repository(repository),
+        "cloudbuild.googleapis.com": lambda: builds.find_builds(*where, f'tags="{MANAGED_BY}"'),
+        "cloudresourcemanager.googleapis.com": lambda: project.get_project(request.project),
+        "run.googleapis.com": lambda: services.list_services(*where),
+        "secretmanager.googleapis.com": lambda: secrets.enabled_version(request.project, MANAGED_BY),
+        "storage.googleapis.com": lambda: objects.get_bucket(request.settings.bucket),
+    }
+
+
+@step("create", run_name="create {gap.kind} {gap.name}", attempts=3, timeout_s=400, state="What was created stays.")
+async def create(request: Request, gap: Gap) -> None:
+    await _CREATE[gap.kind](request, gap.name)
+
+
+async def _create_repository(request: Request, name: str) -> None:
+    await unless_there(repositories.create_repository(name, labels(request), CREATE_TIMEOUT_S))
+
+
+async def _create_bucket(request: Request, name: str) -> None:
+    await unless_there(objects.create_bucket(name, request.project, request.build_region, labels(request)))
+
+
+async def _create_service(request: Request, name: str) -> None:
+    """The service with nobody allowed in and a placeholder for traffic: its URL is known from now on."""
+    await unless_there(services.create_service(name, placeholder_body(request), CREATE_TIMEOUT_S))
+
+
+def placeholder_body(request: Request) -> dict[str, object]:
+    template: dict[str, object] = {
+        "containers": [{"image": PLACEHOLDER_IMAGE}],
+        "labels": labels(request),
+        "scaling": {"minInstanceCount": 0, "maxInstanceCount": 1},
+    }
+    if request.settings.service_account:
+        template["serviceAccount"] = request.settings.service_account
+    return {"labels": labels(request), "template": template}
+
+
+def labels(request: Request) -> dict[str, str]:
+    """What marks a resource as ours: without the first, clean-up never touches it."""
+    return {
+        "managed-by": MANAGED_BY,
+        "slipway-app": label_value(request.app),
+        "slipway-environment": label_value(request.environment),
+    }
+
+
+async def unless_there(creation: Awaitable[object]) -> None:
+    """What is there already need not be created. HTTP 409 does not say that it is: an aborted creation has it too."""
+    try:
+        await creation
+    except GoogleError as error:
+        if error.status != "ALREADY_EXISTS":
+            raise
+
+
+async def _settled(read: Callable[[], Awaitable[object]]) -> None:
+    """Repeats a read while its API is said to be disabled: enabling takes a while to be known everywhere."""
+    async with asyncio.timeout(PROPAGATION_TIMEOUT_S):
+        while True:
+            try:
+                await read()
+                return
+            except GoogleError as error:
+                if error.reason != "SERVICE_DISABLED":
+                    return  # what else is wrong is told by the checks
+            await asyncio.sleep(1.0)
+
+
+_CREATE: dict[Missing, Callable[[Request, str], Awaitable[None]]] = {
+    Missing.REPOSITORY: _create_repository,
+    Missing.BUCKET: _create_bucket,
+    Missing.SERVICE: _create_service,
+}

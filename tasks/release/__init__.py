@@ -1,0 +1,4 @@
+"""The whole set of services and regions as one unit: released, promoted, rolled back, reconciled.
+
+Begin with `release`. Imports up to `rollout`.
+"""

@@ -1,0 +1,228 @@
+"""Goes back to a release that was seen healthy: its revisions still exist, so nothing is built or deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect.logging import get_run_logger
+
+from infra.gcp.artifacts import repositories
+from tasks.failures.errors import Cause, SlipwayError, Transient
+from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since, read_history
+from tasks.model import Candidate, Image, Request, Version, VersionKind
+from tasks.names.naming import image_tag, traffic_tag
+from tasks.orchestration.gather import all_of
+from tasks.orchestration.stage import stage
+from tasks.orchestration.step import step
+from tasks.release.gates import Override
+from tasks.rollout import split as traffic_plan
+from tasks.rollout.dark import live_traffic, own_tags, read_service, snapshot
+from tasks.rollout.traffic import write_split
+
+NOTHING_MOVED = "Live traffic was not moved."
+
+
+class RollbackRefused(SlipwayError):
+    """There is no release to go back to, or going back to it would do harm."""
+
+
+@stage("version")
+@step("choose the release to go back to", attempts=3, state=NOTHING_MOVED)
+async def choose_release(
+    request: Request, to: str | None, override: Override | None
+) -> tuple[ReleaseRecord, ReleaseRecord]:
+    """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used."""
+    history = await read_history(request.settings.bucket, request.app, request.environment)
+    chosen, serving = choose(history, to, override)
+    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, serving)})
+    target = narrowed(request, whole)
+    _tell_what_stays(request, whole, target)
+    return target, serving
+
+
+def choose(
+    history: Sequence[ReleaseRecord], to: str | None, override: Override | None
+) -> tuple[ReleaseRecord, ReleaseRecord]:
+    """What to go back to, and what serves now; `history` is newest first.
+
+    To the release called `to`, or without it to the good one before what serves now.
+    """
+    released = good(history)
+    serving = next((record for record in history if record.state is State.RELEASED), None)
+    if serving is None:
+        raise RollbackRefused(
+            "Nothing was ever released here.", "ship a version with the deploy flow.", Cause.NOT_FOUND
+        )
+    chosen = _named(history, released, to) if to else _previous(released, serving)
+    if chosen.version == serving.version:
+        raise RollbackRefused(
+            f"{serving.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
+        )
+    barrier = irreversible_since(history, chosen)
+    if barrier and override is None:
+        raise RollbackRefused(
+            f"{barrier.version} declares a migration that {chosen.version} cannot live with.",
+            "correct forward with a new version; or, if you know that it is safe, fill in `override`.",
+            Cause.CONFLICT,
+        )
+    return chosen, serving
+
+
+def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], to: str) -> ReleaseRecord:
+    found = next((record for record in released if record.version == to), None)
+    if found:
+        return found
+    tried = next((record for record in history if record.version == to), None)
+    versions = ", ".join(record.version for record in released) or "none"
+    if tried and tried.state is State.RELEASED:
+        raise RollbackRefused(
+            f"{to} is what a rollback has left.",
+            f"ship it again with the deploy flow (source.ref: {to}), or choose one of: {versions}.",
+            Cause.CONFLICT,
+        )
+    if tried:
+        raise RollbackRefused(
+            f"{to} is marked {tried.state}: {tried.reason or 'it was never seen healthy'}.",
+            f"choose one that was: {versions}.",
+            Cause.CONFLICT,
+        )
+    raise RollbackRefused(f"{to} was never released here.", f"choose one of: {versions}.", Cause.NOT_FOUND)
+
+
+def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> ReleaseRecord:
+    """The newest good release that is older than what serves now, and was not itself left behind by a rollback."""
+    first_served = min(record.started for record in released if record.version == serving.version)
+    older = [record for record in released if record.version != serving.version and record.started < first_served]
+    if not older and serving.action == "rollback":
+        older = [r for r in released if r.version not in (serving.version, serving.left)]
+    if not older:
+        raise RollbackRefused(
+            f"Before {serving.version} nothing was released here, so there is nothing to go back to.",
+            "correct forward with a new version.",
+            Cause.NOT_FOUND,
+        )
+    return older[0]
+
+
+def as_it_was(
+    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, serving: ReleaseRecord
+) -> tuple[TargetRecord, ...]:
+    """What going back to `chosen` gives traffic to: its own revisions, and wherever newer releases brought another
+    revision, the one that served while `chosen` was the newest. A release may have been of some services only.
+    """
+    then, now = served_after(history, chosen), served_after(history, serving)
+    own = {(target.service, target.region) for target in chosen.targets}
+    return tuple(target for place, target in then.items() if place in own or target.revision != now[place].revision)
+
+
+def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[tuple[str, str], TargetRecord]:
+    """By service and region: what served when `release` had just come out. `history` is newest first."""
+    found: dict[tuple[str, str], TargetRecord] = {}
+    for record in history:
+        if record.state is State.RELEASED and record.started <= release.started:
+            for target in record.targets:
+                if target.revision:
+                    found.setdefault((target.service, target.region), target)
+    return found
+
+
+def narrowed(request: Request, target: ReleaseRecord) -> ReleaseRecord:
+    """Without services and regions that slipway.yaml does not name any more: how to prove those nobody says."""
+    kept = tuple(
+        each for each in target.targets if each.service in request.services and each.region in request.settings.regions
+    )
+    if not kept:
+        raise RollbackRefused(
+            f"slipway.yaml names none of the services and regions of {target.version} any more.",
+            "choose a newer version.",
+            Cause.NOT_FOUND,
+        )
+    images = {each.service: each.image for each in kept if each.image}
+    return target.model_copy(update={"targets": kept, "images": images})
+
+
+def _tell_what_stays(request: Request, whole: ReleaseRecord, target: ReleaseRecord) -> None:
+    back = {(each.service, each.region) for each in target.targets}
+    dropped = [(each.service, each.region) for each in whole.targets if (each.service, each.region) not in back]
+    newer = [(s, r) for r in request.settings.regions for s in request.services if (s, r) not in back]
+    for service, region in dropped:
+        get_run_logger().warning("%s in %s is not in slipway.yaml any more: it stays as it is", service, region)
+    for service, region in newer:
+        get_run_logger().warning("%s in %s stays as it is: going back does not concern it", service, region)
+
+
+@stage("deploy")
+async def revive(request: Request, release: ReleaseRecord) -> tuple[Candidate, ...]:
+    """The release's revisions as candidates: they exist, their images too, and each has a URL of its own."""
+    return await all_of([revive_one(request, release.version, target) for target in release.targets])
+
+
+@step(
+    "find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOTHING_MOVED
+)
+async def revive_one(request: Request, version: str, target: TargetRecord) -> Candidate:
+    name = request.run_service(target.service, target.region)
+    service, revisions = await read_service(name)
+    revision = next((each for each in revisions if each.name == target.revision), None)
+    if revision is None or not revision.ready:
+        what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
+        raise RollbackRefused(
+            f"Revision {target.revision} of {target.service} in {target.region} {what}.",
+            f"ship {version} again with the deploy flow (source.ref: {version}).",
+            Cause.NOT_FOUND,
+        )
+    await _refuse_without_image(request, target)
+    tag = traffic_tag(f"{request.app}-{target.service}", version)
+    live = live_traffic(service, revisions)
+    before = snapshot(target.service, target.region, service, live, revisions)
+    split = traffic_plan.dark(live, target.revision, tag, own_tags(revisions)).targets
+    await write_split(service, split)
+    service, _ = await read_service(name)
+    url = next((t.uri for t in service.live if t.tag == tag and t.uri), "")
+    if not url:
+        raise RollbackRefused(
+            f"Cloud Run reports no URL for tag {tag} of {name}, so its revision cannot be proven.",
+            "start the run again.",
+            Cause.SERVICE_UNAVAILABLE,
+            state=NOTHING_MOVED,
+            transient=Transient.YES,
+        )
+    return Candidate(
+        target.service, target.region, target.revision, tag, url, service.uri, before, split, created=False,
+        template=target.template,
+    )  # fmt: skip
+
+
+async def _refuse_without_image(request: Request, target: TargetRecord) -> None:
+    """Cloud Run keeps a copy only of images that serve: an instance of this revision could not start without it."""
+    image = image_of(target.image)
+    if image and not await repositories.image_exists(*image):
+        raise RollbackRefused(
+            f"The image of {target.service} ({image[2][:19]}) is gone from the registry.",
+            "ship the version again with the deploy flow, which builds it anew.",
+            Cause.IMAGE_MISSING,
+        )
+
+
+def image_of(reference: str) -> tuple[str, str, str] | None:
+    """Repository, image and digest of an image reference; None when it is none of Artifact Registry with a digest."""
+    uri, _, digest = reference.partition("@")
+    parts = uri.split("/")
+    if len(parts) < 4 or not digest:
+        return None
+    location = parts[0].removesuffix("-docker.pkg.dev")
+    return repositories.repository_name(parts[1], location, parts[2]), "/".join(parts[3:]), digest
+
+
+def version_of(record: ReleaseRecord) -> Version:
+    return Version(
+        record.version, VersionKind(record.kind), record.commit, record.version, image_tag=image_tag(record.version)
+    )
+
+
+def images_of(record: ReleaseRecord, version: Version) -> tuple[Image, ...]:
+    """The recorded images, to be used again as they are."""
+    references = {service: reference.partition("@") for service, reference in record.images.items()}
+    return tuple(
+        Image(service, uri, digest, version.image_tag, built=False) for service, (uri, _, digest) in references.items()
+    )

@@ -1,0 +1,54 @@
+"""What is in a work tree, as opposed to the commit below it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from tasks.failures.errors import VersionError
+from tasks.source.git import git
+
+_STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
+
+
+async def read_changed_tree(repo: Path) -> str:
+    """The tree id of the work tree as it is now, ignored files aside; empty when HEAD has the same content."""
+    status = await git(repo, *_STATUS)
+    if not status:
+        return ""
+    _refuse_opaque(status)
+    tree = await _write_tree(repo)
+    return "" if tree == (await git(repo, "rev-parse", "HEAD^{tree}")).strip() else tree
+
+
+def _refuse_opaque(status: str) -> None:
+    """A tree names a repository inside the repository by its commit only, so a change in there would go unnoticed."""
+    for entry in filter(None, status.split("\0")):
+        kind, _, rest = entry.partition(" ")
+        changed_submodule = kind in "12u" and rest[3] == "S" and ("M" in rest[4:7] or "U" in rest[4:7])
+        if changed_submodule or (kind == "?" and rest.endswith("/")):
+            path = rest if kind == "?" else rest.split(" ", 7 if kind == "1" else 9)[-1]
+            raise VersionError(
+                f"the repository {path.rstrip('/')} inside the work tree has content that is in no commit here.",
+                "commit there and make it a submodule, or list it in .gitignore.",
+            )
+
+
+async def _write_tree(repo: Path) -> str:
+    """Write the work tree's content as a tree, with index and objects in a temporary folder."""
+    paths = await git(repo, "rev-parse", "--path-format=absolute", "--git-path", "index", "--git-path", "objects")
+    index, objects = (Path(line) for line in paths.splitlines())
+    with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
+        env = {
+            "GIT_INDEX_FILE": f"{folder}/index",
+            "GIT_OBJECT_DIRECTORY": folder,
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(objects), ensure_ascii=False),
+        }
+        with contextlib.suppress(FileNotFoundError):  # nothing was ever added
+            await asyncio.to_thread(shutil.copy2, index, env["GIT_INDEX_FILE"])  # its mtime tells what to re-read
+        await git(repo, "add", "--all", env=env)
+        return (await git(repo, "write-tree", env=env)).strip()

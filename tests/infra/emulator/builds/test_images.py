@@ -1,0 +1,303 @@
+"""What the local Cloud Build makes images with (built in, buildah, the mirror), and how it pushes them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.conftest import PROJECT
+from tests.infra.emulator.emulated_build import Builds, docker, emulator, group_lives, shell
+
+needs_buildah = pytest.mark.skipif(
+    shutil.which("buildah") is None or os.geteuid() != 0, reason="buildah is not installed, or this is not root"
+)
+needs_mirror = pytest.mark.skipif(
+    os.environ.get("SLIPWAY_TEST_MIRROR") != "1", reason="takes minutes and a network: set SLIPWAY_TEST_MIRROR=1"
+)
+PYTHON_APP = {"Dockerfile": "FROM python:3.12-slim\nCOPY main.py /\nCMD python /main.py\n", "main.py": "print('hi')"}
+
+
+@pytest.fixture(scope="module")
+def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    data = tmp_path_factory.mktemp("builtin")
+    with emulator(data, SLIPWAY_EMULATOR_BUILDER="builtin") as (cloud, _), Builds(cloud) as builds:
+        yield builds
+
+
+@pytest.fixture(scope="module")
+def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    data = tmp_path_factory.mktemp("buildah")
+    with emulator(data, SLIPWAY_EMULATOR_BUILDER="buildah") as (cloud, _), Builds(cloud) as builds:
+        yield builds
+
+
+def test_without_its_base_an_app_is_packed_to_run_on_this_machine(builtin: Builds) -> None:
+    image = f"{builtin.repository()}/app:v1"
+    build = builtin.run(docker("build", "-t", image, "."), source=builtin.source(PYTHON_APP), images=[image])
+    log = builtin.log(build)
+    assert "Building with the built-in builder, because SLIPWAY_EMULATOR_BUILDER=builtin" in log
+    assert "the image holds the app alone and runs on this machine's own Python" in log
+    config = builtin.config(image)["config"]
+    assert config["Labels"] == {"dev.slipway.run-as-process": "true"}
+    assert config["Cmd"] == ["/bin/sh", "-c", "python /main.py"]
+
+
+def test_the_same_source_gives_the_same_digest_in_another_build(builtin: Builds) -> None:
+    images = [f"{builtin.repository()}/app:v1" for _ in range(2)]
+    digests = {
+        builtin.run(docker("build", "-t", image, "."), source=builtin.source(PYTHON_APP), images=[image])["results"][
+            "images"
+        ][0]["digest"]
+        for image in images
+    }
+    assert len(digests) == 1
+
+
+def test_run_fails_the_step_with_line_and_remedy(builtin: Builds) -> None:
+    source = builtin.source({"Dockerfile": "FROM python:3.12-slim\nRUN pip install flask\n"})
+    build = builtin.run(docker("build", "-t", "x", "."), source=source)
+    assert build["failureInfo"]["type"] == "USER_BUILD_STEP"
+    assert "line 2: RUN pip install flask" in builtin.log(build)
+    assert "Install buildah" in builtin.log(build)
+
+
+def test_a_base_that_nothing_can_stand_in_for_is_refused(builtin: Builds) -> None:
+    source = builtin.source({"Dockerfile": "FROM nginx:1.27\nCOPY Dockerfile /\n"})
+    build = builtin.run(docker("build", "-t", "x", "."), source=source)
+    assert build["status"] == "FAILURE"
+    assert "pull access denied for nginx:1.27" in builtin.log(build)
+
+
+def test_an_image_of_our_registry_serves_as_base_with_its_files_and_settings(builtin: Builds) -> None:
+    repository = builtin.repository()
+    first, second = f"{repository}/base:v1", f"{repository}/app:v1"
+    base = builtin.source({"Dockerfile": "FROM scratch\nENV A=1\nCOPY a.txt /srv/\n", "a.txt": "a"})
+    builtin.run(docker("build", "-t", first, "."), source=base, images=[first])
+    text = f"FROM {first}\nCOPY b.txt /srv/\nFROM scratch\nCOPY --from=0 /srv /all\nCOPY --from={first} /srv/a.txt /\n"
+    app = builtin.source({"Dockerfile": text, "b.txt": "b"})
+    build = builtin.run(
+        docker("build", "-t", second, "."),
+        docker("build", "--target", "0", "-t", f"{second}-full", "."),
+        source=app,
+        images=[second, f"{second}-full"],
+    )
+    assert build["status"] == "SUCCESS", builtin.log(build)
+    assert f"{first} comes from the local Artifact Registry" in builtin.log(build)
+    assert "A=1" in builtin.config(f"{second}-full")["config"]["Env"]
+    assert len(builtin.manifest(f"{second}-full")["layers"]) == 2
+
+
+def test_docker_in_a_script_builds_tags_and_pushes(builtin: Builds) -> None:
+    image = f"{builtin.repository()}/app"
+    script = f"set -e\ndocker build -t app -f deploy/Dockerfile --build-arg WHO=you .\ndocker tag app {image}:v1\n"
+    source = builtin.source({"deploy/Dockerfile": "FROM scratch\nARG WHO\nENV WHO=$WHO\n"})
+    step = {
+        "name": "gcr.io/cloud-builders/docker",
+        "entrypoint": "bash",
+        "args": ["-c", f"{script}docker push {image}:v1"],
+    }
+    build = builtin.run(step, source=source)
+    assert build["status"] == "SUCCESS", builtin.log(build)
+    assert builtin.config(f"{image}:v1")["config"]["Env"][-1] == "WHO=you"
+
+
+def test_an_unknown_docker_command_fails_like_docker(builtin: Builds) -> None:
+    build = builtin.run(shell("docker run x || exit $?"))
+    assert "knows build, tag, push and pull" in builtin.log(build)
+    assert build["steps"][0]["exitCode"] == 125
+
+
+def test_buildpacks_build_a_python_source_without_a_dockerfile(builtin: Builds) -> None:
+    image = f"{builtin.repository()}/app:v1"
+    source = builtin.source({"main.py": "print('hi')"})
+    step = {
+        "name": "gcr.io/k8s-skaffold/pack",
+        "entrypoint": "pack",
+        "args": ["build", image, "--builder", "gcr.io/buildpacks/builder"],
+    }
+    build = builtin.run(step, source=source, images=[image])
+    assert build["status"] == "SUCCESS", builtin.log(build)
+    assert builtin.config(image)["config"]["Cmd"] == ["python", "main.py"]
+    none = builtin.run(step, source=builtin.source({"README.md": ""}))
+    assert "No buildpack groups passed detection" in builtin.log(none)
+
+
+@pytest.mark.parametrize(
+    ("image", "kind", "text"),
+    [
+        pytest.param("{0}/never-built:v1", "PUSH_IMAGE_NOT_FOUND", "failed to find one or more images", id="not built"),
+        pytest.param(
+            "{0}-missing/app:v1", "PUSH_FAILED", 'name unknown: Repository "{1}-missing" not found', id="no repository"
+        ),
+        pytest.param("{0}/taken:v1", "PUSH_FAILED", "The repository has enabled tag immutability", id="immutable tag"),
+        pytest.param(
+            "europe-west1-docker.pkg.dev/somebody-else/r/app:v1",
+            "PUSH_NOT_AUTHORIZED",
+            "denied: ",
+            id="foreign project",
+        ),
+    ],
+)
+def test_an_image_that_cannot_be_pushed_fails_the_build(builtin: Builds, image: str, kind: str, text: str) -> None:
+    repository = builtin.repository(immutable=True)
+    taken = f"{repository}/taken:v1"
+    builtin.run(
+        docker("build", "-t", taken, "."), source=builtin.source({"Dockerfile": "FROM scratch\n"}), images=[taken]
+    )
+    image = image.format(repository)
+    built = "x" if kind == "PUSH_IMAGE_NOT_FOUND" else image
+    source = builtin.source({"Dockerfile": "FROM scratch\nENV NEW=1\n"})
+    build = builtin.run(docker("build", "-t", built, "."), source=source, images=[image])
+    assert build["failureInfo"]["type"] == kind
+    assert text.format(repository, repository.rpartition("/")[2]) in builtin.log(build)
+
+
+def test_the_build_account_needs_the_right_to_push(builtin: Builds) -> None:
+    image = f"{builtin.repository()}/app:v1"
+    project = f"https://cloudresourcemanager.googleapis.com/v1/projects/{PROJECT}"
+    policy = builtin.http.post(f"{project}:getIamPolicy", json={}).raise_for_status().json()
+    without = [b for b in policy["bindings"] if b["role"] != "roles/cloudbuild.builds.builder"]
+    source = builtin.source({"Dockerfile": "FROM scratch\n"})
+    builtin.http.post(f"{project}:setIamPolicy", json={"policy": {"bindings": without}}).raise_for_status()
+    try:
+        refused = builtin.refused(docker("build", "-t", image, "."), source=source)
+        build = builtin.run(docker("build", "-t", image, "."), images=[image])
+    finally:
+        builtin.http.post(
+            f"{project}:setIamPolicy", json={"policy": {"bindings": policy["bindings"]}}
+        ).raise_for_status()
+    assert "does not have storage.objects.get access" in refused["message"]
+    assert build["status"] == "FAILURE"
+
+
+def system_image(builds: Builds, folder: Path) -> str:
+    """Builds and pushes an image that has a shell; answers its name."""
+    program = Path("/bin/sh").resolve()
+    libraries = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=True).stdout
+    paths = {"/bin/sh": program} | {path: Path(path) for path in re.findall(r"(/\S+) \(", libraries)}
+    for name, path in paths.items():
+        copy = folder / name.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    archive = subprocess.run(["tar", "-cz", "-C", str(folder), "."], capture_output=True, check=True).stdout
+    bucket, image = builds.bucket(), f"{builds.repository()}/system:v1"
+    builds.upload(bucket, "system.tgz", archive)
+    source = {"storageSource": {"bucket": bucket, "object": "system.tgz"}}
+    build = builds.run(docker("build", "-t", image, "."), source=source, images=[image])
+    assert build["status"] == "SUCCESS", builds.log(build)
+    return image
+
+
+@needs_buildah
+def test_buildah_runs_commands_and_caches_layers(buildah: Builds, tmp_path: Path) -> None:
+    base, image = system_image(buildah, tmp_path), f"{buildah.repository()}/app:v1"
+    text = f'FROM {base}\nARG WHO=world\nRUN echo "hello $WHO" > /greeting && [ -s /greeting ]\nCMD cat /greeting\n'
+    source = buildah.source({"Dockerfile": text})
+    step = docker("build", "-t", image, "--label", "a=b", ".")
+    first, second = (buildah.run(step, source=source, images=[image]) for _ in range(2))
+    assert first["status"] == "SUCCESS", buildah.log(first)
+    assert "RUN echo" in buildah.log(first)
+    assert "Using cache" in buildah.log(second)
+    assert first["results"]["images"][0]["digest"] == second["results"]["images"][0]["digest"]
+    assert buildah.config(image)["config"]["Labels"]["a"] == "b"
+    assert len(buildah.manifest(image)["layers"]) == 2
+
+
+@needs_buildah
+@pytest.mark.parametrize(
+    "step",
+    [docker("build", "-t", "x", "."), shell("docker build -t x .")],
+    ids=["by the docker step", "by docker in a script"],
+)
+def test_cancelling_a_run_leaves_no_process_and_no_mount(buildah: Builds, tmp_path: Path, step: dict[str, Any]) -> None:
+    text = f"FROM {system_image(buildah, tmp_path)}\nRUN echo started; kill -STOP $$\n"
+    operation = buildah.create(step, source=buildah.source({"Dockerfile": text}))
+    build = buildah.until(operation["metadata"]["build"]["name"], "WORKING")
+    while "started" not in buildah.log(build):
+        time.sleep(0.05)
+    buildah.http.post(buildah.url(f"{build['name']}:cancel"), json={}).raise_for_status()
+    data = str(buildah.cloud.data)
+    assert data not in Path("/proc/mounts").read_text()
+    commands = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in commands.splitlines() if f"{data}/buildah" in line or "kill -STOP" in line]
+
+
+@needs_buildah
+def test_a_failing_run_is_shown_and_fails_the_step(buildah: Builds) -> None:
+    source = buildah.source({"Dockerfile": "FROM scratch\nCOPY nothing /\n"})
+    build = buildah.run(docker("build", "-t", "x", "."), source=source)
+    assert build["failureInfo"]["type"] == "USER_BUILD_STEP"
+    assert "nothing" in buildah.log(build)
+
+
+def test_a_killed_emulator_comes_back_with_its_builds_marked_and_their_processes_gone(tmp_path: Path) -> None:
+    data = tmp_path / "cloud"
+    data.mkdir()
+    with emulator(data) as (cloud, process), Builds(cloud) as builds:
+        done = builds.run(shell("echo kept"))
+        operation = builds.create(shell(f"echo $$ > {tmp_path}/pid; touch {tmp_path}/on; sleep 300"))
+        while not (tmp_path / "on").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=10)
+    with emulator(data) as (cloud, _), Builds(cloud) as builds:
+        lost = builds.get(operation["metadata"]["build"]["name"])
+        assert lost["status"] == "INTERNAL_ERROR"
+        assert builds.get(operation["name"])["error"]["code"] == 13
+        assert builds.get(done["name"])["status"] == "SUCCESS"
+        assert "kept" in builds.log(done)
+        assert not group_lives((tmp_path / "pid").read_text())
+        assert not list((data / "builds").glob("*"))
+
+
+def test_stopping_and_resetting_end_running_builds(tmp_path: Path) -> None:
+    data = tmp_path / "cloud"
+    data.mkdir()
+    with emulator(data) as (cloud, _), Builds(cloud) as builds:
+        builds.create(shell(f"echo $$ > {tmp_path}/pid; touch {tmp_path}/on; sleep 300"))
+        while not (tmp_path / "on").exists():
+            time.sleep(0.02)
+        httpx.post(f"{cloud.admin}/reset", trust_env=False).raise_for_status()
+        assert not group_lives((tmp_path / "pid").read_text())
+
+
+def test_the_mirror_refuses_what_packages_cannot_make(tmp_path: Path) -> None:
+    done = mirror(tmp_path, "nginx:1.27")
+    assert done.returncode == 2
+    assert "nginx:1.27 cannot be made from packages" in done.stderr
+
+
+def mirror(data: Path, *arguments: str) -> Any:
+    command = [sys.executable, "-m", "infra.emulator", "mirror", *arguments, "--data", str(data)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@needs_mirror
+@needs_buildah
+@pytest.mark.timeout(900)
+def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(tmp_path: Path) -> None:
+    data = tmp_path / "cloud"
+    done = mirror(data, "python:3.12-slim")
+    assert done.returncode == 0, done.stderr
+    text = "FROM python:3.12-slim\nRUN python --version && pip --version > /version\nCMD python -V\n"
+    with emulator(data, SLIPWAY_EMULATOR_BUILDER="auto") as (cloud, _), Builds(cloud) as builds:
+        image = f"{builds.repository()}/app:v1"
+        name = builds.create(
+            docker("build", "-t", image, "."), source=builds.source({"Dockerfile": text}), images=[image]
+        )["metadata"]["build"]["name"]
+        build = builds.finished(name, timeout_s=300)
+        assert build["status"] == "SUCCESS", builds.log(build)
+        assert "python:3.12-slim comes from the local mirror" in builds.log(build)
+        assert len(builds.manifest(image)["layers"]) == 2

@@ -1,0 +1,94 @@
+"""Revisions that do not come up on the local Cloud Run, in the words and states of the real one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from google.cloud import run_v2
+
+from tests.conftest import LocalCloud
+from tests.infra.emulator.emulated_run import PARENT, Run, answer, new_name, short, template, to
+
+State = run_v2.Condition.State
+RevisionReason = run_v2.Condition.RevisionReason
+CommonReason = run_v2.Condition.CommonReason
+
+
+@pytest.fixture
+def run(cloud_env: dict[str, str]) -> Run:
+    return Run()
+
+
+def test_an_image_that_is_not_there_fails_the_first_deployment(run: Run) -> None:
+    name, image = new_name(), "europe-west1-docker.pkg.dev/acme-test/shop/none:v1"
+    made = run_v2.RevisionTemplate(revision=f"{name}-v1", containers=[run_v2.Container(image=image)])
+    operation = run.services.create_service(parent=PARENT, service=run_v2.Service(template=made), service_id=name)
+    error = run.failure(operation)
+    message = f"Revision '{name}-v1' is not ready and cannot serve traffic. Image '{image}' not found."
+    assert error.message == message
+    service = run.get(name)
+    assert (service.terminal_condition.state, service.terminal_condition.message) == (State.CONDITION_FAILED, message)
+    assert service.terminal_condition.reason == CommonReason.CONTAINER_MISSING
+    assert not service.uri and not service.latest_ready_revision and not service.reconciling
+    assert short(service.latest_created_revision) == f"{name}-v1"
+    assert [c.state for c in service.conditions] == [State.CONDITION_FAILED, State.CONDITION_SUCCEEDED]
+
+
+def test_a_container_that_ends_at_start_fails_the_revision_and_live_traffic_stays(run: Run) -> None:
+    service = run.create(new_name())
+    before = service.latest_ready_revision
+    service.template = template("import sys; print('no database', file=sys.stderr); sys.exit(3)")
+    error = run.failure(run.start_update(service))
+    failed = run.get(short(service.name))
+    assert error.message.startswith(
+        f"Revision '{short(failed.latest_created_revision)}' is not ready and cannot serve traffic. The user-provided "
+        "container failed to start and listen on the port defined provided by the PORT=8080 environment variable "
+        "within the allocated timeout."
+    )
+    assert "Logs URL: https://console.cloud.google.com/logs/viewer?project=acme-test" in error.message
+    assert failed.terminal_condition.revision_reason == RevisionReason.HEALTH_CHECK_CONTAINER_ERROR
+    assert failed.latest_ready_revision == before != failed.latest_created_revision
+    assert answer(failed.uri)["revision"] == short(before)
+    revision = run.revisions.get_revision(name=failed.latest_created_revision)
+    assert revision.conditions[0].state == State.CONDITION_FAILED and not revision.reconciling
+
+
+def test_traffic_can_be_pinned_back_after_a_failed_deployment(run: Run) -> None:
+    service = run.create(new_name())
+    before = short(service.latest_ready_revision)
+    service.template = template("raise SystemExit(1)")
+    run.failure(run.start_update(service))
+    service = run.get(short(service.name))
+    service.traffic = [to(before, 100)]
+    pinned = run.update(service, "traffic")
+    assert pinned.terminal_condition.state == State.CONDITION_SUCCEEDED
+    assert answer(pinned.uri)["revision"] == before
+
+
+@pytest.fixture
+def short_start(cloud: LocalCloud) -> Any:
+    """Containers have a second to listen."""
+    cloud.put("/latency", {"stages": {"run.start-timeout": 1.0}})
+    yield
+    cloud.put("/latency", {"profile": "instant"})
+
+
+def test_a_container_that_listens_elsewhere_fails_the_revision(run: Run, short_start: None) -> None:
+    code = "import http.server as h; h.HTTPServer(('127.0.0.1', 0), h.BaseHTTPRequestHandler).serve_forever()"
+    operation = run.services.create_service(
+        parent=PARENT, service=run_v2.Service(template=template(code)), service_id=new_name()
+    )
+    assert "failed to start and listen on the port" in run.failure(operation).message
+
+
+def test_a_startup_probe_that_is_answered_badly_fails_the_revision(run: Run) -> None:
+    probe = run_v2.Probe(period_seconds=1, failure_threshold=2, http_get=run_v2.HTTPGetAction(path="/status/500"))
+    made = template(container={"startup_probe": probe})
+    operation = run.services.create_service(parent=PARENT, service=run_v2.Service(template=made), service_id=new_name())
+    assert "failed the configured startup probe checks." in run.failure(operation).message
+
+
+def test_a_startup_probe_that_is_answered_well_lets_the_revision_serve(run: Run) -> None:
+    probe = run_v2.Probe(period_seconds=1, failure_threshold=2, http_get=run_v2.HTTPGetAction(path="/healthz"))
+    assert run.create(new_name(), template(container={"startup_probe": probe})).uri

@@ -1,0 +1,53 @@
+"""Writes to Cloud Run services: whose fault it is when one is aborted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.run import services
+from tests.conftest import LocalCloud
+from tests.infra.emulator.emulated_run import HELLO, PARENT, new_name
+
+pytestmark = pytest.mark.usefixtures("cloud_env")
+LATEST = services.TrafficTarget(None, 100, "now")
+
+
+@pytest.fixture(autouse=True)
+def no_faults_left(cloud: LocalCloud) -> Iterator[None]:
+    yield
+    cloud.put("/faults", [])
+
+
+async def new_service() -> services.Service:
+    return await services.create_service(
+        f"{PARENT}/services/{new_name('written')}", {"template": {"containers": [{"image": HELLO}]}}, 60
+    )
+
+
+async def test_a_write_to_a_service_that_somebody_changed_is_aborted() -> None:
+    service = await new_service()
+    await services.set_traffic(service.name, [LATEST], service.etag, 60)
+    with pytest.raises(GoogleError) as caught:
+        await services.set_traffic(service.name, [replace(LATEST, tag="then")], service.etag, 60)
+    assert caught.value.status == "ABORTED"
+
+
+async def test_a_write_that_is_aborted_although_nobody_changed_the_service_may_be_made_again(cloud: LocalCloud) -> None:
+    service = await new_service()
+    cloud.put("/faults", [{"method": "google.cloud.run.v2.Services/UpdateService", "code": "ABORTED", "times": 1}])
+    with pytest.raises(GoogleError) as caught:
+        await services.set_traffic(service.name, [LATEST], service.etag, 60)
+    assert caught.value.status == "UNAVAILABLE"
+    written = await services.set_traffic(service.name, [LATEST], service.etag, 60)
+    assert [target.tag for target in written.traffic] == ["now"]
+
+
+async def test_a_write_whose_answer_is_lost_is_made_once(cloud: LocalCloud) -> None:
+    service = await new_service()
+    cloud.put("/faults", [{"method": "google.cloud.run.v2.Services/UpdateService", "drop": "after", "times": 1}])
+    written = await services.set_traffic(service.name, [LATEST], service.etag, 60)
+    assert (written.generation, [target.tag for target in written.traffic]) == (service.generation + 1, ["now"])

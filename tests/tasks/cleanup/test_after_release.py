@@ -1,0 +1,75 @@
+"""Which revisions a release may take away when it is done."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.gcp.run.workloads import Workload
+from tasks.cleanup.after_release import old_revisions
+from tasks.history.record import ReleaseRecord, State, TargetRecord
+from tests.tasks.builders import MANIFEST, NOW, a_request
+
+SERVICE = "projects/acme-prod/locations/europe-west1/services/shop-api"
+OURS = {"managed-by": "slipway", "slipway-app": "shop"}
+
+
+def a_revision(name: str, days: float, *, ours: bool = True) -> Workload:
+    full = f"{SERVICE}/revisions/{name}"
+    return Workload(full, OURS if ours else {}, NOW - timedelta(days=days), "", (), "", {})
+
+
+def a_service(*names: str, routed: bool = True) -> Workload:
+    routes = {f"{SERVICE}/revisions/{name}": "100 % of its traffic" for name in names}
+    return Workload(SERVICE, OURS, NOW, "", (), "", routes, routed)
+
+
+def gone(service: Workload, revisions: list[Workload], keep: int, history: tuple[ReleaseRecord, ...] = ()) -> list[str]:
+    request = a_request(text=f"{MANIFEST}retention: {{keep: {keep}, max_percent: 100}}")
+    return [
+        step.item.name.rpartition("/")[2] for step in old_revisions(request, service, revisions, history, NOW).steps
+    ]
+
+
+def released(revision: str, days: float) -> ReleaseRecord:
+    target = TargetRecord(service="api", region="europe-west1", revision=revision, outcome="live")
+    return ReleaseRecord(
+        app="shop", environment="production", version=f"v1.0.{revision[1:]}", kind="release", commit="c",
+        run_id=revision, started=NOW - timedelta(days=days), state=State.RELEASED, targets=(target,),
+    )  # fmt: skip
+
+
+@given(
+    ages=st.lists(st.integers(0, 400), min_size=1, max_size=20, unique=True), keep=st.integers(1, 12), data=st.data()
+)
+def test_no_revision_goes_that_is_used_young_or_not_ours(ages: list[int], keep: int, data: st.DataObject) -> None:
+    revisions = {f"r{age}": a_revision(f"r{age}", age + 0.5, ours=data.draw(st.booleans())) for age in ages}
+    serving, back = data.draw(st.sampled_from(sorted(revisions))), data.draw(st.sampled_from(sorted(revisions)))
+    history = (released(back, 1),)
+    newest = sorted(age for age in ages if revisions[f"r{age}"].labels)[:keep]
+    for name in gone(a_service(serving), list(revisions.values()), keep, history):
+        assert name not in (serving, back)
+        assert revisions[name].labels
+        assert int(name[1:]) >= 90 and int(name[1:]) not in newest
+
+
+def test_old_ones_beyond_the_kept_go_oldest_first() -> None:
+    revisions = [a_revision(f"r{n}", 100 + n) for n in range(5)]
+    assert gone(a_service("r0"), revisions, 2) == ["r4", "r3", "r2"]
+
+
+def test_a_release_that_one_can_go_back_to_keeps_its_revision_however_many_came_after() -> None:
+    revisions = [a_revision(f"r{n}", 100 + n) for n in range(5)]
+    assert gone(a_service("r0"), revisions, 2, (released("r0", 1), released("r4", 104))) == ["r3", "r2"]
+
+
+def test_a_service_that_seems_to_serve_nothing_loses_nothing() -> None:
+    revisions = [a_revision(f"r{n}", 100 + n) for n in range(5)]
+    assert gone(a_service(routed=False), revisions, 1) == []
+
+
+def test_a_listing_that_lacks_what_serves_is_not_believed() -> None:
+    revisions = [a_revision(f"r{n}", 100 + n) for n in range(1, 5)]
+    assert gone(a_service("r0"), revisions, 1) == []

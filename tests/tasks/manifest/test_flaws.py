@@ -1,0 +1,267 @@
+"""Everything wrong with slipway.yaml is told at once, with its line and in its own words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.failures.errors import Cause, ManifestError
+from tasks.manifest.manifest import load_manifest, parse_manifest
+from tests.tasks.manifests import FULL, SMALL
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def problems(text: str) -> list[str]:
+    """The lines of the error that a text is refused with."""
+    with pytest.raises(ManifestError) as raised:
+        parse_manifest(text)
+    assert raised.value.remedy
+    assert raised.value.cause is Cause.INVALID_CONFIG
+    return [line.strip() for line in raised.value.problem.splitlines()[1:]]
+
+
+# ---- what is refused -----------------------------------------------------------------------------------------------
+
+
+def test_every_problem_is_told_at_once_with_its_line_and_a_suggestion() -> None:
+    assert problems(
+        """\
+app: Shop
+services:
+  api:
+    prot: 8080
+    timeout: 5 minutes
+    depends_on: [web]
+    env:
+      DEBUG: true
+  web: {depends_on: [apii, api]}
+  web: {depends_on: [apii, api], env: {API_URL: x}}
+environments:
+  staging:
+    region: europe-west1
+  production:
+    project: acme-prod
+    regions:
+      - europe-west1
+      - europe-west1
+    waves: [[us-central1]]
+    strategy: {canary: [50, 25]}
+    services: {apy: {cpu: 2}, api: {min_instances: 500}}
+retentoin: {keep: 1}
+"""
+    ) == [
+        "slipway.yaml:1: app: must be lower-case letters, digits and hyphens, with a letter first and no hyphen last",
+        "slipway.yaml:4: services.api.prot: unknown key; did you mean 'port'?",
+        "slipway.yaml:5: services.api.timeout: must be a duration like 30s, 2m, 24h or 90d",
+        "slipway.yaml:6: services.api.depends_on: depends on itself: api -> web -> api",
+        "slipway.yaml:8: services.api.env.DEBUG: must be text; put it in quotes",
+        "slipway.yaml:10: services.web.depends_on[0]: there is no service 'apii'; did you mean 'api'?",
+        "slipway.yaml:10: services.web.env.API_URL: API_URL is set to the URL of 'api', as depends_on asks",
+        "slipway.yaml:10: services.web: this key stands here twice, first on line 9",
+        "slipway.yaml:12: environments.staging.project: is missing",
+        "slipway.yaml:12: environments.staging.regions: is missing",
+        "slipway.yaml:13: environments.staging.region: unknown key; did you mean 'regions'?",
+        "slipway.yaml:18: environments.production.regions[1]: europe-west1 is there twice",
+        "slipway.yaml:20: environments.production.strategy.canary: must increase from step to step; "
+        "the last step, 100, goes without saying",
+        "slipway.yaml:21: environments.production.services.api.min_instances: "
+        "500 is more than max_instances, which is 100",
+        "slipway.yaml:21: environments.production.services.apy: there is no service 'apy'; did you mean 'api'?",
+        "slipway.yaml:22: retentoin: unknown key; did you mean 'retention'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "said"),
+    [
+        ("{source: ../up}", "source: must be a path inside the repository"),
+        ("{source: /abs}", "source: must be a path inside the repository"),
+        ("{source: a/../../up}", "source: must be a path inside the repository"),
+        ("{dockerfile: ''}", "dockerfile: must be a path inside the repository"),
+        ("{port: 0}", "port: must be greater than or equal to 1"),
+        ("{port: http}", "port: must be a valid integer"),
+        ("{memory: 512}", "memory: must be text; put it in quotes"),
+        ("{memory: lots}", "memory: must be an amount of memory, like 512Mi or 2Gi"),
+        ("{cpu: true}", "cpu: must be text; put it in quotes"),
+        ("{cpu: two}", "cpu: must be a number of CPUs, like 1, 0.5 or 500m"),
+        ("{timeout: 2h}", "timeout: must be from 1s to 60m"),
+        ("{concurrency: 1001}", "concurrency: must be less than or equal to 1000"),
+        ("{env: {PORT: '1'}}", "env.PORT: is set by Cloud Run itself and cannot be given"),
+        ("{env: {K_SERVICE: x}}", "env.K_SERVICE: is set by Cloud Run itself and cannot be given"),
+        ("{env: {9LIVES: x}}", "env.9LIVES: must be letters, digits and underscores"),
+        ("{secrets: {KEY: 'key:latest'}}", "secrets.KEY: must be the name of a secret, or name:7"),
+        ("{secrets: {KEY: 'key:0'}}", "secrets.KEY: must be the name of a secret, or name:7"),
+        ("{env: {KEY: x}, secrets: {KEY: key}}", "secrets.KEY: KEY is in env too; a variable has one source"),
+        ("{depends_on: [web]}", "depends_on: depends on itself: web -> web"),
+        ("{health: {status: []}}", "health.status: must have at least 1 item"),
+        ("{health: {status: [99]}}", "health.status[0]: must be greater than or equal to 100"),
+        ("{health: {path: healthz}}", "health.path: must be a path that starts with /"),
+        ("{health: {backoff_min: 1m}}", "health.backoff_min: must not be longer than backoff_max"),
+        ("{health: ok}", "health: must be a mapping of keys to values"),
+        ("{build: {machine_type: e2-highcpu-8}}", "build.machine_type: must be a Cloud Build machine type"),
+        ("{service_account: 'a b'}", "service_account: must be a service account"),
+        ("{name: other}", "name: unknown key"),
+        ("[]", "must be a mapping of keys to values"),
+    ],
+)
+def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> None:
+    (problem,) = problems(SMALL.replace("web:", f"web: {service}"))
+    assert problem.startswith(f"slipway.yaml:3: services.web.{said}" if said[:5] != "must " else "slipway.yaml:3: ")
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("strategy: canary", "strategy: must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}"),
+        ("strategy: {canary: []}", "strategy.canary: must have at least 1 item"),
+        ("strategy: {canary: [5, 100]}", "strategy.canary[1]: must be less than or equal to 99"),
+        ("strategy: {canary: [5, 5]}", "strategy.canary: must increase from step to step"),
+        ("strategy: {canary: [5], bakes: 1m}", "strategy.bakes: unknown key; did you mean 'bake'?"),
+        ("approval: maybe", "approval: must be 'none' or 'required'"),
+        ("approval: required, approval_timeout: 7d", "approval_timeout: must not be longer than timeouts.total"),
+        ("accepts: []", "accepts: must have at least 1 item"),
+        ("accepts: [latest]", "accepts[0]: must be 'release', 'prerelease' or 'development'"),
+        ("on_inconclusive: promote", "on_inconclusive: must be 'wait', 'pause' or 'rollback'"),
+        ("waves: [[europe-west1, us-central1]]", "waves: must have each region once: europe-west1"),
+        ("waves: []", "waves: must have each region once: europe-west1"),
+        ("bucket: gs://x", "bucket: must be the name of a bucket, without gs://"),
+        ("freeze: [{from: 2026-01-02, to: 2026-01-01}]", "freeze[0]: must end after it begins"),
+        ("freeze: [{from: soon, to: 2026-01-01}]", "freeze[0].from: must be a valid datetime or date"),
+        ("freeze: [{from: 2026-01-01}]", "freeze[0].to: is missing"),
+        ("freeze: [{cron: '* * *', duration: 1h}]", "freeze[0].cron: must be a cron expression like '0 18 * * FRI'"),
+        ("freeze: [{cron: '61 * * * *', duration: 1h}]", "freeze[0].cron: must be a cron expression"),
+        ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: Mars}]", "freeze[0].timezone: must be a time zone"),
+        ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: ../x}]", "freeze[0].timezone: must be a time zone"),
+        ("before: [{name: a}]", "before[0].http: is missing"),
+        ("before: [{name: a, http: {url: 'ftp://x'}}]", "before[0].http.url: must be an http:// or https:// address"),
+        ("after: [{name: a, job: {name: a, timout: 1m}}]", "after[0].job.timout: unknown key; did you mean 'timeout'?"),
+        ("slo: {max_error_rate: 1.5}", "slo.max_error_rate: must be less than or equal to 1"),
+        ("services: {web: {port: 1}}", "services.web.port: unknown key"),
+        ("services: {web: {secrets: {A: a}, env: {A: a}}}", "services.web.secrets.A: A is in env too"),
+        ("services: {wbe: {}}", "services.wbe: there is no service 'wbe'; did you mean 'web'?"),
+    ],
+)
+def test_a_wrong_setting_of_an_environment_is_explained(setting: str, said: str) -> None:
+    (problem,) = problems(SMALL.replace("]}", f"], {setting}}}"))
+    assert problem.startswith(f"slipway.yaml:5: environments.staging.{said}")
+
+
+def test_an_environments_variable_may_not_hide_the_url_of_a_dependency() -> None:
+    text = SMALL.replace("web:", "web: {depends_on: [api]}\n  api:").replace("west1]}", "west1], env: {API_URL: x}}")
+    assert problems(text) == [
+        "slipway.yaml:6: environments.staging.env.API_URL: API_URL is set to the URL of 'api', as depends_on asks"
+    ]
+
+
+def test_a_name_without_room_for_a_traffic_tag_is_refused() -> None:
+    (problem,) = problems(SMALL.replace("shop", "a-very-long-name-for-a-little-web-shop"))
+    assert problem.startswith(
+        "slipway.yaml:3: services.web: the Cloud Run service a-very-long-name-for-a-little-web-shop-web"
+    )
+
+
+def test_the_value_of_a_variable_is_never_shown() -> None:
+    text = SMALL.replace("web:", "web: {env: {PASSWORD: [s3cret]}, secrets: {KEY: {s3cret: 1}}}")
+    assert "s3cret" not in "".join(problems(text))
+
+
+def test_problems_in_the_wrong_order_of_size_do_not_hide_each_other() -> None:
+    found = problems("services: {a: {depends_on: [b]}}\nenvironments: 5\napp: [1]\n")
+    assert [line.split(": ", 1)[1] for line in found] == [
+        "services.a.depends_on[0]: there is no service 'b'",
+        "environments: must be a mapping of keys to values",
+        "app: must be text; put it in quotes",
+    ]
+
+
+# ---- files ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "slipway.yaml is empty."),
+        ("# nothing\n", "slipway.yaml is empty."),
+        ("{}", "slipway.yaml is empty."),
+        ("app: [", "slipway.yaml:1:7: not valid YAML"),
+        ("app: a\n\tservices: b", "slipway.yaml:2:1: not valid YAML: found character '\\t'"),
+        ("a: 1\n---\nb: 2", "slipway.yaml:2:1: not valid YAML"),
+        ("a: *b", "slipway.yaml:1:4: not valid YAML: found undefined alias"),
+        ("a: \0", "slipway.yaml: not valid YAML"),
+        ("a: !!python/object:os.system {}", "slipway.yaml:1:4: not valid YAML"),
+        ("a: !!timestamp 2026-99-99", "slipway.yaml: not valid YAML"),
+        ("[" * 5000, "slipway.yaml: not valid YAML"),
+        ("- app", "must be a mapping of keys to values"),
+        ("just text", "must be a mapping of keys to values"),
+        ("app: shop", "slipway.yaml:1: environments: is missing"),
+        ("1: 2", "slipway.yaml:1: 1: unknown key"),
+        ("'<other>': 2", "slipway.yaml:1: <other>: unknown key"),
+        ("'[key]': 2", "slipway.yaml:1: [key]: unknown key"),
+    ],
+)
+def test_a_text_that_is_no_manifest_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ManifestError) as raised:
+        parse_manifest(text)
+    assert said in raised.value.problem
+    assert raised.value.remedy
+
+
+def test_a_missing_file_is_answered_with_an_example_that_works(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"slipway\.yaml cannot be read: No such file") as raised:
+        load_manifest(tmp_path)
+    assert raised.value.cause is Cause.NOT_FOUND
+    example = raised.value.remedy.split("\n", 1)[1]
+    assert parse_manifest(example).app == "shop"
+
+
+def test_a_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "slipway.yaml"
+    path.write_bytes(b"app: shop\n# caf\xe9\n")
+    with pytest.raises(ManifestError, match=r"slipway\.yaml:2: not UTF-8\."):
+        load_manifest(path)
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "slipway.yaml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert load_manifest(tmp_path).app == "shop"
+
+
+def test_a_file_is_called_by_its_own_name_in_errors(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text("app: shop\n")
+    with pytest.raises(ManifestError, match=r"other\.yaml:1: services: is missing"):
+        load_manifest(path)
+
+
+@given(st.lists(st.tuples(st.integers(0), ANYTHING), min_size=1, max_size=3))
+@example([(1, {"<name>": {"<other>": 1}, "<job>": 2})])
+def test_no_document_ends_in_anything_but_a_manifest_or_a_manifest_error(changes: list[tuple[int, object]]) -> None:
+    document: Any = yaml.safe_load(FULL)
+    for where, value in changes:
+        places = list(_places(document))
+        parent, key = places[where % len(places)]
+        parent[key] = value
+    try:
+        parse_manifest(yaml.safe_dump(document))
+    except ManifestError as error:
+        assert re.match(r"slipway\.yaml has (a problem|\d+ problems):\n  slipway\.yaml:\d+: ", error.problem)
+
+
+def _places(node: Any) -> Iterator[tuple[Any, Any]]:
+    """Every value inside a document, as what it is in and where there."""
+    for key in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield node, key
+        yield from _places(node[key])

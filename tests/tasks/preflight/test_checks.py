@@ -1,0 +1,124 @@
+"""The decisions of preflight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.gcp.artifacts.repositories import Repository
+from infra.gcp.project import Constraint, Project
+from infra.gcp.storage.objects import Bucket
+from tasks.failures.errors import Cause
+from tasks.failures.roles import ENABLE, NEEDS
+from tasks.model import Gap, Missing, Problem, Readiness
+from tasks.preflight import checks
+from tasks.preflight.preflight import failure, without_echoes
+from tests.tasks.builders import a_request
+
+REQUEST = a_request()
+ME = "serviceAccount:me@acme.iam.gserviceaccount.com"
+NO_POLICY: dict[str, Constraint | None] = {
+    "gcp.resourceLocations": None,
+    "iam.allowedPolicyMemberDomains": None,
+    "run.allowedIngress": None,
+}
+
+
+def test_each_disabled_api_is_a_problem_with_the_command_that_enables_it() -> None:
+    found = checks.judge_apis("acme", {"run.googleapis.com", "storage.googleapis.com"}, create=False)
+    assert [p.fix for p in found.problems] == [
+        "gcloud services enable run.googleapis.com --project=acme",
+        "gcloud services enable storage.googleapis.com --project=acme",
+    ]
+
+
+def test_a_disabled_api_is_a_gap_where_the_manifest_lets_us_enable_it() -> None:
+    found = checks.judge_apis("acme", {"run.googleapis.com"}, create=True)
+    assert not found.problems
+    assert [(g.kind, g.name) for g in found.gaps] == [(Missing.API, "run.googleapis.com")]
+
+
+def test_missing_permissions_are_grouped_by_the_role_that_brings_them() -> None:
+    found = checks.judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
+    assert len(found.problems) == 1
+    assert found.problems[0].fix == f"gcloud projects add-iam-policy-binding acme --member={ME} --role=roles/run.admin"
+
+
+def test_enabling_apis_needs_a_role_of_its_own() -> None:
+    assert checks.judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
+
+
+def test_a_project_without_billing_is_refused() -> None:
+    assert checks.judge_billing("acme", enabled=False).problems[0].cause is Cause.BILLING
+    assert checks.judge_billing("acme", enabled=True) == Readiness()
+
+
+@pytest.mark.parametrize(
+    ("found", "problems", "gaps"),
+    [
+        (None, 0, 1),
+        (Repository("r", "DOCKER", True, {}), 0, 0),
+        (Repository("r", "DOCKER", False, {}), 1, 0),
+        (Repository("r", "MAVEN", True, {}), 1, 0),
+    ],
+    ids=["missing", "right", "mutable tags", "not docker"],
+)
+def test_a_repository_is_created_used_or_refused(found: Repository | None, problems: int, gaps: int) -> None:
+    name = "projects/acme/locations/europe-west1/repositories/shop"
+    judged = checks.judge_repository(name, found)
+    assert (len(judged.problems), len(judged.gaps)) == (problems, gaps)
+
+
+def test_a_bucket_of_another_project_is_refused_although_it_can_be_read() -> None:
+    bucket = Bucket("acme-prod-slipway", 666, "EU", {})
+    found = checks.judge_bucket(REQUEST, bucket.name, bucket, Project("acme-prod", 42, True))
+    assert "666" in found.problems[0].problem
+    assert "environments.production.bucket" in found.problems[0].fix
+
+
+def test_services_that_do_not_fit_into_the_region_are_refused() -> None:
+    have = {f"s{n}" for n in range(checks.SERVICE_LIMIT - 1)}
+    assert checks.judge_services(REQUEST, "europe-west1", have).problems[0].cause is Cause.QUOTA
+    assert len(checks.judge_services(REQUEST, "europe-west1", set()).gaps) == 2
+
+
+@pytest.mark.parametrize(
+    ("constraint", "policy", "refused"),
+    [
+        ("gcp.resourceLocations", Constraint(frozenset({"in:europe-locations"}), frozenset(), False), 1),
+        ("gcp.resourceLocations", Constraint(frozenset({"in:eu-locations"}), frozenset(), False), 1),
+        ("gcp.resourceLocations", Constraint(frozenset({"europe-west1", "us-central1"}), frozenset(), False), 0),
+        ("iam.allowedPolicyMemberDomains", Constraint(frozenset({"C01"}), frozenset(), False), 1),
+        ("run.allowedIngress", Constraint(frozenset({"internal"}), frozenset(), False), 1),
+        ("run.allowedIngress", Constraint(frozenset({"all"}), frozenset(), False), 0),
+    ],
+)
+def test_organisation_policies_that_forbid_the_release_are_found(
+    constraint: str, policy: Constraint, refused: int
+) -> None:
+    assert len(checks.judge_policies(REQUEST, {**NO_POLICY, constraint: policy}).problems) == refused
+
+
+def test_a_source_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    found = checks.judge_source(a_request(folder=tmp_path), "api", tmp_path)
+    assert "api" in found.problems[0].problem
+
+
+def test_a_failure_that_only_repeats_a_disabled_api_is_left_out() -> None:
+    real = Problem("apis", Cause.API_DISABLED, "The API x is not enabled.", "enable it")
+    echo = Problem("services", Cause.API_DISABLED, "Could not be checked: it is off", "enable it")
+    other = Problem("secrets", Cause.NETWORK, "Could not be checked: no answer", "try again")
+    assert without_echoes(Readiness((real, echo, other))).problems == (real, other)
+
+
+def test_a_check_that_waits_for_an_api_to_be_enabled_next_is_no_problem() -> None:
+    api = Gap(Missing.API, "run.googleapis.com")
+    waiting = Problem("services", Cause.API_DISABLED, "Could not be checked: it is off", "enable it")
+    assert without_echoes(Readiness((waiting,), (api,))) == Readiness((), (api,))
+
+
+def test_the_failure_says_every_problem_and_its_fix() -> None:
+    problems = [Problem("apis", Cause.API_DISABLED, f"The API {n} is off.", f"enable {n}") for n in "abc"]
+    text = str(failure(REQUEST, problems))
+    assert all(f"The API {n} is off." in text and f"enable {n}" in text for n in "abc")

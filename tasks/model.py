@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.failures.errors import Cause
+from tasks.names import labels, resources
 
 if TYPE_CHECKING:
     from infra.gcp.run.services import TrafficTarget
@@ -62,7 +63,12 @@ class Request:
 
     def run_service(self, name: str, region: str) -> str:
         """The full name of the Cloud Run service."""
-        return f"projects/{self.project}/locations/{region}/services/{self.app}-{name}"
+        return resources.service(self.project, region, f"{self.app}-{name}")
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What marks the resources of this app and environment."""
+        return labels.labels(self.app, self.environment)
 
 
 class Missing(StrEnum):

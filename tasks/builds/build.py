@@ -20,6 +20,7 @@ from tasks.failures.errors import BuildFailed, Cause, TagTaken
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
 from tasks.model import Image, Request, Version
+from tasks.names.references import Package
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
@@ -77,7 +78,7 @@ async def prepare_source(request: Request, version: Version, name: str) -> Recip
     return Recipe(
         app=request.app,
         service=name,
-        uri=repositories.image_uri(request.project, request.build_region, request.settings.repository, name),
+        package=Package(request.project, request.build_region, request.settings.repository, name),
         tag=version.image_tag,
         bucket=bucket,
         source_object=source_object,
@@ -91,16 +92,14 @@ async def prepare_source(request: Request, version: Version, name: str) -> Recip
 @step("check the version's tags", attempts=3, state="No build was started.")
 async def check_tags(request: Request, recipes: Sequence[Recipe]) -> dict[str, str]:
     """The digest of each service that needs no build. Raises TagTaken if a version names other content."""
-    return dict(
-        found for found in await asyncio.gather(*(_known_digest(request, recipe) for recipe in recipes)) if found[1]
-    )
+    return dict(found for found in await asyncio.gather(*(_known_digest(recipe) for recipe in recipes)) if found[1])
 
 
-async def _known_digest(request: Request, recipe: Recipe) -> tuple[str, str]:
-    repository = repositories.repository_name(request.project, request.build_region, request.settings.repository)
+async def _known_digest(recipe: Recipe) -> tuple[str, str]:
+    repository, image = recipe.package.repository, recipe.package.name
     by_version, by_content = await asyncio.gather(
-        repositories.digest_of(repository, recipe.service, recipe.tag),
-        repositories.digest_of(repository, recipe.service, recipe.content_tag),
+        repositories.digest_of(repository, image, recipe.tag),
+        repositories.digest_of(repository, image, recipe.content_tag),
     )
     return recipe.service, reusable_digest(recipe, by_version, by_content)
 
@@ -125,10 +124,9 @@ async def build_service(request: Request, recipe: Recipe, digest: str | None) ->
     logger = get_run_logger()
     under_way = [] if digest else await builds.find_builds(request.project, request.build_region, adoptable(recipe))
     if not under_way and not digest:  # an earlier attempt may have built it meanwhile
-        _, digest = await _known_digest(request, recipe)
+        _, digest = await _known_digest(recipe)
     if digest:
-        repository = repositories.repository_name(request.project, request.build_region, request.settings.repository)
-        await repositories.create_tag(repository, recipe.service, recipe.tag, digest)
+        await repositories.create_tag(recipe.package.repository, recipe.package.name, recipe.tag, digest)
         logger.info("%s is built already: %s", recipe.service, digest)
         return Image(recipe.service, recipe.uri, digest, recipe.tag, built=False)
     if under_way:
@@ -222,7 +220,3 @@ def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:
         "Nothing was deployed; live traffic is as it was.",
         explanation.transient,
     )
-
-
-def _repository(request: Request) -> str:
-    return request.settings.repository or request.app

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.manifest.settings import Build
 from tasks.names.naming import config_digest
+from tasks.names.references import Package
 
 DOCKER = "gcr.io/cloud-builders/docker"
 PACK = "gcr.io/k8s-skaffold/pack"
@@ -22,7 +23,7 @@ class Recipe:
 
     app: str
     service: str
-    uri: str  # image without tag
+    package: Package
     tag: str  # the version's
     bucket: str
     source_object: str
@@ -31,6 +32,10 @@ class Recipe:
     settings: Build
     run_id: str
     cache_from: str = ""  # an earlier image of the service, by digest
+
+    @property
+    def uri(self) -> str:
+        return self.package.uri
 
     @property
     def content_tag(self) -> str:

@@ -19,7 +19,6 @@ from tasks.cleanup.engine.links import Links
 from tasks.cleanup.engine.model import Entry, Item, Kind, Outcome, Skip, Step, Use
 from tasks.cleanup.engine.recheck import SETTLED, claims, recheck, remaining
 from tasks.cleanup.engine.rules import used_by
-from tasks.cleanup.found import owner_of
 from tasks.cleanup.inventory import place_of
 from tasks.cleanup.journal import Journal
 from tasks.cleanup.kinds.acts import act, again
@@ -30,6 +29,7 @@ from tasks.cleanup.scope import Estate
 from tasks.cleanup.uses import protected_releases
 from tasks.failures.errors import Cause, CloudError, SlipwayError
 from tasks.failures.explain import explain
+from tasks.names.labels import owner_of
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
 

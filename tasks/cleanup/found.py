@@ -14,8 +14,6 @@ from typing import Any, TypeVar
 from infra.gcp.calls.errors import GoogleError
 from tasks.cleanup.engine.model import Item, Listing, Use, World
 from tasks.model import Request
-from tasks.names.naming import label_value
-from tasks.preflight.create import MANAGED_BY
 
 T = TypeVar("T")
 EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
@@ -72,13 +70,6 @@ async def listed(source: str, work: Coroutine[Any, Any, Sequence[T]], floor: int
     except GoogleError as error:
         return (), Listing(source, read, 0, complete=False, error=str(error), floor=floor)
     return things, Listing(source, read, len(things), floor=floor)
-
-
-def owner_of(labels: Mapping[str, str], app: str) -> str | None:
-    """The app that a resource says it is part of; None when it says nothing of Slipway."""
-    if labels.get("managed-by") != MANAGED_BY or "slipway-app" not in labels:
-        return None
-    return app if labels["slipway-app"] == label_value(app) else labels["slipway-app"]
 
 
 def projects_of(requests: Iterable[Request]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from infra.gcp.artifacts import repositories
 from infra.gcp.iam import identity
 from tasks.cleanup.engine.model import Item, Kind, Listing, Policy, Use, World
 from tasks.cleanup.engine.plan import unlisted
-from tasks.cleanup.found import Found, Memory, combined, listed, owner_of, projects_of
+from tasks.cleanup.found import Found, Memory, combined, listed, projects_of
 from tasks.cleanup.kinds.accounts import find_accounts, remembered, required_accounts
 from tasks.cleanup.kinds.images import Place, References, find_images, places_of
 from tasks.cleanup.kinds.run import Fleet, find_fleet, held_uses, is_gone, required_sources, run_found
@@ -20,7 +20,7 @@ from tasks.cleanup.scope import Estate
 from tasks.cleanup.uses import history_uses, image_floor, service_floors
 from tasks.history.record import ReleaseRecord, read_history
 from tasks.model import Request
-from tasks.names.naming import label_value
+from tasks.names.labels import label_value, owner_of
 
 REPOSITORIES_AT_ONCE = 8
 

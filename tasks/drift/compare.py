@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.drift.spec import default, settings
+from tasks.names import resources
 
 # Counts only where it is asked for: the server, gcloud and the console write these of their own accord.
 _ONLY_WHEN_ASKED_FOR = re.compile(
@@ -78,8 +79,8 @@ def _share(value: object) -> int:
 
 
 def _project(service: Mapping[str, Any]) -> str:
-    found = re.match(r"projects/([^/]+)/", str(service.get("name", "")))
-    return found[1] if found else ""
+    name = str(service.get("name", ""))
+    return resources.parts(name)["projects"] if name else ""
 
 
 def _matcher(globs: Iterable[str]) -> re.Pattern[str]:

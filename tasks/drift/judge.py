@@ -9,7 +9,9 @@ from typing import Any
 from tasks.drift.compare import Difference, Drift, classify, compare
 from tasks.failures.redact import redact
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good
-from tasks.names.naming import config_digest, label_value, revision_name
+from tasks.names import resources
+from tasks.names.labels import label_value
+from tasks.names.naming import config_digest, revision_name
 
 # Whose run it was is no configuration; tags carry no traffic, and people use them to look at revisions.
 OWN_IGNORED = ("template.labels[slipway-run]", "traffic[tag=*")
@@ -107,7 +109,7 @@ def _made_by(record: ReleaseRecord, run_service: str, latest: Latest) -> bool:
 def _serving(live: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     shares = live.get("trafficStatuses") or live.get("traffic") or ()
     most: Mapping[str, Any] = max(shares, key=lambda share: int(share.get("percent") or 0), default={})
-    revision = str(most.get("revision") or live.get("latestReadyRevision") or "nothing").rpartition("/")[2]
+    revision = resources.last(str(most.get("revision") or live.get("latestReadyRevision") or "nothing"))
     return versions.get(revision, revision)
 
 

@@ -14,6 +14,7 @@ from tasks.drift.judge import Finding, Latest, judge, released_targets, rows, un
 from tasks.failures.errors import Cause, SlipwayError
 from tasks.history.record import ReleaseRecord, TargetRecord, read_history, recorded
 from tasks.model import Request
+from tasks.names import resources
 from tasks.orchestration.artifacts import table
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
@@ -48,7 +49,7 @@ async def _look_at(
     service = await services.get_service(name)
     latest = await services.get_revision(name, service.latest_created) if service and service.latest_created else None
     return judge(
-        name.rpartition("/")[2],
+        resources.last(name),
         history,
         released,
         service.body if service else None,

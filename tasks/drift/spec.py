@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from tasks.drift.values import is_list, quantity, same, secret_name, text_of
+from tasks.names import resources
 
 LATEST = "LATEST"
 DEFAULT_PORT = 8080
@@ -172,7 +173,7 @@ def _traffic(targets: Sequence[Mapping[str, Any]]) -> Found:
     """`traffic[<revision>]` is its share in percent, `traffic[tag=<tag>]` the revision that a tag leads to."""
     shares: Counter[str] = Counter()
     for target in targets or ({"percent": 100},):
-        revision = str(target.get("revision") or LATEST).rpartition("/")[2]
+        revision = resources.last(str(target.get("revision") or LATEST))
         shares[revision] += int(target.get("percent") or 0)
         if target.get("tag"):
             yield f"traffic[tag={target['tag']}]", Setting(revision, revision)

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeGuard
 
+from tasks.names import resources
+from tasks.names.references import ImageReference
+
 _DEFAULT_ACCOUNT = re.compile(r"\d+-compute@developer\.gserviceaccount\.com")
 _QUANTITY = re.compile(r"([0-9.]+(?:[eE][+-]?\d+)?)([mkMGTPE]|[KMGTPE]i)?")
 _FACTORS: Mapping[str, Decimal] = {
@@ -57,23 +60,12 @@ def text_of(value: object) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _image(reference: str) -> str:
-    """A digest says all: the tag next to it is only a comment."""
-    name, at, digest = reference.partition("@")
-    return re.sub(r":[^:/]+$", "", name) + at + digest if at else reference
-
-
 def _seconds(text: str) -> Decimal | str:
     return quantity(text.removesuffix("s"))
 
 
 def _account(email: str) -> str:
     return "" if _DEFAULT_ACCOUNT.fullmatch(email) else email
-
-
-def _last_part(name: str) -> str:
-    """The server writes out the full name of networks and connectors, with the project's id or its number."""
-    return name.rpartition("/")[2]
 
 
 def secret_name(name: str, project: str) -> str:
@@ -83,10 +75,11 @@ def secret_name(name: str, project: str) -> str:
 
 
 _SAME: Mapping[str, Callable[[str], object]] = {
-    "template.containers[].image": _image,
+    "template.containers[].image": lambda text: ImageReference.parse(text).canonical,
     "template.timeout": _seconds,
     "template.serviceAccount": _account,
-    "template.vpcAccess.connector": _last_part,
-    "template.vpcAccess.networkInterfaces[].network": _last_part,
-    "template.vpcAccess.networkInterfaces[].subnetwork": _last_part,
+    # The server writes out the full name of networks and connectors, with the project's id or its number.
+    "template.vpcAccess.connector": resources.last,
+    "template.vpcAccess.networkInterfaces[].network": resources.last,
+    "template.vpcAccess.networkInterfaces[].subnetwork": resources.last,
 }

@@ -9,6 +9,7 @@ from enum import StrEnum
 from infra.gcp.run import services
 from tasks.history.record import ReleaseRecord, State, read_history
 from tasks.manifest.manifest import Environment, Manifest
+from tasks.names import resources
 from tasks.orchestration.gather import all_of
 
 
@@ -35,7 +36,7 @@ class Status:
 async def read_status(manifest: Manifest, environment: Environment) -> tuple[Status, ...]:
     history = await read_history(environment.bucket, manifest.app, environment.name)
     places = [(service, region) for region in environment.regions for service in manifest.services]
-    names = [f"projects/{environment.project}/locations/{r}/services/{manifest.app}-{s}" for s, r in places]
+    names = [resources.service(environment.project, r, f"{manifest.app}-{s}") for s, r in places]
     found = await all_of([services.get_service(name) for name in names])
     return tuple(
         status_of(environment.name, *place, history, service) for place, service in zip(places, found, strict=True)

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from tasks.failures.errors import ManifestError
 
 IMAGE_TAG_LIMIT = 128  # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests
-LABEL_LIMIT = 63  # https://cloud.google.com/resource-manager/docs/labels-overview#requirements
 REVISION_LIMIT = 63  # https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.revisions
 TAGGED_NAME_LIMIT = (
     46  # traffic tag and service together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration
@@ -35,17 +34,7 @@ def image_tag(version: str) -> str:
     """
     tag = re.sub(r"[^A-Za-z0-9_.-]", "-", version.replace("+", "_"))
     tag = tag if re.match(r"[A-Za-z0-9_]", tag) else f"_{tag}"
-    return _fitted(tag, version, IMAGE_TAG_LIMIT, changed=tag.replace("_", "+") != version)
-
-
-def label_value(text: str) -> str:
-    """The text as a label value: `[a-z0-9_-]`, at most 63 characters.
-
-    Dots become `_` and plus signs `__`, neither of which a SemVer version contains: v1.4.0+5 becomes v1_4_0__5.
-    Where that does not suffice (capitals, underscores, other characters, too long) the value ends in a hash.
-    """
-    value = re.sub(r"[^a-z0-9_-]", "-", text.lower().replace("+", "__").replace(".", "_"))
-    return _fitted(value, text, LABEL_LIMIT, changed=value.replace("__", "+").replace("_", ".") != text)
+    return fitted(tag, version, IMAGE_TAG_LIMIT, changed=tag.replace("_", "+") != version)
 
 
 def config_digest(config: Mapping[str, object]) -> str:
@@ -93,6 +82,13 @@ def traffic_tag(service: str, version: str) -> str:
     return "v" + _digest(version)[: TRAFFIC_TAG_MINIMUM - 1]
 
 
+def fitted(name: str, text: str, limit: int, changed: bool) -> str:
+    """`name` if it fits and says all of `text`, else cut to end in a hash of `text`."""
+    if len(name) <= limit and not changed:
+        return name
+    return f"{name[: limit - _HASH_LENGTH - 1]}-{_digest(text)}"
+
+
 def url_variable(service: str) -> str:
     """The environment variable that tells a dependent where `service` is: `price-list` gives PRICE_LIST_URL."""
     return service.upper().replace("-", "_") + "_URL"
@@ -100,12 +96,6 @@ def url_variable(service: str) -> str:
 
 def _slug(text: str, room: int) -> str:
     return _RUNS_OF_OTHER.sub("-", text.lower())[: max(room, 0)].strip("-")
-
-
-def _fitted(name: str, text: str, limit: int, changed: bool) -> str:
-    if len(name) <= limit and not changed:
-        return name
-    return f"{name[: limit - _HASH_LENGTH - 1]}-{_digest(text)}"
 
 
 def _digest(text: str) -> str:

@@ -20,6 +20,7 @@ from tasks.failures.errors import Cause
 from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
 from tasks.manifest.values import SecretRef
 from tasks.model import Gap, Missing, Problem, Readiness, Request
+from tasks.names import resources
 
 CONSOLE = "https://console.cloud.google.com"
 SERVICE_LIMIT = 1000  # per project and region: https://cloud.google.com/run/quotas
@@ -141,12 +142,13 @@ def judge_billing(project_id: str, *, enabled: bool) -> Readiness:
 
 
 async def check_repository(request: Request) -> Readiness:
-    name = repositories.repository_name(request.project, request.build_region, request.settings.repository)
+    name = resources.repository(request.project, request.build_region, request.settings.repository)
     return judge_repository(name, await repositories.get_repository(name))
 
 
 def judge_repository(name: str, found: Repository | None) -> Readiness:
-    _, project_id, _, location, _, short = name.split("/")
+    ids = resources.parts(name)
+    project_id, location, short = ids["projects"], ids["locations"], ids["repositories"]
     link = f"{CONSOLE}/artifacts?project={project_id}"
     if found is None:
         return Readiness(gaps=(Gap(Missing.REPOSITORY, name),))

@@ -11,17 +11,15 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.storage import objects
 from tasks.model import Gap, Missing, Readiness, Request
-from tasks.names.naming import label_value
+from tasks.names import resources
+from tasks.names.labels import MANAGED_BY
+from tasks.names.references import PLACEHOLDER_IMAGE
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.preflight.preflight import check_everything
 
 CREATE_TIMEOUT_S = 180.0
 PROPAGATION_TIMEOUT_S = 120.0  # Google: "wait a few minutes for the action to propagate"
-MANAGED_BY = "slipway"
-# Google's own public image holds a new service's traffic until the first release is proven: Cloud Run takes no
-# traffic split when a service is created, so the first candidate could not be kept dark otherwise.
-PLACEHOLDER_IMAGE = "us-docker.pkg.dev/cloudrun/container/hello"
 
 
 @stage("create")
@@ -45,7 +43,7 @@ async def enable_apis(request: Request, apis: tuple[str, ...]) -> None:
 def _reads(request: Request) -> dict[str, Callable[[], Awaitable[object]]]:
     """A cheap call to each API that a release needs."""
     where = (request.project, request.build_region)
-    repository = repositories.repository_name(*where, request.settings.repository)
+    repository = resources.repository(*where, request.settings.repository)
     return {
         "artifactregistry.googleapis.com": lambda: repositories.get_repository(repository),
         "cloudbuild.googleapis.com": lambda: builds.find_builds(*where, f'tags="{MANAGED_BY}"'),
@@ -62,11 +60,11 @@ async def create(request: Request, gap: Gap) -> None:
 
 
 async def _create_repository(request: Request, name: str) -> None:
-    await unless_there(repositories.create_repository(name, labels(request), CREATE_TIMEOUT_S))
+    await unless_there(repositories.create_repository(name, request.labels, CREATE_TIMEOUT_S))
 
 
 async def _create_bucket(request: Request, name: str) -> None:
-    await unless_there(objects.create_bucket(name, request.project, request.build_region, labels(request)))
+    await unless_there(objects.create_bucket(name, request.project, request.build_region, request.labels))
 
 
 async def _create_service(request: Request, name: str) -> None:
@@ -77,21 +75,12 @@ async def _create_service(request: Request, name: str) -> None:
 def placeholder_body(request: Request) -> dict[str, object]:
     template: dict[str, object] = {
         "containers": [{"image": PLACEHOLDER_IMAGE}],
-        "labels": labels(request),
+        "labels": request.labels,
         "scaling": {"minInstanceCount": 0, "maxInstanceCount": 1},
     }
     if request.settings.service_account:
         template["serviceAccount"] = request.settings.service_account
-    return {"labels": labels(request), "template": template}
-
-
-def labels(request: Request) -> dict[str, str]:
-    """What marks a resource as ours: without the first, clean-up never touches it."""
-    return {
-        "managed-by": MANAGED_BY,
-        "slipway-app": label_value(request.app),
-        "slipway-environment": label_value(request.environment),
-    }
+    return {"labels": request.labels, "template": template}
 
 
 async def unless_there(creation: Awaitable[object]) -> None:

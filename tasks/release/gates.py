@@ -17,6 +17,7 @@ from tasks.failures.explain import to_slipway
 from tasks.history.record import Ledger
 from tasks.manifest.settings import FreezeCron, FreezeDates, Hook, HttpHook
 from tasks.model import Proof, Request
+from tasks.names import resources
 from tasks.orchestration.approval import Decision, ask
 from tasks.orchestration.step import step
 from tasks.release.freeze import CronWindow, DateWindow, frozen_at
@@ -102,7 +103,7 @@ async def run_hook(request: Request, hook: Hook, when: str) -> None:
         await _call(hook, when)
         return
     job = hook.job
-    name = f"projects/{request.project}/locations/{job.region or request.build_region}/jobs/{job.name}"
+    name = resources.job(request.project, job.region or request.build_region, job.name)
     try:
         await jobs.run_job(name, job.timeout_s)
     except GoogleError as error:

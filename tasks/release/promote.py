@@ -8,14 +8,14 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from infra.gcp.artifacts import repositories
 from tasks.failures.errors import Cause, ParameterError, SlipwayError
 from tasks.history.record import ReleaseRecord, State, good, read_history
 from tasks.model import Request
+from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.release.rollback import image_of
+from tasks.release.rollback import is_gone
 from tasks.request.request import read_request
 from tasks.source.source import Source
 
@@ -82,8 +82,7 @@ async def check_images(request: Request, proven: ReleaseRecord) -> None:
 
 @step("check the image", run_name="check the image of {service}", attempts=3)
 async def check_image(service: str, reference: str) -> None:
-    image = image_of(reference)
-    if image and not await repositories.image_exists(*image):
+    if await is_gone(ImageReference.parse(reference)):
         raise PromotionRefused(
             f"The image of {service} is gone from the registry: {reference}.",
             "ship the version again where it was proven; that builds it anew.",

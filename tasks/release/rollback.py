@@ -11,6 +11,7 @@ from tasks.failures.errors import Cause, SlipwayError, Transient
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since, read_history
 from tasks.model import Candidate, Image, Request, Version, VersionKind
 from tasks.names.naming import image_tag, traffic_tag
+from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
@@ -195,23 +196,21 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
 
 async def _refuse_without_image(request: Request, target: TargetRecord) -> None:
     """Cloud Run keeps a copy only of images that serve: an instance of this revision could not start without it."""
-    image = image_of(target.image)
-    if image and not await repositories.image_exists(*image):
+    image = ImageReference.parse(target.image)
+    if await is_gone(image):
         raise RollbackRefused(
-            f"The image of {target.service} ({image[2][:19]}) is gone from the registry.",
+            f"The image of {target.service} ({image.digest[:19]}) is gone from the registry.",
             "ship the version again with the deploy flow, which builds it anew.",
             Cause.IMAGE_MISSING,
         )
 
 
-def image_of(reference: str) -> tuple[str, str, str] | None:
-    """Repository, image and digest of an image reference; None when it is none of Artifact Registry with a digest."""
-    uri, _, digest = reference.partition("@")
-    parts = uri.split("/")
-    if len(parts) < 4 or not digest:
-        return None
-    location = parts[0].removesuffix("-docker.pkg.dev")
-    return repositories.repository_name(parts[1], location, parts[2]), "/".join(parts[3:]), digest
+async def is_gone(image: ImageReference) -> bool:
+    """Whether Artifact Registry no longer has it. Of other registries, and without a digest, nobody can tell."""
+    package = image.package
+    if package is None or not image.digest:
+        return False
+    return not await repositories.image_exists(package.repository, package.name, image.digest)
 
 
 def version_of(record: ReleaseRecord) -> Version:
@@ -222,7 +221,7 @@ def version_of(record: ReleaseRecord) -> Version:
 
 def images_of(record: ReleaseRecord, version: Version) -> tuple[Image, ...]:
     """The recorded images, to be used again as they are."""
-    references = {service: reference.partition("@") for service, reference in record.images.items()}
+    images = {service: ImageReference.parse(reference) for service, reference in record.images.items()}
     return tuple(
-        Image(service, uri, digest, version.image_tag, built=False) for service, (uri, _, digest) in references.items()
+        Image(service, image.uri, image.digest, version.image_tag, built=False) for service, image in images.items()
     )

@@ -17,11 +17,12 @@ from tasks.failures.errors import CandidateFailed, Cause, SlipwayError, TrafficC
 from tasks.failures.explain import explain
 from tasks.manifest.values import SecretRef
 from tasks.model import Candidate, Image, Request, Snapshot, Version
+from tasks.names.labels import MANAGED_BY
 from tasks.names.naming import url_variable
+from tasks.names.references import PLACEHOLDER_IMAGE, ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.preflight.create import MANAGED_BY, PLACEHOLDER_IMAGE, labels
 from tasks.rollout import split as traffic_plan
 from tasks.rollout.service import Desired, desired
 from tasks.rollout.split import Live, Target
@@ -56,8 +57,8 @@ async def _snapshot(request: Request, name: str, region: str) -> Snapshot:
 
 def refuse_others(request: Request, service: RunService) -> None:
     """Raises TrafficConflict for a service that another app or environment has shipped: its name fits both."""
-    theirs = {name: service.labels.get(name, "") for name in labels(request)}
-    if theirs["managed-by"] == MANAGED_BY and theirs != labels(request):
+    theirs = {name: service.labels.get(name, "") for name in request.labels}
+    if theirs["managed-by"] == MANAGED_BY and theirs != request.labels:
         owner = f"{theirs['slipway-app']} in {theirs['slipway-environment']}"
         raise TrafficConflict(
             f"The Cloud Run service {service.name} is {owner}, not {request.app} in {request.environment}.",
@@ -138,7 +139,7 @@ def snapshot(name: str, region: str, service: RunService, live: Live, revisions:
 
 
 def is_placeholder(revision: Revision) -> bool:
-    return revision.image.partition("@")[0].partition(":")[0] == PLACEHOLDER_IMAGE
+    return ImageReference.parse(revision.image).uri == PLACEHOLDER_IMAGE
 
 
 def own_tags(revisions: Sequence[Revision]) -> set[str]:

@@ -12,8 +12,8 @@ from typing import Any
 from tasks.manifest.manifest import Service
 from tasks.manifest.values import SecretRef
 from tasks.model import Image, Request, Version
-from tasks.names.naming import config_digest, label_value, revision_name, traffic_tag
-from tasks.preflight.create import labels
+from tasks.names.labels import label_value
+from tasks.names.naming import config_digest, revision_name, traffic_tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def desired(
     run_service = f"{request.app}-{image.service}"
     template = template_body(settings, image, urls, secret_versions)
     tag = traffic_tag(run_service, version.version)
-    own = labels(request) | {
+    own = request.labels | {
         "slipway-version": label_value(version.version),
         "slipway-commit": version.commit[:40],
         "slipway-service": label_value(image.service),

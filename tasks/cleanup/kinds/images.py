@@ -14,8 +14,9 @@ from infra.gcp.artifacts.images import DockerImage
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
 from tasks.cleanup.engine.model import Item, Kind, Listing
-from tasks.cleanup.found import Found, Memory, owner_of
+from tasks.cleanup.found import Found, Memory
 from tasks.model import Request
+from tasks.names.labels import owner_of
 
 # https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md and the referrers' tag of OCI distribution 1.1
 _SUBJECT_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")

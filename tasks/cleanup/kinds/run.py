@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from infra.gcp.run import workloads as fleet
 from infra.gcp.run.workloads import Workload
 from tasks.cleanup.engine.model import Item, Kind, Listing, Use
-from tasks.cleanup.found import Found, Memory, listed, owner_of, projects_of
+from tasks.cleanup.found import Found, Memory, listed, projects_of
 from tasks.cleanup.kinds.images import References
 from tasks.model import Request
-from tasks.names.naming import label_value
+from tasks.names.labels import label_value, owner_of
 
 AT_ONCE = 16
 _REVISIONS = "Cloud Run revisions"

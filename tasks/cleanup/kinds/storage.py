@@ -11,8 +11,9 @@ from infra.gcp.storage import buckets, objects
 from infra.gcp.storage.buckets import OwnedBucket
 from infra.gcp.storage.objects import StoredObject
 from tasks.cleanup.engine.model import Item, Kind, Use
-from tasks.cleanup.found import Found, Memory, listed, owner_of
+from tasks.cleanup.found import Found, Memory, listed
 from tasks.model import Request
+from tasks.names.labels import owner_of
 
 LOGS = "logs/log-"  # where Cloud Build puts them: see tasks.build_request
 

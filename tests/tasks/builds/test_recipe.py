@@ -12,11 +12,12 @@ from tasks.builds.build import reusable_digest
 from tasks.builds.recipe import Recipe, adoptable, build_body
 from tasks.failures.errors import TagTaken
 from tasks.manifest.settings import Build
+from tasks.names.references import Package
 
 RECIPE = Recipe(
     app="shop",
     service="api",
-    uri="europe-west1-docker.pkg.dev/acme-prod/shop/api",
+    package=Package("acme-prod", "europe-west1", "shop", "api"),
     tag="v1.4.0",
     bucket="acme-prod-slipway",
     source_object="sources/shop/api/abc.tar.gz",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.failures.errors import ManifestError
 from tasks.names import naming
+from tasks.names.labels import label_value
 
 _NUMBER = st.integers(0, 10**6).map(str)
 _IDENTIFIER = st.from_regex(r"[0-9A-Za-z-]{1,12}", fullmatch=True)
@@ -40,7 +41,7 @@ def test_an_image_tag_is_valid_for_any_text(text: str) -> None:
 @given(st.text())
 @example("A" * 64)
 def test_a_label_value_is_valid_for_any_text(text: str) -> None:
-    assert LABEL.fullmatch(naming.label_value(text))
+    assert LABEL.fullmatch(label_value(text))
 
 
 @given(SERVICES, VERSIONS, DIGESTS)
@@ -66,7 +67,7 @@ def test_a_traffic_tag_is_valid_and_leaves_room_for_its_service(service: str, ve
 def test_different_versions_have_different_names(one: str, other: str, service: str, digest: str) -> None:
     assume(one != other)
     assert naming.image_tag(one) != naming.image_tag(other)
-    assert naming.label_value(one) != naming.label_value(other)
+    assert label_value(one) != label_value(other)
     assert naming.traffic_tag(service, one) != naming.traffic_tag(service, other)
     assert naming.revision_name(service, one, digest) != naming.revision_name(service, other, digest)
 
@@ -83,7 +84,7 @@ def test_another_configuration_is_another_revision(service: str, version: str, o
 @example("ä", "ö")
 def test_different_texts_have_different_label_values(one: str, other: str) -> None:
     assume(one != other)
-    assert naming.label_value(one) != naming.label_value(other)
+    assert label_value(one) != label_value(other)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_different_texts_have_different_label_values(one: str, other: str) -> No
 )
 def test_the_usual_versions_stay_readable(version: str, tag: str, label: str, traffic: str) -> None:
     assert naming.image_tag(version) == tag
-    assert naming.label_value(version) == label
+    assert label_value(version) == label
     assert naming.traffic_tag("shop-api", version) == traffic
 
 

@@ -14,6 +14,8 @@ from infra.gcp.builds import Build
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
+from tasks.builds.archive import pack
+from tasks.builds.log import LogCursor
 from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body
 from tasks.failures.build_log import diagnose
 from tasks.failures.errors import BuildFailed, Cause, TagTaken
@@ -24,7 +26,6 @@ from tasks.names.references import Package
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.source.source import pack
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 POLL_S = 1.0  # Cloud Build appends to its log about once a second
@@ -172,27 +173,6 @@ def _show(lines: list[str], tail: list[str], recipe: Recipe, logger: RunLogger) 
     for line in lines:
         logger.info("%s | %s", recipe.service, redact(line))
     return (tail + lines)[-200:]
-
-
-class LogCursor:
-    """Reads what was appended to a build's log object since the last look, by whole lines.
-
-    A log that cannot be read now is no reason to stop a build: its lines come with the next look, or not at all.
-    """
-
-    def __init__(self, bucket: str, name: str) -> None:
-        self._bucket, self._name, self._offset, self._rest = bucket, name, 0, b""
-
-    async def new_lines(self, *, last: bool = False) -> list[str]:
-        try:
-            data = await objects.read_from(self._bucket, self._name, self._offset)
-        except GoogleError:
-            return []
-        self._offset += len(data)
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if last and self._rest:
-            lines, self._rest = [*lines, self._rest], b""
-        return [line.decode(errors="replace").rstrip("\r") for line in lines]
 
 
 def _image(build: Build, recipe: Recipe) -> Image:

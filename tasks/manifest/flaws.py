@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tasks.failures.hints import hint
 from tasks.manifest.document import Flaw, Path
-from tasks.manifest.rules import hint
 
 M = TypeVar("M", bound=BaseModel)
 Schema = dict[str, Any]

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.manifest.manifest import load_manifest, parse_manifest
+from tasks.manifest.loading import load_manifest, parse_manifest
 from tests.tasks.manifests import FULL, SMALL
 
 ANYTHING = st.recursive(

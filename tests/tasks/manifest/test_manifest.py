@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from tasks.failures.errors import ManifestError
 from tasks.manifest.document import read_yaml
-from tasks.manifest.manifest import Manifest, json_schema, parse_manifest
-from tasks.manifest.rules import dependency_waves
+from tasks.manifest.loading import parse_manifest
+from tasks.manifest.manifest import Manifest
+from tasks.manifest.order import dependency_waves
+from tasks.manifest.schema import json_schema
 from tasks.manifest.settings import Canary, FreezeCron, FreezeDates, HttpHook, JobHook
 from tasks.manifest.values import SecretRef, format_duration, parse_duration
 from tests.tasks.manifests import FULL, SMALL
@@ -222,7 +224,7 @@ def test_no_wave_ever_depends_on_itself_or_a_later_one(edges: list[list[int]]) -
 
 def test_the_published_schema_is_current() -> None:
     assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), (
-        "run `python -m tasks.manifest.manifest > slipway.schema.json` and commit the result"
+        "run `python -m tasks.manifest.schema > slipway.schema.json` and commit the result"
     )
 
 
@@ -248,5 +250,5 @@ def test_every_key_is_described_and_durations_read_as_they_are_written() -> None
     schema = json_schema()
     for model in (schema, *schema["$defs"].values()):
         assert all("description" in key or "$ref" in key for key in model["properties"].values())
-    assert schema["$defs"]["Service"]["properties"]["timeout"]["default"] == "5m"
+    assert schema["$defs"]["ServiceSettings"]["properties"]["timeout"]["default"] == "5m"
     assert "<" not in "".join(key for model in schema["$defs"].values() for key in model["properties"])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from tasks.failures.errors import Cause, ManifestError
-from tasks.manifest.document import Flaw, read_yaml
+from tasks.manifest.document import Document, Flaw, read_yaml
 from tasks.manifest.document import Path as FilePath
-from tasks.manifest.flaws import validated
+from tasks.manifest.flaws import refused
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.manifest.rules import broken_rules
 
@@ -38,19 +40,25 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def parse_manifest(text: str, name: str = MANIFEST_NAME) -> Manifest:
-    """The manifest in a YAML text; ManifestError that lists everything wrong with it, as `name:line: key: problem`."""
+    """The manifest in a YAML text; ManifestError that lists what is wrong with it, as `name:line: key: problem`.
+
+    First everything that the types of single values refuse, and when they refuse nothing, every broken rule.
+    """
     document = read_yaml(text, name)
     if document is None or document.data in ({}, None):
         raise ManifestError(f"{name} is empty.", f"describe the app, for instance:\n{_EXAMPLE}")
-    manifest, flaws = validated(Manifest, document.data)
-    broken = broken_rules(manifest) if manifest else ()
-    placed = [*document.repeated, *((document.line(flaw.path), flaw) for flaw in (*flaws, *broken))]
-    if manifest is None or placed:
-        raise _refusal(name, placed)
+    try:
+        manifest = Manifest.model_validate(document.data)
+    except ValidationError as error:
+        raise _refusal(name, document, refused(error, Manifest)) from None
+    broken = list(broken_rules(manifest))
+    if broken or document.repeated:
+        raise _refusal(name, document, broken)
     return manifest
 
 
-def _refusal(name: str, placed: Iterable[tuple[int, Flaw]]) -> ManifestError:
+def _refusal(name: str, document: Document, flaws: Iterable[Flaw]) -> ManifestError:
+    placed = [*document.repeated, *((document.line(flaw.path), flaw) for flaw in flaws)]
     lines = sorted({(line, f"{name}:{line}: {_key(flaw.path)}{flaw.text}") for line, flaw in placed})
     count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
     return ManifestError(

@@ -76,7 +76,8 @@ async def _status(repository: str, environment: str | None) -> list[Status]:
 
 
 async def _manifest(repository: str) -> Manifest:
-    from tasks.manifest.manifest import MANIFEST_NAME, load_manifest
+    from tasks.manifest.loading import load_manifest
+    from tasks.manifest.manifest import MANIFEST_NAME
     from tasks.source.source import Source, open_source
 
     with TemporaryDirectory(prefix="slipway-") as folder:

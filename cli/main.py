@@ -167,7 +167,7 @@ def version(
 @app.command
 def schema() -> int:
     """Print the JSON Schema of slipway.yaml, for editors."""
-    from tasks.manifest.manifest import json_schema
+    from tasks.manifest.schema import json_schema
 
     print(json.dumps(json_schema(), indent=2))
     return 0

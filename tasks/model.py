@@ -13,7 +13,8 @@ from tasks.names import labels, resources
 
 if TYPE_CHECKING:
     from infra.gcp.run.services import TrafficTarget
-    from tasks.manifest.manifest import Environment, Manifest, Service
+    from tasks.manifest.manifest import Manifest
+    from tasks.manifest.settings import Environment, ServiceSettings
     from tasks.rollout.split import Target
 
 
@@ -57,7 +58,7 @@ class Request:
         """Where images are built and kept: the first region of the environment."""
         return self.settings.regions[0]
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> ServiceSettings:
         """The service's settings with the environment's overrides applied."""
         return self.manifest.service_in(self.environment, name)
 

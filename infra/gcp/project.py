@@ -22,11 +22,12 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """The effective policy of a list constraint: `allowed` empty and `deny_all` False means anything goes."""
+    """The effective policy of a list constraint: denied beats allowed; none allowed means that all others are."""
 
-    allowed: frozenset[str]
-    denied: frozenset[str]
-    deny_all: bool
+    allowed: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    allow_all: bool = False
+    deny_all: bool = False
 
 
 async def get_project(project: str) -> Project:
@@ -80,5 +81,6 @@ async def constraint(project: str, name: str) -> Constraint | None:
     return Constraint(
         allowed=frozenset(v for rule in rules for v in rule.values.allowed_values),
         denied=frozenset(v for rule in rules for v in rule.values.denied_values),
+        allow_all=any(rule.allow_all for rule in rules),
         deny_all=any(rule.deny_all for rule in rules),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.manifest.settings import Build
+from tasks.manifest.settings import BuildSettings
 from tasks.names.naming import config_digest
 from tasks.names.references import Package
 
@@ -29,7 +29,7 @@ class Recipe:
     source_object: str
     source_sha256: str
     dockerfile: str | None  # None: buildpacks
-    settings: Build
+    settings: BuildSettings
     run_id: str
     cache_from: str = ""  # an earlier image of the service, by digest
 

@@ -11,7 +11,8 @@ from prefect.runtime import flow_run
 
 from infra.gcp.storage import objects
 from tasks.failures.errors import Cause, SlipwayError
-from tasks.manifest.manifest import MANIFEST_NAME, Manifest, load_manifest
+from tasks.manifest.loading import load_manifest
+from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.step import step

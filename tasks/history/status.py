@@ -8,7 +8,8 @@ from enum import StrEnum
 
 from infra.gcp.run import services
 from tasks.history.record import ReleaseRecord, State, read_history
-from tasks.manifest.manifest import Environment, Manifest
+from tasks.manifest.manifest import Manifest
+from tasks.manifest.settings import Environment
 from tasks.names import resources
 from tasks.orchestration.gather import all_of
 

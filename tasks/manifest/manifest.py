@@ -1,49 +1,42 @@
-"""slipway.yaml: what an app consists of and where it goes.
-
-`python -m tasks.manifest.manifest > slipway.schema.json` writes the JSON Schema that editors complete and check it
-with.
-"""
+"""slipway.yaml as one value: what an app consists of and where it goes."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Collection, Iterable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.manifest.document import Flaw, read_yaml
-from tasks.manifest.document import Path as FilePath
-from tasks.manifest.flaws import validated
-from tasks.manifest.rules import broken_rules, dependency_waves, hint
-from tasks.manifest.settings import APP_NAME, OWN_NAME, Drift, Environment, Retention, Runtime, Service, Strict
-from tasks.manifest.values import EditorSchema, Name
-
-__all__ = ["MANIFEST_NAME", "Environment", "Manifest", "Service", "json_schema", "load_manifest", "parse_manifest"]
+from tasks.failures.hints import hint
+from tasks.manifest.order import dependency_waves
+from tasks.manifest.settings import (
+    APP_NAME,
+    OWN_NAME,
+    DriftSettings,
+    Environment,
+    Retention,
+    Runtime,
+    ServiceSettings,
+    Strict,
+)
+from tasks.manifest.values import Name
 
 V = TypeVar("V")
 
 MANIFEST_NAME = "slipway.yaml"
-
-_EXAMPLE = """\
-app: shop
-services:
-  web: {source: .}
-environments:
-  staging: {project: my-project, regions: [europe-west1]}"""
 
 
 class Manifest(Strict):
     """An app, its services and its environments. Made by `load_manifest`, which also checks what types cannot."""
 
     app: Name = Field(description="First part of the name of everything that is made.")
-    services: dict[Name, Service] = Field(min_length=1, description="What the app consists of.")
+    services: dict[Name, ServiceSettings] = Field(min_length=1, description="What the app consists of.")
     environments: dict[Name, Environment] = Field(min_length=1, description="Where it is released to.")
     retention: Retention = Field(default_factory=Retention, description="What clean-up keeps.")
-    drift: Drift = Field(default_factory=Drift, description="How deployed and described configuration are compared.")
+    drift: DriftSettings = Field(
+        default_factory=DriftSettings, description="How deployed and described configuration are compared."
+    )
 
     @field_validator("services", "environments", mode="before")
     @classmethod
@@ -63,7 +56,7 @@ class Manifest(Strict):
             raise self._unknown("environment", name, self.environments)
         return self.environments[name]
 
-    def service_in(self, environment: str, name: str) -> Service:
+    def service_in(self, environment: str, name: str) -> ServiceSettings:
         """The service as it runs in an environment; ManifestError when either does not exist.
 
         The environment's `services.<name>` wins over the environment's `env`, and that over the service. A variable
@@ -96,60 +89,5 @@ class Manifest(Strict):
         )
 
 
-def load_manifest(path: Path) -> Manifest:
-    """Read slipway.yaml, or the one in a folder; ManifestError that lists everything wrong with it."""
-    path = path / MANIFEST_NAME if path.is_dir() else path
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ManifestError(f"{path.name}:{line}: not UTF-8.", "save the file with the encoding UTF-8.") from None
-    except OSError as error:
-        raise ManifestError(
-            f"{path} cannot be read: {error.strerror}.",
-            f"describe the app there, for instance:\n{_EXAMPLE}",
-            Cause.NOT_FOUND,
-        ) from None
-    return parse_manifest(text, path.name)
-
-
-def parse_manifest(text: str, name: str = MANIFEST_NAME) -> Manifest:
-    """The manifest in a YAML text; ManifestError that lists everything wrong with it, as `name:line: key: problem`."""
-    document = read_yaml(text, name)
-    if document is None or document.data in ({}, None):
-        raise ManifestError(f"{name} is empty.", f"describe the app, for instance:\n{_EXAMPLE}")
-    manifest, flaws = validated(Manifest, document.data)
-    broken = broken_rules(manifest) if manifest else ()
-    placed = [*document.repeated, *((document.line(flaw.path), flaw) for flaw in (*flaws, *broken))]
-    if manifest is None or placed:
-        raise _refusal(name, placed)
-    return manifest
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of slipway.yaml, for editors and for the reference of its keys."""
-    schema = Manifest.model_json_schema(schema_generator=EditorSchema)
-    return {"$schema": EditorSchema.schema_dialect, **schema, "title": MANIFEST_NAME}
-
-
-def _refusal(name: str, placed: Iterable[tuple[int, Flaw]]) -> ManifestError:
-    lines = sorted({(line, f"{name}:{line}: {_key(flaw.path)}{flaw.text}") for line, flaw in placed})
-    count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-    return ManifestError(
-        "\n  ".join([f"{name} has {count}:", *(text for _, text in lines)]),
-        "correct these lines; an editor that knows slipway.schema.json completes and checks every key.",
-    )
-
-
-def _key(path: FilePath) -> str:
-    """`services.api.depends_on[0]: `; nothing for the whole file."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
-    return f"{''.join(steps).removeprefix('.')}: " if path else ""
-
-
 def _without(variables: dict[str, V], names: Collection[str]) -> dict[str, V]:
     return {name: value for name, value in variables.items() if name not in names}
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(json_schema(), indent=2) + "\n")

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from difflib import get_close_matches
-from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError
 
 from tasks.failures.errors import ManifestError
+from tasks.failures.hints import hint
 from tasks.manifest.document import Flaw, Path
-from tasks.manifest.settings import Environment, FreezeDates, Service
+from tasks.manifest.manifest import Manifest
+from tasks.manifest.order import dependency_waves
+from tasks.manifest.settings import Environment, FreezeDates, ServiceSettings
 from tasks.names.naming import service_name, url_variable
-
-if TYPE_CHECKING:
-    from tasks.manifest.manifest import Manifest
 
 
 def broken_rules(manifest: Manifest) -> Iterator[Flaw]:
@@ -25,26 +23,7 @@ def broken_rules(manifest: Manifest) -> Iterator[Flaw]:
         yield from _environment(manifest, ("environments", name), environment)
 
 
-def hint(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'port'?` when a known name is close, else nothing."""
-    close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
-
-
-def dependency_waves(services: Mapping[str, Collection[str]]) -> Iterator[tuple[str, ...]]:
-    """Services whose dependencies are all in the waves before, in the order they are given.
-
-    Dependencies outside `services` do not count. graphlib.CycleError when they go in circles.
-    """
-    sorter = TopologicalSorter({name: [d for d in needed if d in services] for name, needed in services.items()})
-    sorter.prepare()
-    while sorter.is_active():
-        ready = set(sorter.get_ready())
-        yield tuple(name for name in services if name in ready)
-        sorter.done(*ready)
-
-
-def _dependencies(services: Mapping[str, Service]) -> Iterator[Flaw]:
+def _dependencies(services: Mapping[str, ServiceSettings]) -> Iterator[Flaw]:
     for name, service in services.items():
         for index, needed in enumerate(service.depends_on):
             if needed not in services:
@@ -57,7 +36,7 @@ def _dependencies(services: Mapping[str, Service]) -> Iterator[Flaw]:
         yield Flaw(("services", cycle[0], "depends_on"), f"depends on itself: {' -> '.join(cycle)}")
 
 
-def _service(app: str, path: Path, service: Service) -> Iterator[Flaw]:
+def _service(app: str, path: Path, service: ServiceSettings) -> Iterator[Flaw]:
     yield from _settings(path, service)
     try:
         service_name(app, service.name)
@@ -97,7 +76,7 @@ def _regions(path: Path, environment: Environment) -> Iterator[Flaw]:
         yield Flaw((*path, "waves"), f"must have each region once: {', '.join(regions)}")
 
 
-def _settings(path: Path, service: Service) -> Iterator[Flaw]:
+def _settings(path: Path, service: ServiceSettings) -> Iterator[Flaw]:
     if service.min_instances > service.max_instances:
         text = f"{service.min_instances} is more than max_instances, which is {service.max_instances}"
         yield Flaw((*path, "min_instances"), text)

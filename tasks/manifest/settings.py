@@ -58,7 +58,7 @@ class Health(Strict):
     samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
 
 
-class Build(Strict):
+class BuildSettings(Strict):
     """How Cloud Build makes the image."""
 
     machine_type: MachineType | None = Field(None, description="Default: Cloud Build's own.")
@@ -86,7 +86,7 @@ class Runtime(Strict):
     )
 
 
-class Service(Runtime):
+class ServiceSettings(Runtime):
     """One container image and the Cloud Run service it runs as."""
 
     name: SkipJsonSchema[Name] = Field(alias=OWN_NAME)
@@ -102,7 +102,7 @@ class Service(Runtime):
         (), description="Services that are deployed before; each one's URL is in $<NAME>_URL."
     )
     health: Health = Field(default_factory=Health, description="When a new revision counts as healthy.")
-    build: Build = Field(default_factory=Build, description="How Cloud Build makes the image.")
+    build: BuildSettings = Field(default_factory=BuildSettings, description="How Cloud Build makes the image.")
 
 
 class Canary(Strict):
@@ -287,7 +287,7 @@ class Retention(Strict):
     max_percent: int = Field(20, ge=1, le=100, description="A larger share than this at once is refused.")
 
 
-class Drift(Strict):
+class DriftSettings(Strict):
     """How deployed and described configuration are compared."""
 
     ignore: tuple[str, ...] = Field((), description="Paths of fields that others may change.")

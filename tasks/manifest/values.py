@@ -24,12 +24,11 @@ from pydantic import (
     PlainSerializer,
     WithJsonSchema,
 )
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
-_DURATION_SCHEMA = {"type": ["string", "number"], "pattern": f"^{_DURATION.pattern}$", "minimum": 0}
+DURATION_SCHEMA = {"type": ["string", "number"], "pattern": f"^{_DURATION.pattern}$", "minimum": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,23 +48,6 @@ class Matching:
         if not re.fullmatch(self.pattern, text, re.ASCII):
             raise ValueError(f"must be {self.meaning}")
         return text
-
-
-class EditorSchema(GenerateJsonSchema):
-    """A JSON Schema as editors need it: no titles that repeat keys, no unknown keys, durations as they are written."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        return False
-
-    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
-        made = super().dict_schema(schema)
-        return made | {"additionalProperties": False} if "patternProperties" in made else made
-
-    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
-        made = super().default_schema(schema)
-        if made.get("pattern") == _DURATION_SCHEMA["pattern"] and "default" in made:
-            made["default"] = format_duration(made["default"])
-        return made
 
 
 def parse_duration(value: object) -> float:
@@ -195,7 +177,7 @@ Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], Field(min_leng
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    WithJsonSchema(_DURATION_SCHEMA),
+    WithJsonSchema(DURATION_SCHEMA),
 ]
 Secret = Annotated[
     SecretRef,

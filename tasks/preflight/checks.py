@@ -12,17 +12,18 @@ from infra.gcp.artifacts import repositories
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.iam import identity
-from infra.gcp.project import Constraint, Project
+from infra.gcp.project import Project
 from infra.gcp.run import services
 from infra.gcp.storage import objects
 from infra.gcp.storage.objects import Bucket
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
 from tasks.manifest.values import SecretRef
-from tasks.model import Gap, Missing, Problem, Readiness, Request
+from tasks.model import Gap, Missing, Readiness, Request
 from tasks.names import resources
+from tasks.preflight.findings import CONSOLE, merge, refuse
+from tasks.preflight.policies import check_policies
 
-CONSOLE = "https://console.cloud.google.com"
 SERVICE_LIMIT = 1000  # per project and region: https://cloud.google.com/run/quotas
 
 
@@ -33,19 +34,6 @@ class Check:
     name: str
     run: Callable[[Request], Awaitable[Readiness]]
     optional: bool = False
-
-
-def refuse(check: str, cause: Cause, problem: str, fix: str, link: str = "") -> Readiness:
-    return Readiness(problems=(Problem(check, cause, problem, fix, link),))
-
-
-def merge(parts: Iterable[Readiness]) -> Readiness:
-    found = list(parts)
-    return Readiness(
-        problems=tuple(p for part in found for p in part.problems),
-        gaps=tuple(dict.fromkeys(g for part in found for g in part.gaps)),
-        notes=tuple(n for part in found for n in part.notes),
-    )
 
 
 async def check_apis(request: Request) -> Readiness:
@@ -238,49 +226,6 @@ def judge_secret(project_id: str, reference: SecretRef) -> Readiness:
         f"gcloud secrets create {name} --project={project_id} --data-file=FILE  "
         f"# or: gcloud secrets versions add {name} --project={project_id} --data-file=FILE",
         f"{CONSOLE}/security/secret-manager?project={project_id}",
-    )
-
-
-async def check_policies(request: Request) -> Readiness:
-    names = ("gcp.resourceLocations", "iam.allowedPolicyMemberDomains", "run.allowedIngress")
-    found = await asyncio.gather(*(project.constraint(request.project, name) for name in names))
-    return judge_policies(request, dict(zip(names, found, strict=True)))
-
-
-def judge_policies(request: Request, found: dict[str, Constraint | None]) -> Readiness:
-    public = [name for name in request.services if request.service(name).public]
-    domains = found["iam.allowedPolicyMemberDomains"]
-    parts = [_judge_location(request, region, found["gcp.resourceLocations"]) for region in request.settings.regions]
-    if public and domains is not None and (domains.allowed or domains.deny_all):
-        problem = (
-            f"An organisation policy restricts who may be granted access, so {', '.join(public)} cannot be public."
-        )
-        parts.append(_policy_problem(request, "iam.allowedPolicyMemberDomains", problem))
-    ingress = found["run.allowedIngress"]
-    if ingress is not None and ingress.allowed and "all" not in ingress.allowed:
-        problem = "An organisation policy does not allow Cloud Run services that take requests from the internet."
-        parts.append(_policy_problem(request, "run.allowedIngress", problem))
-    return merge(parts)
-
-
-def _judge_location(request: Request, region: str, policy: Constraint | None) -> Readiness:
-    """Values are `in:europe-locations` groups or single locations; groups are matched by their first word."""
-    if policy is None or not (policy.allowed or policy.deny_all):
-        return Readiness()
-    names = {value.removeprefix("in:").removesuffix("-locations") for value in policy.allowed}
-    if any(region == name or region.startswith(f"{name}-") or region.startswith(name) for name in names):
-        return Readiness()
-    problem = f"An organisation policy does not allow resources in {region}."
-    return _policy_problem(request, "gcp.resourceLocations", problem)
-
-
-def _policy_problem(request: Request, name: str, problem: str) -> Readiness:
-    return refuse(
-        "organisation policy",
-        Cause.ORG_POLICY,
-        problem,
-        f"gcloud org-policies describe {name} --project={request.project} --effective  # ask its owner to change it",
-        f"{CONSOLE}/iam-admin/orgpolicies/{name.replace('.', '-')}?project={request.project}",
     )
 
 

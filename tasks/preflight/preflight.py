@@ -15,7 +15,8 @@ from tasks.model import Missing, Problem, Readiness, Request
 from tasks.orchestration.artifacts import table
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.preflight.checks import CHECKS, Check, merge, refuse
+from tasks.preflight.checks import CHECKS, Check
+from tasks.preflight.findings import merge, refuse
 
 CHECK_TIMEOUT_S = 45.0
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime
 
 import httpx
 from prefect.logging import get_run_logger
@@ -15,12 +14,12 @@ from infra.gcp.run import jobs
 from tasks.failures.errors import Cause, SlipwayError
 from tasks.failures.explain import to_slipway
 from tasks.history.record import Ledger
-from tasks.manifest.settings import FreezeCron, FreezeDates, Hook, HttpHook
+from tasks.manifest.settings import Hook, HttpHook
 from tasks.model import Proof, Request
 from tasks.names import resources
 from tasks.orchestration.approval import Decision, ask
 from tasks.orchestration.step import step
-from tasks.release.freeze import CronWindow, DateWindow, frozen_at
+from tasks.release.freeze import frozen_at
 
 NOT_MOVED = "Live traffic was not moved."
 
@@ -50,7 +49,7 @@ def refuse_frozen(request: Request, override: Override | str | None) -> None:
 
     Asked before a run does anything, and again before traffic moves: in between it may have waited for days.
     """
-    freeze = frozen_at(datetime.now(UTC), [_window(each) for each in request.settings.freeze])
+    freeze = frozen_at(datetime.now(UTC), request.settings.freeze)
     if freeze is None:
         return
     if override:
@@ -61,14 +60,6 @@ def refuse_frozen(request: Request, override: Override | str | None) -> None:
         "start the run after that, or fill in `override` with your name and reason.",
         state=NOT_MOVED,
     )
-
-
-def _window(freeze: FreezeDates | FreezeCron) -> DateWindow | CronWindow:
-    if isinstance(freeze, FreezeCron):
-        return CronWindow(freeze.cron, timedelta(seconds=freeze.duration_s), freeze.timezone, freeze.reason)
-    zone = ZoneInfo(freeze.timezone)
-    start, end = (moment.astimezone(zone).replace(tzinfo=None) for moment in (freeze.start, freeze.end))
-    return DateWindow(start, end, freeze.timezone, freeze.reason)
 
 
 async def approved(request: Request, proofs: tuple[Proof, ...], ledger: Ledger) -> Decision | None:

@@ -13,7 +13,8 @@ from prefect.runtime import flow_run
 from infra.gcp.calls.attempts import calling
 from tasks.failures.errors import ParameterError
 from tasks.failures.redact import redact
-from tasks.manifest.manifest import MANIFEST_NAME, Manifest, load_manifest
+from tasks.manifest.loading import load_manifest
+from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request
 from tasks.names.naming import service_name
 from tasks.orchestration.credentials import use_credentials_block

@@ -7,7 +7,8 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.failures.errors import VersionError
-from tasks.manifest.manifest import MANIFEST_NAME, Manifest, load_manifest
+from tasks.manifest.loading import load_manifest
+from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request, Version, VersionKind
 from tasks.orchestration.artifacts import name_run
 from tasks.orchestration.stage import stage

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.manifest.manifest import Service
+from tasks.manifest.settings import ServiceSettings
 from tasks.manifest.values import SecretRef
 from tasks.model import Image, Request, Version
 from tasks.names.labels import label_value
@@ -46,7 +46,7 @@ def desired(
 
 
 def template_body(
-    settings: Service,
+    settings: ServiceSettings,
     image: Image,
     urls: Mapping[str, str],
     secret_versions: Mapping[SecretRef, int],
@@ -64,7 +64,7 @@ def template_body(
 
 
 def _container(
-    settings: Service, image: Image, urls: Mapping[str, str], secret_versions: Mapping[SecretRef, int]
+    settings: ServiceSettings, image: Image, urls: Mapping[str, str], secret_versions: Mapping[SecretRef, int]
 ) -> dict[str, Any]:
     plain = dict(settings.env) | dict(urls)
     env: list[dict[str, Any]] = [{"name": name, "value": value} for name, value in sorted(plain.items())]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.history.record import ReleaseRecord, State, TargetRecord
-from tasks.manifest.manifest import parse_manifest
+from tasks.manifest.loading import parse_manifest
 from tasks.model import Image, Request, Version, VersionKind
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.builds.build import reusable_digest
 from tasks.builds.recipe import Recipe, adoptable, build_body
 from tasks.failures.errors import TagTaken
-from tasks.manifest.settings import Build
+from tasks.manifest.settings import BuildSettings
 from tasks.names.references import Package
 
 RECIPE = Recipe(
@@ -23,7 +23,7 @@ RECIPE = Recipe(
     source_object="sources/shop/api/abc.tar.gz",
     source_sha256="abc",
     dockerfile="Dockerfile",
-    settings=Build(machine_type="E2_HIGHCPU_8", args={"FLAVOUR": "dark"}),
+    settings=BuildSettings(machine_type="E2_HIGHCPU_8", args={"FLAVOUR": "dark"}),
     run_id="run-1",
 )
 
@@ -78,7 +78,7 @@ def test_latest_appears_nowhere_in_a_build() -> None:
         replace(RECIPE, source_sha256="other"),
         replace(RECIPE, dockerfile="Dockerfile.slim"),
         replace(RECIPE, dockerfile=None),
-        replace(RECIPE, settings=Build(args={"FLAVOUR": "light"})),
+        replace(RECIPE, settings=BuildSettings(args={"FLAVOUR": "light"})),
     ],
     ids=["source", "dockerfile", "builder", "arguments"],
 )
@@ -87,7 +87,7 @@ def test_whatever_changes_the_image_changes_its_content_tag(other: Recipe) -> No
 
 
 def test_version_run_and_machine_do_not_change_the_content_tag() -> None:
-    other = replace(RECIPE, tag="v2.0.0", run_id="run-2", settings=Build(args={"FLAVOUR": "dark"}))
+    other = replace(RECIPE, tag="v2.0.0", run_id="run-2", settings=BuildSettings(args={"FLAVOUR": "dark"}))
     assert other.content_tag == RECIPE.content_tag
 
 

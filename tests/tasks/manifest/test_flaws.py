@@ -1,10 +1,9 @@
-"""Everything wrong with slipway.yaml is told at once, with its line and in its own words."""
+"""What is wrong with slipway.yaml is told with its line and in its own words: all values at once, then all rules."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.manifest.manifest import load_manifest, parse_manifest
+from tasks.manifest.loading import parse_manifest
 from tests.tasks.manifests import FULL, SMALL
 
 ANYTHING = st.recursive(
@@ -35,9 +34,7 @@ def problems(text: str) -> list[str]:
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
-def test_every_problem_is_told_at_once_with_its_line_and_a_suggestion() -> None:
-    assert problems(
-        """\
+WRONG = """\
 app: Shop
 services:
   api:
@@ -61,25 +58,45 @@ environments:
     services: {apy: {cpu: 2}, api: {min_instances: 500}}
 retentoin: {keep: 1}
 """
-    ) == [
+
+
+def test_every_refused_value_is_told_at_once_with_its_line_and_a_suggestion() -> None:
+    assert problems(WRONG) == [
         "slipway.yaml:1: app: must be lower-case letters, digits and hyphens, with a letter first and no hyphen last",
         "slipway.yaml:4: services.api.prot: unknown key; did you mean 'port'?",
         "slipway.yaml:5: services.api.timeout: must be a duration like 30s, 2m, 24h or 90d",
-        "slipway.yaml:6: services.api.depends_on: depends on itself: api -> web -> api",
         "slipway.yaml:8: services.api.env.DEBUG: must be text; put it in quotes",
-        "slipway.yaml:10: services.web.depends_on[0]: there is no service 'apii'; did you mean 'api'?",
-        "slipway.yaml:10: services.web.env.API_URL: API_URL is set to the URL of 'api', as depends_on asks",
         "slipway.yaml:10: services.web: this key stands here twice, first on line 9",
         "slipway.yaml:12: environments.staging.project: is missing",
         "slipway.yaml:12: environments.staging.regions: is missing",
         "slipway.yaml:13: environments.staging.region: unknown key; did you mean 'regions'?",
-        "slipway.yaml:18: environments.production.regions[1]: europe-west1 is there twice",
         "slipway.yaml:20: environments.production.strategy.canary: must increase from step to step; "
         "the last step, 100, goes without saying",
-        "slipway.yaml:21: environments.production.services.api.min_instances: "
-        "500 is more than max_instances, which is 100",
-        "slipway.yaml:21: environments.production.services.apy: there is no service 'apy'; did you mean 'api'?",
         "slipway.yaml:22: retentoin: unknown key; did you mean 'retention'?",
+    ]
+
+
+def test_every_broken_rule_is_told_at_once_when_the_values_are_right() -> None:
+    mended = WRONG
+    for wrong, right in (
+        ("Shop", "shop"),
+        ("prot", "port"),
+        ("5 minutes", "5m"),
+        ("DEBUG: true", "DEBUG: 'true'"),
+        ("    region: europe-west1", "    project: acme-staging\n    regions: [europe-west1]"),
+        ("[50, 25]", "[25, 50]"),
+        ("retentoin", "retention"),
+    ):
+        mended = mended.replace(wrong, right)
+    assert problems(mended) == [
+        "slipway.yaml:6: services.api.depends_on: depends on itself: api -> web -> api",
+        "slipway.yaml:10: services.web.depends_on[0]: there is no service 'apii'; did you mean 'api'?",
+        "slipway.yaml:10: services.web.env.API_URL: API_URL is set to the URL of 'api', as depends_on asks",
+        "slipway.yaml:10: services.web: this key stands here twice, first on line 9",
+        "slipway.yaml:19: environments.production.regions[1]: europe-west1 is there twice",
+        "slipway.yaml:22: environments.production.services.api.min_instances: "
+        "500 is more than max_instances, which is 100",
+        "slipway.yaml:22: environments.production.services.apy: there is no service 'apy'; did you mean 'api'?",
     ]
 
 
@@ -143,6 +160,13 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
         ("freeze: [{from: 2026-01-01}]", "freeze[0].to: is missing"),
         ("freeze: [{cron: '* * *', duration: 1h}]", "freeze[0].cron: must be a cron expression like '0 18 * * FRI'"),
         ("freeze: [{cron: '61 * * * *', duration: 1h}]", "freeze[0].cron: must be a cron expression"),
+        ("freeze: [{cron: 0 16 * * FRIDAY, duration: 1h}]", "freeze[0].cron: must be a cron expression"),
+        ("freeze: [{cron: 0 0 16 * * FRI, duration: 1h}]", "freeze[0].cron: must be a cron expression"),
+        ("freeze: [{cron: '', duration: 1h}]", "freeze[0].cron: must be a cron expression"),
+        ("freeze: [{cron: 0 16 * * FRI, duration: 0}]", "freeze[0].duration: must be from 1m to 366d"),
+        ("freeze: [{from: 2026-01-01, to: 2026-01-01}]", "freeze[0]: must end after it begins"),
+        ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: Berlin}]", "freeze[0].timezone: must be a time zone"),
+        ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: Europe}]", "freeze[0].timezone: must be a time zone"),
         ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: Mars}]", "freeze[0].timezone: must be a time zone"),
         ("freeze: [{cron: 0 0 * * *, duration: 1h, timezone: ../x}]", "freeze[0].timezone: must be a time zone"),
         ("before: [{name: a}]", "before[0].http: is missing"),
@@ -179,71 +203,12 @@ def test_the_value_of_a_variable_is_never_shown() -> None:
 
 
 def test_problems_in_the_wrong_order_of_size_do_not_hide_each_other() -> None:
-    found = problems("services: {a: {depends_on: [b]}}\nenvironments: 5\napp: [1]\n")
+    found = problems("services: {a: {depends_on: [{}]}}\nenvironments: 5\napp: [1]\n")
     assert [line.split(": ", 1)[1] for line in found] == [
-        "services.a.depends_on[0]: there is no service 'b'",
+        "services.a.depends_on[0]: must be text; put it in quotes",
         "environments: must be a mapping of keys to values",
         "app: must be text; put it in quotes",
     ]
-
-
-# ---- files ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "slipway.yaml is empty."),
-        ("# nothing\n", "slipway.yaml is empty."),
-        ("{}", "slipway.yaml is empty."),
-        ("app: [", "slipway.yaml:1:7: not valid YAML"),
-        ("app: a\n\tservices: b", "slipway.yaml:2:1: not valid YAML: found character '\\t'"),
-        ("a: 1\n---\nb: 2", "slipway.yaml:2:1: not valid YAML"),
-        ("a: *b", "slipway.yaml:1:4: not valid YAML: found undefined alias"),
-        ("a: \0", "slipway.yaml: not valid YAML"),
-        ("a: !!python/object:os.system {}", "slipway.yaml:1:4: not valid YAML"),
-        ("a: !!timestamp 2026-99-99", "slipway.yaml: not valid YAML"),
-        ("[" * 5000, "slipway.yaml: not valid YAML"),
-        ("- app", "must be a mapping of keys to values"),
-        ("just text", "must be a mapping of keys to values"),
-        ("app: shop", "slipway.yaml:1: environments: is missing"),
-        ("1: 2", "slipway.yaml:1: 1: unknown key"),
-        ("'<other>': 2", "slipway.yaml:1: <other>: unknown key"),
-        ("'[key]': 2", "slipway.yaml:1: [key]: unknown key"),
-    ],
-)
-def test_a_text_that_is_no_manifest_is_refused(text: str, said: str) -> None:
-    with pytest.raises(ManifestError) as raised:
-        parse_manifest(text)
-    assert said in raised.value.problem
-    assert raised.value.remedy
-
-
-def test_a_missing_file_is_answered_with_an_example_that_works(tmp_path: Path) -> None:
-    with pytest.raises(ManifestError, match=r"slipway\.yaml cannot be read: No such file") as raised:
-        load_manifest(tmp_path)
-    assert raised.value.cause is Cause.NOT_FOUND
-    example = raised.value.remedy.split("\n", 1)[1]
-    assert parse_manifest(example).app == "shop"
-
-
-def test_a_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "slipway.yaml"
-    path.write_bytes(b"app: shop\n# caf\xe9\n")
-    with pytest.raises(ManifestError, match=r"slipway\.yaml:2: not UTF-8\."):
-        load_manifest(path)
-
-
-def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
-    (tmp_path / "slipway.yaml").write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
-    assert load_manifest(tmp_path).app == "shop"
-
-
-def test_a_file_is_called_by_its_own_name_in_errors(tmp_path: Path) -> None:
-    path = tmp_path / "other.yaml"
-    path.write_text("app: shop\n")
-    with pytest.raises(ManifestError, match=r"other\.yaml:1: services: is missing"):
-        load_manifest(path)
 
 
 @given(st.lists(st.tuples(st.integers(0), ANYTHING), min_size=1, max_size=3))

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import datetime
-import json
 import pickle
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import jsonschema
 import pydantic
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.failures.errors import ManifestError
-from tasks.manifest.document import read_yaml
-from tasks.manifest.manifest import Manifest, json_schema, parse_manifest
-from tasks.manifest.rules import dependency_waves
+from tasks.manifest.loading import parse_manifest
+from tasks.manifest.manifest import Manifest
 from tasks.manifest.settings import Canary, FreezeCron, FreezeDates, HttpHook, JobHook
 from tasks.manifest.values import SecretRef, format_duration, parse_duration
 from tests.tasks.manifests import FULL, SMALL
-
-SCHEMA_FILE = Path(__file__).parents[3] / "slipway.schema.json"
-
 
 # ---- what is filled in ---------------------------------------------------------------------------------------------
 
@@ -205,48 +197,3 @@ def test_a_subset_keeps_the_order_that_absent_services_ask_for() -> None:
     manifest = chain("web: {depends_on: [api]}", "api: {depends_on: [db]}", "db:")
     assert manifest.order(["web", "db"]) == (("db",), ("web",))
     assert manifest.order([]) == ()
-
-
-@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=10))
-def test_no_wave_ever_depends_on_itself_or_a_later_one(edges: list[list[int]]) -> None:
-    services = {str(at): {str(to) for to in targets if to < at} for at, targets in enumerate(edges)}
-    done: set[str] = set()
-    for wave in dependency_waves(services):
-        assert all(services[name] <= done for name in wave)
-        done |= set(wave)
-    assert done == services.keys()
-
-
-# ---- the JSON Schema -----------------------------------------------------------------------------------------------
-
-
-def test_the_published_schema_is_current() -> None:
-    assert json.loads(SCHEMA_FILE.read_text()) == json_schema(), (
-        "run `python -m tasks.manifest.manifest > slipway.schema.json` and commit the result"
-    )
-
-
-def test_the_schema_accepts_what_the_manifest_accepts() -> None:
-    jsonschema.Draft202012Validator.check_schema(json_schema())
-    for text in (FULL, SMALL.replace("web:", "web: {}")):
-        document = read_yaml(text, "slipway.yaml")
-        assert document is not None
-        jsonschema.validate(document.data, json_schema())
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["{prot: 1}", "{timeout: 5 minutes}", "{env: {9LIVES: x}}", "{secrets: {A: 'a:latest'}}", "{health: {status: []}}"],
-)
-def test_the_schema_refuses_what_the_manifest_refuses(text: str) -> None:
-    document = yaml.safe_load(SMALL.replace("web:", f"web: {text}"))
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(document, json_schema())
-
-
-def test_every_key_is_described_and_durations_read_as_they_are_written() -> None:
-    schema = json_schema()
-    for model in (schema, *schema["$defs"].values()):
-        assert all("description" in key or "$ref" in key for key in model["properties"].values())
-    assert schema["$defs"]["Service"]["properties"]["timeout"]["default"] == "5m"
-    assert "<" not in "".join(key for model in schema["$defs"].values() for key in model["properties"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.gcp.artifacts.repositories import Repository
-from infra.gcp.project import Constraint, Project
+from infra.gcp.project import Project
 from infra.gcp.storage.objects import Bucket
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ENABLE, NEEDS
@@ -18,11 +18,6 @@ from tests.tasks.builders import a_request
 
 REQUEST = a_request()
 ME = "serviceAccount:me@acme.iam.gserviceaccount.com"
-NO_POLICY: dict[str, Constraint | None] = {
-    "gcp.resourceLocations": None,
-    "iam.allowedPolicyMemberDomains": None,
-    "run.allowedIngress": None,
-}
 
 
 def test_each_disabled_api_is_a_problem_with_the_command_that_enables_it() -> None:
@@ -81,23 +76,6 @@ def test_services_that_do_not_fit_into_the_region_are_refused() -> None:
     have = {f"s{n}" for n in range(checks.SERVICE_LIMIT - 1)}
     assert checks.judge_services(REQUEST, "europe-west1", have).problems[0].cause is Cause.QUOTA
     assert len(checks.judge_services(REQUEST, "europe-west1", set()).gaps) == 2
-
-
-@pytest.mark.parametrize(
-    ("constraint", "policy", "refused"),
-    [
-        ("gcp.resourceLocations", Constraint(frozenset({"in:europe-locations"}), frozenset(), False), 1),
-        ("gcp.resourceLocations", Constraint(frozenset({"in:eu-locations"}), frozenset(), False), 1),
-        ("gcp.resourceLocations", Constraint(frozenset({"europe-west1", "us-central1"}), frozenset(), False), 0),
-        ("iam.allowedPolicyMemberDomains", Constraint(frozenset({"C01"}), frozenset(), False), 1),
-        ("run.allowedIngress", Constraint(frozenset({"internal"}), frozenset(), False), 1),
-        ("run.allowedIngress", Constraint(frozenset({"all"}), frozenset(), False), 0),
-    ],
-)
-def test_organisation_policies_that_forbid_the_release_are_found(
-    constraint: str, policy: Constraint, refused: int
-) -> None:
-    assert len(checks.judge_policies(REQUEST, {**NO_POLICY, constraint: policy}).problems) == refused
 
 
 def test_a_source_folder_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,62 @@
+"""Organisation policies in front of a release."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.gcp.project import Constraint
+from tasks.failures.errors import Cause
+from tasks.preflight.policies import INGRESS, LOCATIONS, MEMBERS, judge_policies
+from tests.tasks.builders import a_request
+
+REQUEST = a_request()  # to europe-west1 and us-central1
+NO_POLICY: dict[str, Constraint | None] = {LOCATIONS: None, MEMBERS: None, INGRESS: None}
+
+
+def allowing(*values: str) -> Constraint:
+    return Constraint(allowed=frozenset(values))
+
+
+def denying(*values: str) -> Constraint:
+    return Constraint(denied=frozenset(values))
+
+
+@pytest.mark.parametrize(
+    ("constraint", "policy", "refused"),
+    [
+        (LOCATIONS, allowing("in:europe-locations"), 1),
+        (LOCATIONS, allowing("in:eu-locations"), 1),
+        (LOCATIONS, allowing("europe-west1", "us-central1"), 0),
+        (LOCATIONS, denying("in:us-locations"), 1),
+        (LOCATIONS, Constraint(deny_all=True), 2),
+        (MEMBERS, allowing("C01"), 1),
+        (INGRESS, allowing("internal"), 1),
+        (INGRESS, allowing("is:internal"), 1),
+        (INGRESS, denying("all"), 1),
+        (INGRESS, Constraint(deny_all=True), 1),
+        (INGRESS, allowing("all"), 0),
+        (INGRESS, allowing("is:all"), 0),
+        (INGRESS, denying("internal"), 0),
+        (INGRESS, Constraint(allow_all=True), 0),
+    ],
+)
+def test_organisation_policies_that_forbid_the_release_are_found(
+    constraint: str, policy: Constraint, refused: int
+) -> None:
+    problems = judge_policies(REQUEST, {**NO_POLICY, constraint: policy}).problems
+    assert len(problems) == refused
+    assert all(problem.cause is Cause.ORG_POLICY and constraint in problem.fix for problem in problems)
+
+
+def test_a_group_of_locations_that_is_not_known_is_a_note_and_stops_nothing() -> None:
+    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: allowing("in:us-locations", "in:italy-locations")})
+    assert not found.problems
+    (note,) = found.notes
+    assert note == "gcp.resourceLocations names in:italy-locations; whether that means europe-west1, Google will tell."
+
+
+def test_a_refused_region_is_told_with_the_values_that_refuse_it() -> None:
+    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: denying("in:us-locations", "in:asia-locations")})
+    assert [problem.problem for problem in found.problems] == [
+        "An organisation policy does not allow resources in us-central1 (it names in:us-locations)."
+    ]

@@ -5,50 +5,57 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel import filters
+from infra.emulator.kernel.errors import RpcError, invalid
+from infra.emulator.kernel.filters import Call, Comparison, Restriction
 
 Predicate = Callable[[dict[str, str]], bool]
-TERM = re.compile(
-    r"""\s*(?P<not>NOT\s+|-)?(?P<field>[a-z_.]+)\s*(?P<op>=|!=|:)\s*"""
-    r"""(?:(?P<function>starts_with|ends_with|has_substring|one_of|monitoring\.regex\.full_match)\s*\((?P<args>[^)]*)\)"""
-    r"""|(?P<value>"[^"]*"|[\w./-]+))\s*"""
-)
+Test = Callable[[str], bool]
 
 
 def parse_filter(text: str) -> Predicate:
-    """A test of the labels by the names that filters use; comparisons are joined by AND. Raises INVALID_ARGUMENT."""
-    terms: list[Predicate] = []
-    position = 0
-    while position < len(text):
-        match = TERM.match(text, position)
-        if match is None:
-            raise invalid(f"Could not parse filter {text!r} at {text[position:]!r}.", "filter")
-        terms.append(_term(match))
-        position = match.end()
-        if joint := re.compile(r"(AND\s+|$)").match(text, position):
-            position = joint.end()
+    """A test of the labels by the names that filters use. Raises INVALID_ARGUMENT."""
+    predicate = filters.predicate(text, _restriction, _refused)
     if "metric.type" not in text:
         raise invalid("The filter must specify a metric type.", "filter")
-    return lambda labels: all(term(labels) for term in terms)
+    return predicate
 
 
-def _term(match: re.Match[str]) -> Predicate:
-    field = re.sub(r"\.label\.", ".labels.", match["field"])
-    negated = (match["op"] == "!=") != bool(match["not"])
-    test = _test(match)
-    return lambda labels: test(labels.get(field, "")) != negated
+def _refused(reason: str) -> RpcError:
+    return invalid(f"Could not parse filter: {reason}.", "filter")
 
 
-def _test(match: re.Match[str]) -> Callable[[str], bool]:
-    if match["function"] is None:
-        wanted = match["value"].strip('"')
-        return lambda value: wanted in value if match["op"] == ":" else value == wanted
-    arguments = re.findall(r'"([^"]*)"', match["args"])
-    first = arguments[0] if arguments else ""
-    return {
-        "starts_with": lambda value: value.startswith(first),
-        "ends_with": lambda value: value.endswith(first),
-        "has_substring": lambda value: first in value,
-        "one_of": lambda value: value in arguments,
-        "monitoring.regex.full_match": lambda value: re.fullmatch(first, value) is not None,
-    }[match["function"]]
+def _restriction(restriction: Restriction) -> Predicate:
+    match restriction:
+        case Comparison(path, "=" | "!=" | ":" as sign, wanted):
+            field = ".".join("labels" if step == "label" else step for step in path)
+            test = _function(wanted) if isinstance(wanted, Call) else _equal(wanted, sign)
+            return lambda labels: test(labels.get(field, "")) != (sign == "!=")
+    raise _refused(f"{restriction} is not known")
+
+
+def _equal(wanted: str, sign: str) -> Test:
+    return lambda value: wanted in value if sign == ":" else value == wanted
+
+
+def _function(call: Call) -> Test:
+    match call:
+        case Call("starts_with", (start,)):
+            return lambda value: value.startswith(start)
+        case Call("ends_with", (end,)):
+            return lambda value: value.endswith(end)
+        case Call("has_substring", (part,)):
+            return lambda value: part in value
+        case Call("one_of", choices):
+            return lambda value: value in choices
+        case Call("monitoring.regex.full_match", (pattern,)):
+            return _full_match(pattern)
+    raise _refused(f"{call} is not known")
+
+
+def _full_match(pattern: str) -> Test:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise _refused(f"invalid regular expression {pattern!r}") from error
+    return lambda value: compiled.fullmatch(value) is not None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from google.cloud.secretmanager_v1 import types
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import empty_pb2
 
+from infra.emulator.kernel import filters
 from infra.emulator.kernel.cloud import Call, Cloud, rpc
-from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.errors import RpcError, invalid
+from infra.emulator.kernel.filters import Comparison, Restriction
 from infra.emulator.secrets.state import State, check_etag, checksum, number_of
 
 API = "google.cloud.secretmanager.v1.SecretManagerService"
@@ -39,7 +42,8 @@ class SecretManager:
     @rpc(f"{API}/ListSecrets", permission="secretmanager.secrets.list", resource="parent")
     async def list(self, request: Any, _: Call) -> Any:
         prefix = f"{request.parent}/secrets/"
-        secrets = [s for s in self._secrets.table.list(prefix) if _matches(s, request.filter)]
+        keep = filters.predicate(request.filter, _of_secret, _refused)
+        secrets = [secret for secret in self._secrets.table.list(prefix) if keep(secret)]
         left = [secret for secret in secrets if secret.name > request.page_token]
         size = request.page_size or 25
         token = left[size - 1].name if len(left) > size else ""
@@ -116,7 +120,8 @@ class SecretVersions:
         """Newest first, as Google lists them."""
         self._secrets.find(request.parent)
         versions = sorted(self._secrets.list_versions(request.parent), key=lambda v: -number_of(v.name))
-        versions = [version for version in versions if _in_state(version, request.filter)]
+        keep = filters.predicate(request.filter, _of_version, _refused)
+        versions = [version for version in versions if keep(version)]
         left = [v for v in versions if not request.page_token or number_of(v.name) < int(request.page_token)]
         size = request.page_size or 25
         token = str(number_of(left[size - 1].name)) if len(left) > size else ""
@@ -136,24 +141,22 @@ class SecretVersions:
         return self._show(self._secrets.set_state(request.name, State.DESTROYED, request.etag))
 
 
-def _matches(secret: Any, text: str) -> bool:
+def _refused(reason: str) -> RpcError:
+    return invalid(f"Invalid filter: {reason}", "filter")
+
+
+def _of_secret(restriction: Restriction) -> Callable[[Any], bool]:
     """The part of https://cloud.google.com/secret-manager/docs/filtering that asks for names and labels."""
-    for term in filter(None, re.split(r"\s+AND\s+|\s+", text)):
-        if match := re.fullmatch(r"labels\.([\w-]+)[:=]\"?([\w-]+)\"?", term):
-            if secret.labels.get(match[1]) != match[2]:
-                return False
-        elif match := re.fullmatch(r"name:\"?([^\"]+)\"?", term):
-            if match[1] not in secret.name:
-                return False
-        else:
-            raise invalid(f"Invalid filter: {text}", "filter")
-    return True
+    match restriction:
+        case Comparison(("labels", key), ":" | "=", str(value)):
+            return lambda secret: secret.labels.get(key) == value
+        case Comparison(("name",), ":", str(value)):
+            return lambda secret: value in secret.name
+    raise _refused(f"{restriction} is not known")
 
 
-def _in_state(version: Any, text: str) -> bool:
-    if not text:
-        return True
-    match = re.fullmatch(r"state[:=]\"?(\w+)\"?", text)
-    if match is None:
-        raise invalid(f"Invalid filter: {text}", "filter")
-    return bool(State(version.state).name == match[1].upper())
+def _of_version(restriction: Restriction) -> Callable[[Any], bool]:
+    match restriction:
+        case Comparison(("state",), ":" | "=", str(value)):
+            return lambda version: bool(State(version.state).name == value.upper())
+    raise _refused(f"{restriction} is not known")

@@ -50,6 +50,7 @@ SAMPLE = build_of(
         "status!=SUCCESS",
         'substitutions._COLOUR="red"',
         'tags="none" OR status="WORKING" AND tags="v1"',
+        'status=("QUEUED" OR "WORKING")',
     ],
 )
 def test_a_filter_admits_the_build_it_describes(text: str) -> None:
@@ -73,7 +74,7 @@ def test_a_filter_leaves_out_other_builds(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["status=", "(status=WORKING", "status WORKING", "=x", 'create_time>"soon"', "colour=red"]
+    "text", ["status=", "(status=WORKING", "status WORKING", "status=~W", "=x", 'create_time>"soon"', "colour=red"]
 )
 def test_what_is_no_filter_is_refused(text: str) -> None:
     with pytest.raises(RpcError, match="invalid filter"):

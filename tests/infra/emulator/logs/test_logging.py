@@ -83,6 +83,9 @@ def test_entries_come_in_order_page_by_page(client: LoggingServiceV2Client, log:
         ("labels.missing=1", ""),
         ("labels.number:*", "123456789"),
         ("labels.number=1 -- a comment", "1"),
+        ('labels.number!=("1" AND "2")', "3456789"),
+        ('labels.number!="none" AND colour!=red', "123456789"),
+        ("labels:NUMBER", "123456789"),
     ],
 )  # fmt: skip
 def test_the_query_language_finds(client: LoggingServiceV2Client, log: str, text: str, numbers: str) -> None:
@@ -91,7 +94,9 @@ def test_the_query_language_finds(client: LoggingServiceV2Client, log: str, text
     assert read(client, f'log_id("{log_id}") AND ({text}\n)') == list(numbers)
 
 
-@pytest.mark.parametrize("text", ["severity>=", "(a=1", 'a="', "severity>=LOUD", "timestamp>yesterday", 'a=~"("', ")"])
+@pytest.mark.parametrize(
+    "text", ["severity>=", "(a=1", 'a="', "severity>=LOUD", "timestamp>yesterday", 'a=~"("', ")", "size(a)"]
+)
 def test_a_query_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(RpcError, match="Unparseable filter"):
         compile_filter(text)

@@ -127,6 +127,8 @@ def test_samples_are_invisible_for_as_long_as_the_lag_says(
         (' AND metric.labels.response_code_class = starts_with("5")', {"500"}),
         (' AND metric.labels.response_code = monitoring.regex.full_match("[25]00")', {"200", "500"}),
         (' AND resource.labels.location = "us-west1"', set()),
+        (' metric.label."response_code"="404" OR metric.labels.response_code="500"', {"500"}),
+        (' AND NOT metric.labels.response_code = has_substring("20")', {"500"}),
     ],
 )
 def test_filters_choose_series(
@@ -136,8 +138,19 @@ def test_filters_choose_series(
     assert {s.metric.labels["response_code"] for s in found} == codes
 
 
-@pytest.mark.parametrize("text", ["", "nonsense(", 'resource.labels.location="x"'], ids=["none", "broken", "no metric"])
-def test_a_filter_that_says_no_metric_is_refused(cloud_env: dict[str, str], text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nonsense(",
+        'resource.labels.location="x"',
+        'metric.type=starts_with("a", "b")',
+        'metric.type=monitoring.regex.full_match("(")',
+        'metric.type>"x"',
+    ],
+    ids=["none", "broken", "no metric", "too many arguments", "no pattern", "no such operator"],
+)
+def test_a_filter_that_says_no_metric_or_makes_no_sense_is_refused(cloud_env: dict[str, str], text: str) -> None:
     request = monitoring_v3.ListTimeSeriesRequest(name=f"projects/{PROJECT}", filter=text, interval=interval())
     with pytest.raises(exceptions.InvalidArgument):
         monitoring_v3.MetricServiceClient().list_time_series(request)

@@ -97,6 +97,31 @@ def test_a_secret_is_made_once_and_changed_against_its_etag(
     assert [item.name for item in found] == [secret.name]
 
 
+def test_secrets_and_versions_are_found_by_filters(client: secretmanager_v1.SecretManagerServiceClient) -> None:
+    for name in ("filter-a", "filter-b", "filter-c"):
+        client.create_secret(request=new_secret(name))
+    parent = f"{PARENT}/secrets/filter-a"
+    for _ in range(3):
+        client.add_secret_version(request={"parent": parent, "payload": {"data": b"x"}})
+    client.disable_secret_version(name=f"{parent}/versions/2")
+
+    def found(text: str) -> list[str]:
+        return [s.name.rsplit("/", 1)[1] for s in client.list_secrets(request={"parent": PARENT, "filter": text})]
+
+    def versions(text: str) -> list[str]:
+        listed = client.list_secret_versions(request={"parent": parent, "filter": text})
+        return [version.name.rsplit("/", 1)[1] for version in listed]
+
+    assert found('name:"filter-a" OR name:filter-b') == ["filter-a", "filter-b"]
+    assert found("name:filter- AND NOT name:filter-b") == ["filter-a", "filter-c"]
+    assert versions("state:ENABLED") == ["3", "1"]
+    assert versions("state=disabled") == ["2"]
+    with pytest.raises(exceptions.InvalidArgument, match='Invalid filter: colour="red" is not known'):
+        found("colour=red")
+    with pytest.raises(exceptions.InvalidArgument, match="Invalid filter: syntax error"):
+        versions("state:")
+
+
 @pytest.mark.parametrize(
     ("payload", "problem"),
     [({"data": b"x" * 65_537}, "65536 bytes"), ({"data": b"x", "data_crc32c": 1}, "checksum")],

@@ -20,6 +20,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_architecture.py
 
 format: $(READY)
@@ -34,4 +35,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .slipway .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .slipway .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

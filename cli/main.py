@@ -21,6 +21,7 @@ app = App(
     help="Ships containers to Google Cloud Run: proven before they take traffic.",
     default_parameter=Parameter(negative=()),
 )
+# Named, not imported: what is not asked for need not be loaded. tests/test_architecture.py knows these names.
 app.command("infra.emulator.cli:app", name="emulator", help="The local Google Cloud: run it, point clients at it.")
 app.command("cli.history:history_command", name="history", help="List the releases of an environment.")
 app.command("cli.history:status_command", name="status", help="Tell which version should serve, and which does.")

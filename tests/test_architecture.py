@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,8 @@ LAYERS = {
     "infra/emulator": ({"infra.emulator"}, {"prefect"}),
     "deployments": ({"flows", "tasks", "deployments"}, {"google"}),
 }
+# What a layer may besides start as a process or load when it is asked for: modules it names in a string, past imports.
+STARTS = {"cli": {"infra.emulator", "infra.emulator.cli", "deployments.automations"}}
 OURS = ("cli", "flows", "tasks", "infra", "deployments", "examples", "tests")
 
 
@@ -41,6 +44,14 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def named(path: Path) -> Iterator[str]:
+    """Modules of ours that stand in strings: `infra.emulator` after python -m, `cli.history:status_command`."""
+    pattern = re.compile(rf"((?:{'|'.join(OURS)})(?:\.\w+)+)(?::\w+)?")
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and (found := pattern.fullmatch(node.value)):
+            yield found[1]
+
+
 def inside(name: str, packages: set[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in packages)
 
@@ -53,6 +64,18 @@ def test_a_layer_imports_only_the_layers_below_it(layer: str) -> None:
         for path in files(layer)
         for name in imports(path)
         if name.split(".")[0] in OURS and name not in OURS and not inside(name, allowed)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_names_only_the_layers_below_it_and_what_it_may_start(layer: str) -> None:
+    allowed, _ = LAYERS[layer]
+    wrong = [
+        f"{path.relative_to(ROOT)} names {name}"
+        for path in files(layer)
+        for name in named(path)
+        if not inside(name, allowed) and name not in STARTS.get(layer, ())
     ]
     assert not wrong
 

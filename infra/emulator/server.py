@@ -16,8 +16,11 @@ from infra.emulator.doors.grpc import serve_grpc
 from infra.emulator.doors.proxy import Proxy
 from infra.emulator.doors.rest import RestDoor
 from infra.emulator.doors.tls import certificates
-from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.services import mount_all
+from infra.emulator.iam.accounts import Accounts
+from infra.emulator.iam.identity import Identity
+from infra.emulator.iam.policies import Policies
+from infra.emulator.projects.projects import Projects
+from infra.emulator.services import build
 
 MAX_UPLOAD_BYTES = 4 << 30
 GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file
@@ -38,7 +41,7 @@ class Emulator:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.cloud = Cloud(settings.data, settings.profile)
+        self.cloud = build(settings.data, settings.profile)
         self._certificates = certificates(settings.data / "certs")
         self.environment: dict[str, str] = {}
         self.admin_url = ""
@@ -57,7 +60,6 @@ class Emulator:
         stack.callback(self.cloud.store.close)
         stack.push_async_callback(self.cloud.background.stop)
         services = await stack.enter_async_context(AsyncExitStack())
-        mount_all(self.cloud)
         self._seed()
         proxy_port = await self._open_doors(stack)
         self.environment = self.cloud.environment = self._variables(proxy_port)
@@ -98,20 +100,21 @@ class Emulator:
     def _seed(self) -> None:
         """One deployer owns every project, those of earlier starts too; each has its default accounts."""
         deployer = f"deployer@{self.settings.projects[0]}.iam.gserviceaccount.com"
+        projects, accounts, policies = self.cloud.get(Projects), self.cloud.get(Accounts), self.cloud.get(Policies)
         for project_id in self.settings.projects:
-            self.cloud.accounts.seed(self.cloud.projects.create(project_id))
-        for project in self.cloud.projects.all():
-            self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
-            self.cloud.policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
-        self.cloud.accounts.ensure(self.settings.projects[0], deployer, "Deployer")
+            accounts.seed(projects.create(project_id))
+        for project in projects.all():
+            policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
+            policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
+        accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         self._seed_key(deployer)
         token = self.settings.data / "gcloud-token"
         token.touch(mode=0o600)
-        token.write_text(self.cloud.identity.access_token("you@example.com", GCLOUD_TOKEN_S))
+        token.write_text(self.cloud.get(Identity).access_token("you@example.com", GCLOUD_TOKEN_S))
 
     def _seed_key(self, deployer: str) -> None:
         """A key file of the deployer, which stays good through restarts and resets: clients may have read it."""
-        path, keys = self.settings.data / "deployer.json", self.cloud.identity.keys
+        path, keys = self.settings.data / "deployer.json", self.cloud.get(Identity).keys
         path.touch(mode=0o600)
         before = json.loads(path.read_text() or "{}")
         if before.get("client_email") == deployer:

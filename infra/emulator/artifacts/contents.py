@@ -13,11 +13,14 @@ from google.protobuf.message import Message
 
 from infra.emulator.artifacts.catalogue import Tag
 from infra.emulator.artifacts.files import files_of
+from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.listing import cut, equals, name_filter, page, page_size, sort
 from infra.emulator.artifacts.references import TAG, Reference, parse_docker_image, parse_package
 from infra.emulator.artifacts.repositories import SERVICE, OperationMetadata
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, invalid, not_found
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Projects
 
 Version = ar.Version.pb()
 BatchMetadata = ar.BatchDeleteVersionsMetadata.pb()
@@ -26,8 +29,7 @@ RELATED_TAGS = 100  # so many tags at most are shown with a version
 
 class Contents:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._catalogue = cloud.images.catalogue
+        self._cloud, self._projects, self._catalogue = cloud, cloud.get(Projects), cloud.get(Images).catalogue
 
     # --- docker images
 
@@ -108,7 +110,7 @@ class Contents:
     async def delete_versions(self, request: Any, _: Call) -> operations_pb2.Operation:
         if not request.names:
             raise invalid("names must not be empty", "names")
-        references = [parse_package(self._cloud.projects.canonical(name)) for name in request.names]
+        references = [parse_package(self._projects.canonical(name)) for name in request.names]
         metadata = BatchMetadata()
 
         async def work() -> Message:
@@ -158,7 +160,7 @@ class Contents:
         if version is None:
             tags, token = page(self._catalogue.tags, f"{request.parent}/tags/", request)
         else:
-            reference = parse_package(self._cloud.projects.canonical(version))
+            reference = parse_package(self._projects.canonical(version))
             image = self._catalogue.manifests.get(reference.docker_image)
             found = [_tag(reference, tag) for tag in image.tags] if image else []
             tags, token = cut(found, page_size(request), request.page_token)
@@ -185,7 +187,7 @@ class Contents:
     def _target(self, tag_name: str, tag: Any) -> Reference:
         """The tag called `tag_name` together with the digest that `tag` wants it to name."""
         reference = parse_package(tag_name)
-        version = parse_package(self._cloud.projects.canonical(tag.version))
+        version = parse_package(self._projects.canonical(tag.version))
         if not version.digest or version.package != reference.package:
             raise invalid("a tag must name a version of its own package", "tag.version")
         return reference.at(version.digest)
@@ -205,7 +207,7 @@ class Contents:
         names = self._catalogue.manifests.names(f"{request.parent}/dockerImages/")
         images = [parse_docker_image(name) for name in names]
         if owner:
-            wanted = self._cloud.projects.canonical(owner)
+            wanted = self._projects.canonical(owner)
             images = [image for image in images if image.version == wanted]
         found = await asyncio.to_thread(files_of, self._catalogue.blobs, images)
         files = [file for file in found if keep(file.name)]

@@ -9,6 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from infra.emulator.artifacts import builtin
+from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.oci_errors import (
     RegistryError,
     as_registry_error,
@@ -18,8 +19,11 @@ from infra.emulator.artifacts.oci_errors import (
     unauthorized,
 )
 from infra.emulator.artifacts.references import HOST, IMAGE, Reference
-from infra.emulator.kernel.cloud import Call, Cloud, route
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call, route
+from infra.emulator.projects.projects import Projects
 
 API = "artifactregistry.googleapis.com"
 PULL = "artifactregistry.repositories.downloadArtifacts"
@@ -38,7 +42,7 @@ def oci(verb: str, path: str, method: str) -> Callable[[Any], Any]:
 
 class Access:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._images, self._projects, self._policies = cloud.get(Images), cloud.get(Projects), cloud.get(Policies)
 
     def enter(self, request: web.Request, call: Call, name: str, permission: str) -> Reference:
         """The image called `name`. Raises RegistryError unless its repository exists and the caller may use it."""
@@ -46,7 +50,7 @@ class Access:
         if reference.repository != builtin.REPOSITORY or permission != PULL:
             self._require(reference, request, call, permission)
         try:
-            self._cloud.images.catalogue.repository(reference.repository)
+            self._images.catalogue.repository(reference.repository)
         except RpcError as error:
             raise name_unknown(reference.repository.rpartition("/")[2]) from error
         return reference
@@ -65,11 +69,11 @@ class Access:
         if not call.principal and "Authorization" not in request.headers:
             raise unauthorized()  # an anonymous caller has a token, too: it stands for nobody
         try:
-            project = self._cloud.projects.find(reference.repository)
+            project = self._projects.find(reference.repository)
         except RpcError as error:
             raise denied(call.principal, permission, reference.repository) from error
-        self._cloud.projects.require(project, API)
-        if not self._cloud.policies.allowed(call.principal, permission, reference.repository):
+        self._projects.require(project, API)
+        if not self._policies.allowed(call.principal, permission, reference.repository):
             raise denied(call.principal, permission, reference.repository)
 
 

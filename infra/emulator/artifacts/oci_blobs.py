@@ -10,11 +10,13 @@ from pathlib import Path
 from aiohttp import web
 
 from infra.emulator.artifacts.blobs import digest_of_file
+from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.oci_access import PULL, PUSH, Access, check_digest, oci
 from infra.emulator.artifacts.oci_errors import RegistryError, blob_unknown, digest_invalid, upload_unknown
 from infra.emulator.artifacts.oci_manifests import VERSION
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call
 
 CHUNK_BYTES = 1 << 18
 UPLOAD_ID = re.compile(r"[0-9a-f-]{36}")
@@ -22,8 +24,7 @@ UPLOAD_ID = re.compile(r"[0-9a-f-]{36}")
 
 class Uploads:
     def __init__(self, cloud: Cloud) -> None:
-        self._blobs = cloud.images.blobs
-        self._access = Access(cloud)
+        self._blobs, self._access = cloud.get(Images).blobs, Access(cloud)
 
     @oci("GET", "/{name=**}/blobs/{digest=**}", "blobs.get")
     async def get(self, request: web.Request, call: Call, name: str, digest: str) -> web.FileResponse:

@@ -11,13 +11,16 @@ from typing import Any
 
 from aiohttp import web
 
+from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.manifests import OCI_INDEX, parse_manifest
 from infra.emulator.artifacts.oci_access import DELETE, PULL, PUSH, Access, check_digest, oci
 from infra.emulator.artifacts.oci_errors import RegistryError, manifest_unknown, name_unknown, unauthorized
 from infra.emulator.artifacts.references import TAG, Reference
+from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.keys import LIFETIME_S
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call
 
 VERSION = {"Docker-Distribution-API-Version": "registry/2.0"}
 MANIFEST_LIMIT_BYTES = 4 << 20
@@ -26,8 +29,7 @@ TAGS_PAGE = 10_000
 
 class Registry:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._catalogue = cloud.images.catalogue
+        self._identity, self._catalogue = cloud.get(Identity), cloud.get(Images).catalogue
         self._access = Access(cloud)
 
     @oci("GET", "/", "ping")
@@ -39,7 +41,7 @@ class Registry:
     @oci("GET", "/token", "token")
     async def token(self, request: web.Request, call: Call) -> web.Response:
         """A bearer token for whoever the Authorization header proves; for nobody without one."""
-        token = self._cloud.identity.access_token(call.principal)
+        token = self._identity.access_token(call.principal)
         issued = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return web.json_response({"token": token, "expires_in": LIFETIME_S, "issued_at": issued})
 

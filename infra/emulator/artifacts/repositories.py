@@ -11,10 +11,13 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, field_mask_pb2
 
 from infra.emulator.artifacts.catalogue import Repository
+from infra.emulator.artifacts.images import Images
 from infra.emulator.artifacts.listing import page
 from infra.emulator.artifacts.references import registry_uri
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import already_exists, invalid
+from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.projects.locations import check_location
 
 SERVICE = "google.devtools.artifactregistry.v1.ArtifactRegistry"
@@ -29,8 +32,7 @@ MUTABLE = {
 
 class Repositories:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
-        self._catalogue = cloud.images.catalogue
+        self._cloud, self._policies, self._catalogue = cloud, cloud.get(Policies), cloud.get(Images).catalogue
 
     @rpc(f"{SERVICE}/CreateRepository", permission="artifactregistry.repositories.create", resource="parent")
     async def create(self, request: Any, _: Call) -> operations_pb2.Operation:
@@ -100,7 +102,7 @@ class Repositories:
     async def _delete(self, name: str) -> empty_pb2.Empty:
         await self._cloud.behaviour.pause("artifacts.repository")
         self._catalogue.delete_repository(name)
-        self._cloud.policies.delete(name)
+        self._policies.delete(name)
         return empty_pb2.Empty()
 
     def _operation(self, name: str, work: Any) -> operations_pb2.Operation:
@@ -116,7 +118,7 @@ class Repositories:
     )
     async def get_policy(self, request: iam_policy_pb2.GetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
         self._catalogue.repository(request.resource)
-        return self._cloud.policies.get(request.resource)
+        return self._policies.get(request.resource)
 
     @rpc(
         f"{SERVICE}/SetIamPolicy",
@@ -125,13 +127,13 @@ class Repositories:
     )
     async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
         self._catalogue.repository(request.resource)
-        return self._cloud.policies.set(request.resource, request.policy)
+        return self._policies.set(request.resource, request.policy)
 
     @rpc(f"{SERVICE}/TestIamPermissions", resource="resource")
     async def test_permissions(
         self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
     ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        held = [p for p in request.permissions if self._cloud.policies.allowed(call.principal, p, request.resource)]
+        held = [p for p in request.permissions if self._policies.allowed(call.principal, p, request.resource)]
         return iam_policy_pb2.TestIamPermissionsResponse(permissions=held)
 
     @rpc(f"{SERVICE}/GetProjectSettings", permission="artifactregistry.projectsettings.get")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from infra.emulator.artifacts.images import Images
 from infra.emulator.kernel.cloud import Cloud
 
 INTERVAL_S = 3600.0
@@ -13,7 +14,7 @@ log = logging.getLogger("emulator")
 
 class Sweeper:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._cloud, self._images = cloud, cloud.get(Images)
         self._task: asyncio.Task[None] | None = None
         cloud.on_start.append(self._start)
 
@@ -24,5 +25,5 @@ class Sweeper:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(INTERVAL_S)
-            if removed := await self._cloud.images.sweep():
+            if removed := await self._images.sweep():
                 log.info("removed %d blobs that no image refers to", removed)

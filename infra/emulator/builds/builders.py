@@ -89,8 +89,8 @@ class Builders:
         manifest = self.workshop.mirror.find(name)
         if manifest is None:
             return None
-        self.workshop.mirror.lend(manifest, self.registry.cloud.images.blobs)
-        self.registry.cloud.images.add_blob(manifest)
+        self.workshop.mirror.lend(manifest, self.registry.images.blobs)
+        self.registry.images.add_blob(manifest)
         return Stored(manifest, f" ---> {name} comes from the local mirror")
 
     async def _with_buildah(
@@ -115,7 +115,7 @@ class Builders:
         self, parsed: Dockerfile, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output
     ) -> LocalImage:
         loop = asyncio.get_running_loop()
-        blobs = self.registry.cloud.images.blobs
+        blobs = self.registry.images.blobs
         starts = {name: self._base(name, image) for name, image in found.items()}
         loaded = await asyncio.to_thread(context.load, request.context, request.dockerfile.name)
         output(f"Sending build context to Docker daemon  {loaded.size() / 1000:.4g}kB")
@@ -126,7 +126,7 @@ class Builders:
 
     def _base(self, name: str, image: LocalImage | None) -> Base:
         if isinstance(image, Stored):
-            return as_base(image, self.registry.cloud.images.blobs.read)
+            return as_base(image, self.registry.images.blobs.read)
         if image is None and (base := bases.stand_in(name)):
             return base
         raise DockerError(
@@ -135,7 +135,7 @@ class Builders:
         )
 
     def _unpacker(self, base: Base, folder: Path) -> Callable[[], rootfs.Tree]:
-        blobs = self.registry.cloud.images.blobs
+        blobs = self.registry.images.blobs
 
         def files() -> rootfs.Tree:
             if not folder.exists():

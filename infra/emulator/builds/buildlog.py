@@ -9,6 +9,8 @@ from infra.emulator.builds.records import Logging
 from infra.emulator.builds.substitutions import BuildPb
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.logs.entries import Logs
+from infra.emulator.storage.objects import Objects
 
 FLUSH_S = 0.1  # a burst of lines becomes one write
 
@@ -17,7 +19,7 @@ class BuildLog:
     """Lines take the forms that real logs have. A build of one step has no step prefixes."""
 
     def __init__(self, cloud: Cloud, build: BuildPb) -> None:
-        self._cloud = cloud
+        self._objects, self._logs = cloud.get(Objects), cloud.get(Logs)
         self._project = build.project_id
         self._labels = {"build_id": build.id, "build_trigger_id": build.build_trigger_id}
         self._to_object = build.options.logging in (Logging.LEGACY, Logging.GCS_ONLY, Logging.STACKDRIVER_ONLY)
@@ -43,10 +45,10 @@ class BuildLog:
             return
         if self._to_object and self._bucket:
             with contextlib.suppress(RpcError):
-                self._cloud.objects.append(self._bucket, self._object, ("\n".join(lines) + "\n").encode())
+                self._objects.append(self._bucket, self._object, ("\n".join(lines) + "\n").encode())
         if self._to_logging:
             for text in lines:
-                self._cloud.logs.write(self._project, "cloudbuild", "build", self._labels, text)
+                self._logs.write(self._project, "cloudbuild", "build", self._labels, text)
 
 
 class StepLog:

@@ -28,9 +28,11 @@ from infra.emulator.builds.records import (
     operation_names,
 )
 from infra.emulator.builds.substitutions import BuildPb
+from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, failed_precondition, invalid
-from infra.emulator.projects.projects import Project
+from infra.emulator.projects.projects import Project, Projects
+from infra.emulator.storage.objects import Objects
 
 BUILDER_ROLE = "roles/cloudbuild.builds.builder"
 
@@ -43,6 +45,7 @@ def build_account(project: Project) -> str:
 class Dispatch:
     def __init__(self, cloud: Cloud, builds: Builds) -> None:
         self._cloud, self._builds = cloud, builds
+        self._policies, self._objects, self._projects = cloud.get(Policies), cloud.get(Objects), cloud.get(Projects)
         self._processes = Processes(cloud.store)
         self._queue = Queue(cloud.behaviour)
         self._workshop = Workshop(Buildah(cloud.data, self._processes), Mirror(cloud.data), Reach())
@@ -90,7 +93,7 @@ class Dispatch:
     def _check_account(self, project: Project, request: BuildPb, account: str, principal: str) -> None:
         """A service account of one's own: the caller must be allowed to act as it, and logs need a place."""
         resource = f"projects/{project.id}/serviceAccounts/{account}"
-        if not self._cloud.policies.allowed(principal, "iam.serviceAccounts.actAs", resource):
+        if not self._policies.allowed(principal, "iam.serviceAccounts.actAs", resource):
             text = f"caller does not have permission to act as service account {resource}"
             raise RpcError(Code.PERMISSION_DENIED, text)
         regional = request.options.default_logs_bucket_behavior == LogsBehavior.REGIONAL_USER_OWNED_BUCKET
@@ -103,27 +106,27 @@ class Dispatch:
 
     def _prepare_logs_bucket(self, project: Project, location: str, build: BuildPb) -> None:
         bucket = build.logs_bucket.removeprefix("gs://").partition("/")[0]
-        if not bucket or self._cloud.objects.exists(bucket):
+        if not bucket or self._objects.exists(bucket):
             return
         if bucket != default_logs_bucket(build, project, location):
             raise failed_precondition(
                 f'invalid bucket "{bucket}"; default Cloud Build service account or user-specified service account '
                 "does not have access to the bucket"
             )
-        self._cloud.objects.create_bucket(bucket, project.id, "US" if location == "global" else location)
+        self._objects.create_bucket(bucket, project.id, "US" if location == "global" else location)
 
     def _grant_build_account(self, project: Project) -> None:
         """Google gives the account its role once; taken away, it stays away."""
         if project.id not in self._granted:
             self._granted.put(project.id, True)
             member = f"serviceAccount:{build_account(project)}"
-            self._cloud.policies.grant(f"projects/{project.id}", BUILDER_ROLE, member)
+            self._policies.grant(f"projects/{project.id}", BUILDER_ROLE, member)
 
     async def _on_start(self) -> None:
         """Builds that were under way when the emulator ended went with it, their processes too."""
         self._processes.end_leftovers()
         await asyncio.to_thread(shutil.rmtree, self._cloud.data / "builds", ignore_errors=True)
-        for project in self._cloud.projects.all():
+        for project in self._projects.all():
             self._grant_build_account(project)
         for build in self._builds.all():
             if build.status in ONGOING:

@@ -16,6 +16,7 @@ from infra.emulator.builds.dockerfile import DockerfileError
 from infra.emulator.builds.environment import client_environment
 from infra.emulator.builds.localimages import LocalImage, Stored
 from infra.emulator.builds.registry import PushError, Registry
+from infra.emulator.iam.identity import Identity
 
 Output = Callable[[str], None]
 # Options of `docker build` that change how it goes, not what comes of it here.
@@ -83,7 +84,7 @@ class Docker:
             return self._registry.push(image.manifest, tagged(name), output)
         self._registry.check(tagged(name), "artifactregistry.repositories.uploadArtifacts")
         cloud = self._registry.cloud
-        token = cloud.identity.access_token(self._registry.account)
+        token = cloud.get(Identity).access_token(self._registry.account)
         environment = client_environment(cloud)
         try:
             digest = await self._workshop.buildah.push(image, tagged(name), token, environment, self._scratch, output)

@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from infra.emulator.builds.substitutions import BuildPb
+from infra.emulator.iam.identity import Identity
+from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.projects.projects import Projects
+from infra.emulator.secrets.state import Secrets
 
 SECRET_VERSION = re.compile(r"projects/([^/]+)/secrets/([^/]+)/versions/([^/]+)")
 
@@ -22,6 +26,8 @@ class SecretRefused(Exception):
 class Environment:
     def __init__(self, cloud: Cloud, build: BuildPb, account: str, built_in: Mapping[str, str], home: Path) -> None:
         self._cloud, self._build, self._account = cloud, build, account
+        self._projects, self._policies = cloud.get(Projects), cloud.get(Policies)
+        self._secrets, self._identity = cloud.get(Secrets), cloud.get(Identity)
         self._built_in, self._home = built_in, home
         self._added: dict[str, str] = {}
         self._versions = {secret.env: secret.version_name for secret in build.available_secrets.secret_manager}
@@ -46,14 +52,14 @@ class Environment:
         project, secret, version = match.groups()
         shown = f"projects/{project}/secrets/{secret}/versions/{version}"
         try:
-            project_id = self._cloud.projects.find(project).id
+            project_id = self._projects.find(project).id
             resource = f"projects/{project_id}/secrets/{secret}"
-            if not self._cloud.policies.allowed(self._account, "secretmanager.versions.access", resource):
+            if not self._policies.allowed(self._account, "secretmanager.versions.access", resource):
                 raise SecretRefused(
                     f"failed to access secret version for secret {shown}: rpc error: code = PermissionDenied desc = "
                     f"Permission 'secretmanager.versions.access' denied for resource '{shown}' (or it may not exist)."
                 )
-            return self._cloud.secrets.access(project_id, secret, version).decode()
+            return self._secrets.access(project_id, secret, version).decode()
         except RpcError as error:
             raise SecretRefused(
                 f"failed to access secret version for secret {shown}: rpc error: {error.status.message}"
@@ -64,7 +70,7 @@ class Environment:
         self._home.mkdir(parents=True, exist_ok=True)
         token = self._home / ".access-token"
         token.touch(mode=0o600)
-        token.write_text(self._cloud.identity.access_token(self._account))
+        token.write_text(self._identity.access_token(self._account))
         own = {
             "CLOUDSDK_CORE_PROJECT": self._build.project_id,
             "CLOUDSDK_CORE_ACCOUNT": self._account,

@@ -14,7 +14,7 @@ from google.rpc.code_pb2 import Code
 from infra.emulator.builds.substitutions import BuildPb
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import not_found
-from infra.emulator.projects.projects import Project
+from infra.emulator.projects.projects import Project, Projects
 
 Status = cloudbuild_v1.Build.Status
 FailureType = cloudbuild_v1.Build.FailureInfo.FailureType
@@ -149,7 +149,7 @@ def default_logs_bucket(build: BuildPb, project: Project, location: str) -> str:
 
 def built_in(cloud: Cloud, build: BuildPb) -> dict[str, str]:
     """The substitutions that Cloud Build sets itself."""
-    project = cloud.projects.find(build.project_id)
+    project = cloud.get(Projects).find(build.project_id)
     return {
         "PROJECT_ID": project.id,
         "PROJECT_NUMBER": str(project.number),

@@ -13,9 +13,11 @@ from infra.emulator.builds import filters, runsource
 from infra.emulator.builds.dispatch import Dispatch, build_account
 from infra.emulator.builds.records import Builds
 from infra.emulator.builds.substitutions import BuildPb
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.admission import Admission
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
-from infra.emulator.projects.projects import Project
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Project, Projects
 
 HOST = "cloudbuild.googleapis.com"
 SERVICE = "google.devtools.cloudbuild.v1.CloudBuild"
@@ -27,14 +29,14 @@ ListBuildsResponse: Any = cloudbuild_v1.ListBuildsResponse.pb()
 
 class CloudBuild:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._admission, self._projects = cloud.get(Admission), cloud.get(Projects)
         self._builds = Builds(cloud)
         self._dispatch = Dispatch(cloud, self._builds)
 
     @rpc(f"{SERVICE}/CreateBuild", resource="")
     async def create(self, request: Any, call: Call) -> operations_pb2.Operation:
         project, location = self._place(request.parent or f"projects/{request.project_id}/locations/global")
-        self._cloud.require(call.principal, "cloudbuild.builds.create", f"projects/{project.id}", HOST)
+        self._admission.require(call.principal, "cloudbuild.builds.create", f"projects/{project.id}", HOST)
         return self._dispatch.create(project, location, request.build, call.principal)
 
     @rpc(f"{SERVICE}/RetryBuild", resource="")
@@ -51,7 +53,7 @@ class CloudBuild:
     @rpc(f"{SERVICE}/ListBuilds", resource="")
     async def list_builds(self, request: Any, call: Call) -> Any:
         project, location = self._place(request.parent or f"projects/{request.project_id}/locations/global")
-        self._cloud.require(call.principal, "cloudbuild.builds.list", f"projects/{project.id}", HOST)
+        self._admission.require(call.principal, "cloudbuild.builds.list", f"projects/{project.id}", HOST)
         size = min(request.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         keep = filters.parse(request.filter)
         builds, token = self._builds.newest(
@@ -87,7 +89,7 @@ class CloudBuild:
     async def submit(self, request: Any, call: Call) -> Any:
         """Answers the build's operation, which callers then poll at Cloud Build."""
         project, location = self._place(request.parent)
-        self._cloud.require(call.principal, "cloudbuild.builds.create", f"projects/{project.id}", HOST)
+        self._admission.require(call.principal, "cloudbuild.builds.create", f"projects/{project.id}", HOST)
         operation = self._dispatch.create(project, location, runsource.build_request(request), call.principal)
         return run_v2.SubmitBuildResponse.pb()(build_operation=operation)
 
@@ -98,13 +100,13 @@ class CloudBuild:
         match = LOCATION.fullmatch(name)
         if match is None:
             raise invalid(f"invalid resource name: {name}")
-        project = self._cloud.projects.find(name)
-        self._cloud.projects.require(project, HOST)
+        project = self._projects.find(name)
+        self._projects.require(project, HOST)
         return project, match[1]
 
     def _find(self, request: Any, permission: str, call: Call) -> BuildPb:
         """The build that a request names in either way. The old way knows global builds alone."""
         name = request.name or f"projects/{request.project_id}/locations/global/builds/{request.id}"
         project, location = self._place(name)
-        self._cloud.require(call.principal, permission, f"projects/{project.id}", HOST)
+        self._admission.require(call.principal, permission, f"projects/{project.id}", HOST)
         return self._builds.get(f"projects/{project.id}/locations/{location}/builds/{name.rsplit('/', 1)[-1]}")

@@ -13,8 +13,10 @@ from typing import Any
 
 from infra.emulator.builds.processes import Processes
 from infra.emulator.builds.substitutions import BuildPb
+from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, invalid
+from infra.emulator.storage.objects import Objects
 
 FETCHING = "error fetching storage source: generic::unknown: fetching gcs source"  # as real logs put it
 
@@ -32,15 +34,15 @@ def resolve(cloud: Cloud, build: BuildPb, account: str) -> None:
         return
     source = build.source.storage_source
     try:
-        project = cloud.objects.buckets.project_of(source.bucket)
+        project = cloud.get(Objects).buckets.project_of(source.bucket)
         resource = f"projects/{project}/buckets/{source.bucket}"
-        if not cloud.policies.allowed(account, "storage.objects.get", resource):
+        if not cloud.get(Policies).allowed(account, "storage.objects.get", resource):
             raise invalid(
                 f"could not resolve source: googleapi: Error 403: {account} does not have storage.objects.get access "
                 "to the Google Cloud Storage object. Permission 'storage.objects.get' denied on resource (or it may "
                 "not exist)., forbidden"
             )
-        found = cloud.objects.stat(source.bucket, source.object_, source.generation or None)
+        found = cloud.get(Objects).stat(source.bucket, source.object_, source.generation or None)
     except RpcError as error:
         if error.http_status != 404:
             raise
@@ -66,7 +68,7 @@ async def _fetch_object(cloud: Cloud, build: BuildPb, folder: Path, output: Call
     address = f"gs://{source.bucket}/{source.object_}#{source.generation}"
     output(f"Fetching storage object: {address}")
     try:
-        archive = await asyncio.to_thread(cloud.objects.read, source.bucket, source.object_, source.generation)
+        archive = await asyncio.to_thread(cloud.get(Objects).read, source.bucket, source.object_, source.generation)
         output(f"Copying {address}...")
         await asyncio.to_thread(extract, archive, folder)
     except RpcError as error:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from infra.emulator.kernel.ageing import Ageing, age
 from infra.emulator.kernel.behaviour import PROFILES, Fault
 from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.projects.projects import Projects
 
 FAULTS = TypeAdapter(list[Fault])
 
@@ -47,7 +48,7 @@ class Admin:
             return web.json_response({"error": str(error)}, status=400)
 
     async def _health(self, _: web.Request) -> object:
-        return {"status": "ok", "projects": [project.id for project in self._cloud.projects.all()]}
+        return {"status": "ok", "projects": [project.id for project in self._cloud.get(Projects).all()]}
 
     async def _env(self, _: web.Request) -> object:
         return self._environment()
@@ -77,14 +78,13 @@ class Admin:
         return await self._get_latency(request)
 
     async def _calls(self, _: web.Request) -> object:
-        journal = [dataclasses.asdict(entry) for entry in self._cloud.journal]
-        work = list(self._cloud.operations.journal)
-        counts = {"count": dict(self._cloud.calls), "faulted": dict(self._cloud.faulted)}
-        return {**counts, "journal": journal, "work": work}
+        journal, work = self._cloud.journal, list(self._cloud.operations.journal)
+        counts = {"count": dict(journal.calls), "faulted": dict(journal.faulted)}
+        return {**counts, "journal": [dataclasses.asdict(entry) for entry in journal.entries], "work": work}
 
     async def _age(self, request: web.Request) -> object:
         return {"aged": age(self._cloud, Ageing.model_validate_json(await request.read()))}
 
     async def _forget_calls(self, _: web.Request) -> object:
-        self._cloud.forget_calls()
+        self._cloud.journal.forget()
         return {}

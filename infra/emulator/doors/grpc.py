@@ -10,9 +10,11 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.doors.dispatch import Dispatcher
 from infra.emulator.kernel.behaviour import Dropped
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call
 from infra.emulator.kernel.rpc_table import Rpc
 
 log = logging.getLogger("emulator")
@@ -23,11 +25,11 @@ class GrpcDoor(grpc.GenericRpcHandler):
     """`drop` cuts the connection of a peer (`ipv4:127.0.0.1:4711`), as a broken network would."""
 
     def __init__(self, cloud: Cloud, drop: Callable[[str], None]) -> None:
-        self._cloud, self._drop = cloud, drop
+        self._rpcs, self._dispatcher, self._drop = cloud.rpcs, Dispatcher(cloud), drop
         self._known: dict[str, Any] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        rpc = self._cloud.rpcs.get(details.method)
+        rpc = self._rpcs.get(details.method)
         if rpc is None:
             return None
         if rpc.method not in self._known:
@@ -41,7 +43,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
     def _serve(self, rpc: Rpc) -> Any:
         async def serve(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
             try:
-                return await self._cloud.call(rpc, request, self._call(rpc, context))
+                return await self._dispatcher.rpc(rpc, request, self._call(rpc, context))
             except RpcError as error:
                 return await _abort(context, error)
             except Dropped:
@@ -56,7 +58,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
 
     def _call(self, rpc: Rpc, context: grpc.aio.ServicerContext[Any, Any]) -> Call:
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        principal = self._cloud.identity.principal(metadata.get("authorization", ""))
+        principal = self._dispatcher.principal(metadata.get("authorization", ""))
         return Call(rpc.method.lstrip("/"), rpc.host, principal, metadata)
 
 

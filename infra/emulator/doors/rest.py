@@ -14,9 +14,11 @@ from aiohttp import web
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.doors.dispatch import Dispatcher
 from infra.emulator.kernel.behaviour import Dropped
-from infra.emulator.kernel.cloud import Call, Cloud, Route
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call, Route, service_of
 from infra.emulator.kernel.rpc_table import Binding, Rpc
 from infra.emulator.kernel.transcoding import decoded, parse, set_field, to_json
 
@@ -55,17 +57,6 @@ def compile_template(template: str) -> tuple[re.Pattern[str], tuple[str, ...], i
     return re.compile(f"{out}/?"), tuple(variables), literal + len(template) - position
 
 
-def service_of(host: str) -> str:
-    """The API behind a host: us-central1-run.googleapis.com -> run.googleapis.com; '' for a bare loopback address."""
-    host = host.split(":", 1)[0]
-    if not host.endswith((".googleapis.com", ".pkg.dev")):
-        return "" if re.fullmatch(r"[\d.]+|localhost", host) else host
-    name, _, domain = host.partition(".")
-    if domain == "pkg.dev":
-        return "docker.pkg.dev"
-    return host if "." in domain.removesuffix("googleapis.com") else f"{name.rsplit('-', 1)[-1]}.{domain}"
-
-
 def _first_segment(path: str) -> str:
     """v2 of /v2/{name=projects/*}; '' if it is a variable."""
     first = path[1:].partition("/")[0]
@@ -87,7 +78,7 @@ class RestDoor:
     """The aiohttp handler of every REST request, whatever the host."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._dispatcher = Dispatcher(cloud)
         self._patterns: dict[tuple[str, str], list[Pattern]] = defaultdict(list)  # by verb and first path segment
         for rpc in cloud.rpcs.values():
             for binding in rpc.bindings:
@@ -124,22 +115,20 @@ class RestDoor:
         if isinstance(pattern.target, Route):
             return await self._answer_route(pattern.target, request, {k: unquote(v) for k, v in named.items()}, headers)
         rpc, binding = pattern.target
-        call = Call(rpc.method.lstrip("/"), request.host, self._principal(authorization), headers)
+        call = Call(rpc.method.lstrip("/"), request.host, self._dispatcher.principal(authorization), headers)
         message = await self._request_message(request, rpc, binding, {k: decoded(v) for k, v in named.items()})
-        response = await self._cloud.call(rpc, message, call)
+        response = await self._dispatcher.rpc(rpc, message, call)
         return web.Response(body=to_json(response, request), content_type="application/json")
 
     async def _answer_route(
         self, route: Route, request: web.Request, variables: dict[str, str], headers: dict[str, str]
     ) -> web.StreamResponse:
         try:
-            call = Call(route.method, request.host, self._principal(headers.get("authorization", "")), headers)
-            return await self._cloud.serve(route, request, call, variables)  # type: ignore[no-any-return]
+            principal = self._dispatcher.principal(headers.get("authorization", ""))
+            call = Call(route.method, request.host, principal, headers)
+            return await self._dispatcher.route(route, request, call, variables)
         except RpcError as error:
             raise route.form(error, request) from error
-
-    def _principal(self, authorization: str) -> str:
-        return self._cloud.identity.principal(authorization)
 
     def _find(self, request: web.Request) -> tuple[Pattern, tuple[str, ...]]:
         """The most literal template of the host's API that fits; a HEAD is a GET unless there is a route for it."""

@@ -7,10 +7,12 @@ from typing import Any
 
 from google.cloud.iam_credentials_v1 import types
 
+from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.keys import LIFETIME_S
 from infra.emulator.iam.service_accounts import AccountAccess
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.handlers import Call, rpc
 
 API = "google.iam.credentials.v1.IAMCredentials"
 LONGEST_S = 3600  # https://cloud.google.com/iam/docs/create-short-lived-credentials-direct
@@ -22,7 +24,7 @@ SignedJwtPb: Any = types.SignJwtResponse.pb()
 
 class Credentials:
     def __init__(self, cloud: Cloud) -> None:
-        self._identity, self._access = cloud.identity, AccountAccess(cloud)
+        self._identity, self._access = cloud.get(Identity), AccountAccess(cloud)
 
     @rpc(f"{API}/GenerateAccessToken", resource="")
     async def access_token(self, request: Any, call: Call) -> Any:

@@ -10,8 +10,10 @@ from typing import Any
 
 from aiohttp import web
 
-from infra.emulator.kernel.cloud import Call, Cloud, route
+from infra.emulator.iam.identity import Identity
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call, route
 
 OAUTH, WWW = "oauth2.googleapis.com", "www.googleapis.com"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -20,7 +22,7 @@ SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 class OAuth:
     def __init__(self, cloud: Cloud) -> None:
-        self._identity = cloud.identity
+        self._identity = cloud.get(Identity)
 
     @route("POST", "/token", method="oauth2.token", host=OAUTH, anonymous=True)
     @route("POST", "/oauth2/v4/token", method="oauth2.token", host=WWW, anonymous=True)

@@ -8,9 +8,11 @@ from typing import Any
 from google.cloud.orgpolicy_v2 import types
 from google.protobuf import empty_pb2
 
-from infra.emulator.iam.orgpolicy import INGRESS, KEYS, LOCATIONS, MEMBERS
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.orgpolicy import INGRESS, KEYS, LOCATIONS, MEMBERS, OrgPolicies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import aborted, already_exists, invalid, not_found
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Projects
 
 API = "google.cloud.orgpolicy.v2.OrgPolicy"
 # Constraint -> its title; the last is a switch, the others are lists of values.
@@ -29,7 +31,7 @@ ListConstraintsPb: Any = types.ListConstraintsResponse.pb()
 
 class OrgPolicy:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._table = cloud, cloud.org.table
+        self._table, self._projects = cloud.get(OrgPolicies).table, cloud.get(Projects)
 
     @rpc(f"{API}/ListConstraints", permission="orgpolicy.constraints.list", resource="parent")
     async def list_constraints(self, request: Any, _: Call) -> Any:
@@ -66,7 +68,7 @@ class OrgPolicy:
 
     def _numbered(self, name: str) -> str:
         _, project, *rest = name.split("/")
-        return "/".join(("projects", str(self._cloud.projects.find(project).number), *rest))
+        return "/".join(("projects", str(self._projects.find(project).number), *rest))
 
     @rpc(f"{API}/GetEffectivePolicy", permission="orgpolicy.policy.get")
     async def effective(self, request: Any, _: Call) -> Any:

@@ -8,9 +8,12 @@ from typing import Any
 
 from google.cloud.iam_admin_v1 import types
 
+from infra.emulator.iam.admission import Admission
 from infra.emulator.iam.roles import permissions, predefined
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import aborted, already_exists, invalid, not_found
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Projects
 
 API = "google.iam.admin.v1.IAM"
 CUSTOM = "/v1/{name=projects/*/roles/*}"
@@ -26,7 +29,7 @@ class Roles:
     """Custom roles are rows {title, description, permissions, stage, etag, deleted} that `Policies` reads, too."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._projects, self._admission = cloud.get(Projects), cloud.get(Admission)
         self._custom = cloud.store.values("custom-roles")  # projects/{id}/roles/{role}
 
     @rpc(
@@ -36,8 +39,8 @@ class Roles:
     )
     async def list(self, request: Any, call: Call) -> Any:
         if request.parent:
-            parent = self._cloud.projects.canonical(request.parent)
-            self._cloud.require(call.principal, "iam.roles.list", parent, "iam.googleapis.com")
+            parent = self._projects.canonical(request.parent)
+            self._admission.require(call.principal, "iam.roles.list", parent, "iam.googleapis.com")
             roles = [self._show(name) for name in self._custom.names(f"{parent}/roles/")]
             roles = [role for role in roles if request.show_deleted or not role.deleted]
         else:
@@ -47,8 +50,8 @@ class Roles:
     @rpc(f"{API}/GetRole", resource="", rest=(("GET", "/v1/{name=roles/*}", ""), ("GET", CUSTOM, "")))
     async def get(self, request: Any, call: Call) -> Any:
         if not request.name.startswith("roles/"):
-            self._cloud.require(call.principal, "iam.roles.get", request.name, "iam.googleapis.com")
-        return self._show(self._cloud.projects.canonical(request.name))
+            self._admission.require(call.principal, "iam.roles.get", request.name, "iam.googleapis.com")
+        return self._show(self._projects.canonical(request.name))
 
     def _show(self, name: str) -> Any:
         if role := predefined().get(name):

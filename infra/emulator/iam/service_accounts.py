@@ -13,10 +13,15 @@ from google.cloud.iam_admin_v1 import types
 from google.protobuf import empty_pb2
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.iam.accounts import Accounts
+from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.keys import new_private_key
-from infra.emulator.iam.orgpolicy import KEYS
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.orgpolicy import KEYS, OrgPolicies
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, error_info, failed_precondition, invalid, not_found
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Projects
 
 API = "google.iam.admin.v1.IAM"
 HOST = "iam.googleapis.com"
@@ -36,17 +41,17 @@ class AccountAccess:
     """Finding the account that a request names, for callers who may do what they ask."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._accounts, self._projects, self._policies = cloud.get(Accounts), cloud.get(Projects), cloud.get(Policies)
 
     def find(self, call: Call, permission: str, name: str) -> Any:
         """Raises NOT_FOUND, SERVICE_DISABLED or PERMISSION_DENIED."""
-        account = self._cloud.accounts.find(name)
+        account = self._accounts.find(name)
         self.check(call, permission, account)
         return account
 
     def check(self, call: Call, permission: str, account: Any) -> None:
-        self._cloud.projects.require(self._cloud.projects.find(account.project_id), HOST)
-        if not self._cloud.policies.allowed(call.principal, permission, account.name):
+        self._projects.require(self._projects.find(account.project_id), HOST)
+        if not self._policies.allowed(call.principal, permission, account.name):
             raise RpcError(
                 Code.PERMISSION_DENIED,
                 f"Permission '{permission}' denied on resource (or it may not exist).",
@@ -56,7 +61,7 @@ class AccountAccess:
 
 class ServiceAccounts:
     def __init__(self, cloud: Cloud) -> None:
-        self._accounts, self._access = cloud.accounts, AccountAccess(cloud)
+        self._accounts, self._access = cloud.get(Accounts), AccountAccess(cloud)
 
     @rpc(f"{API}/ListServiceAccounts", permission="iam.serviceAccounts.list", rest=(("GET", ACCOUNTS, ""),))
     async def list(self, request: Any, _: Call) -> Any:
@@ -118,7 +123,8 @@ class ServiceAccounts:
 
 class AccountPolicies:
     def __init__(self, cloud: Cloud) -> None:
-        self._policies, self._accounts, self._access = cloud.policies, cloud.accounts, AccountAccess(cloud)
+        self._policies, self._accounts = cloud.get(Policies), cloud.get(Accounts)
+        self._access = AccountAccess(cloud)
 
     @rpc(
         f"{API}/GetIamPolicy",
@@ -149,7 +155,8 @@ class AccountPolicies:
 
 class AccountKeys:
     def __init__(self, cloud: Cloud) -> None:
-        self._identity, self._org, self._access = cloud.identity, cloud.org, AccountAccess(cloud)
+        self._identity, self._org = cloud.get(Identity), cloud.get(OrgPolicies)
+        self._access = AccountAccess(cloud)
 
     @rpc(f"{API}/ListServiceAccountKeys", resource="", rest=(("GET", f"{ACCOUNT}/keys", ""),))
     async def list(self, request: Any, call: Call) -> Any:

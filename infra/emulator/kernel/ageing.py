@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ConfigDict
 
-if TYPE_CHECKING:
-    from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.cloud import Cloud
 
 FIELDS = ("create_time", "update_time", "upload_time", "build_time")
 JSON_FIELDS = ("timeCreated", "updated")
@@ -20,22 +19,17 @@ class Ageing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["images", "revisions", "services", "objects", "buckets"]
+    kind: str  # one of `Cloud.ageable`: images, revisions, services, objects, buckets
     prefix: str  # projects/p/locations/l/repositories/r/, projects/p/locations/l/services/s/, bucket/name, bucket
     days: float
 
 
 def age(cloud: Cloud, asked: Ageing) -> int:
-    """Answers how many there were."""
-    by = timedelta(days=asked.days)
-    table: Any = {
-        "images": cloud.images.catalogue.manifests,
-        "revisions": cloud.run.state.revisions,
-        "services": cloud.run.state.services,
-        "objects": cloud.store.values("objects"),
-        "buckets": cloud.store.values("buckets"),
-    }[asked.kind]
-    names: list[str] = table.names(asked.prefix)
+    """Answers how many there were. Raises ValueError for a kind that does not age."""
+    if asked.kind not in cloud.ageable:
+        raise ValueError(f"{asked.kind} do not age; what does: {', '.join(cloud.ageable)}")
+    by, table = timedelta(days=asked.days), cloud.ageable[asked.kind]
+    names = table.names(asked.prefix)
     with cloud.store.transaction():
         for name in names:
             thing = table.get(name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, rpc
 
 WAIT_LIMIT_S = 30.0
 

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,21 +20,6 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2
 from google.protobuf.message import Message
-
-PACKAGES = (
-    "google.cloud.run_v2",
-    "google.cloud.devtools.cloudbuild_v1",
-    "google.cloud.artifactregistry_v1",
-    "google.cloud.service_usage_v1",
-    "google.cloud.resourcemanager_v3",
-    "google.cloud.secretmanager_v1",
-    "google.cloud.iam_admin_v1",
-    "google.cloud.iam_credentials_v1",
-    "google.cloud.billing_v1",
-    "google.cloud.orgpolicy_v2",
-    "google.cloud.logging_v2",
-    "google.cloud.monitoring_v3",
-)
 
 # Requests of shared mix-ins are plain pb2 classes whose serializer does not tell its class.
 MIXINS: dict[str, tuple[type[Message], type[Message]]] = {
@@ -109,10 +94,10 @@ class RecordingChannel(grpc.aio.Channel):
     async def channel_ready(self) -> None: ...
 
 
-def load() -> dict[str, Rpc]:
-    """All unary RPCs of `PACKAGES`, by full method name; takes under a second."""
+def load(packages: Sequence[str]) -> dict[str, Rpc]:
+    """All unary RPCs of Google's client packages such as google.cloud.run_v2, by full method name; under a second."""
     table: dict[str, Rpc] = {}
-    for package in PACKAGES:
+    for package in packages:
         for service in _services(package):
             for rpc in _rpcs(service):
                 known = table.setdefault(rpc.method, rpc)

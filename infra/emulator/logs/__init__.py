@@ -1,1 +1,4 @@
-"""Cloud Logging."""
+"""Cloud Logging.
+
+Begin with `entries.py`, into which other services write, too; `api.py` is the API. May import iam, projects and kernel.
+"""

@@ -9,10 +9,13 @@ from typing import Any
 from google.cloud.logging_v2 import types
 from google.protobuf import empty_pb2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.admission import Admission
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
-from infra.emulator.logs.entries import Entry
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.logs.entries import Entry, Logs
 from infra.emulator.logs.filter import compile_filter
+from infra.emulator.projects.projects import Projects
 
 API = "google.logging.v2.LoggingServiceV2"
 HOST = "logging.googleapis.com"
@@ -25,7 +28,7 @@ Position = tuple[int, str]  # nanoseconds since the epoch, insert id
 
 class Logging:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._logs = cloud, cloud.logs
+        self._logs, self._projects, self._admission = cloud.get(Logs), cloud.get(Projects), cloud.get(Admission)
 
     @rpc(f"{API}/ListLogEntries", resource="", rest=(("POST", "/v2/entries:list", "*"),))
     async def list(self, request: Any, call: Call) -> Any:
@@ -54,9 +57,9 @@ class Logging:
         """The id of the project that a resource name such as projects/p is in."""
         if not name.startswith("projects/"):
             raise invalid(f"Only projects can be read, not {name}.", "resource_names")
-        project = self._cloud.projects.find(name)
-        self._cloud.projects.require(project, HOST)
-        self._cloud.require(call.principal, permission, f"projects/{project.id}", HOST)
+        project = self._projects.find(name)
+        self._projects.require(project, HOST)
+        self._admission.require(call.principal, permission, f"projects/{project.id}", HOST)
         return project.id
 
     @rpc(f"{API}/WriteLogEntries", resource="", rest=(("POST", "/v2/entries:write", "*"),))

@@ -12,11 +12,13 @@ from typing import Any
 
 from google.cloud import monitoring_v3
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.monitoring.filter import Predicate, parse_filter
 from infra.emulator.run.metrics import BUCKETS, GROWTH, SCALE, Cell, Series
 from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.system import CloudRun
 from infra.emulator.run.timeseries import Point, Span, aligned, percentile_ms, sampled
 
 COUNT = "run.googleapis.com/request_count"
@@ -38,7 +40,7 @@ TimeSeriesPb: Any = monitoring_v3.TimeSeries.pb()
 
 class Monitoring:
     def __init__(self, cloud: Cloud) -> None:
-        self._metrics, self._behaviour = cloud.run.metrics, cloud.behaviour
+        self._metrics, self._behaviour = cloud.get(CloudRun).metrics, cloud.behaviour
 
     @rpc(
         "google.monitoring.v3.MetricService/ListTimeSeries",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from google.cloud.location import locations_pb2
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, error_info
+from infra.emulator.kernel.handlers import Call, rpc
 
 # https://cloud.google.com/run/docs/locations
 REGIONS = (
@@ -37,8 +38,7 @@ def check_location(parent: str) -> None:
 
 
 class Locations:
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+    def __init__(self, _: Cloud) -> None: ...
 
     @rpc("google.cloud.location.Locations/ListLocations", rest=BETA)
     async def list(self, request: locations_pb2.ListLocationsRequest, _: Call) -> locations_pb2.ListLocationsResponse:

@@ -9,8 +9,9 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from infra.emulator.kernel.behaviour import Behaviour
 from infra.emulator.kernel.errors import RpcError
 from infra.emulator.run.conditions import Unready, did_not_listen, not_prepared, probe_failed
 from infra.emulator.run.defaults import START_LIMIT_S, ingress_container
@@ -21,9 +22,6 @@ from infra.emulator.run.runtime import Instance, launch
 from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver, Workload
-
-if TYPE_CHECKING:
-    from infra.emulator.kernel.behaviour import Behaviour
 
 IDLE_S = 30.0  # an instance of a revision that nothing leads to stops after so long without a request
 SWEEP_S = 5.0

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.logging.type import log_severity_pb2
 
+from infra.emulator.logs.entries import Logs
 from infra.emulator.run.names import ServiceName, short
 from infra.emulator.run.runtime import Sink
-
-if TYPE_CHECKING:
-    from infra.emulator.logs.entries import Logs
 
 SEVERITIES = set(log_severity_pb2.LogSeverity.keys())
 

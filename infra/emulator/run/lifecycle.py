@@ -5,11 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.iam.accounts import Accounts
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, aborted, already_exists, error_info, failed_precondition
+from infra.emulator.projects.projects import Projects
 from infra.emulator.run import revisions
 from infra.emulator.run.conditions import State
 from infra.emulator.run.defaults import fill_in
@@ -19,9 +23,6 @@ from infra.emulator.run.state import RevisionPb, ServicePb
 from infra.emulator.run.state import State as RunState
 from infra.emulator.run.traffic import routes_of
 from infra.emulator.run.validation import check_first_traffic, check_service, check_service_id
-
-if TYPE_CHECKING:
-    from infra.emulator.kernel.cloud import Cloud
 
 MAX_SERVICES = 1_000  # per project and region: https://cloud.google.com/run/quotas
 MAX_REVISIONS = 1_000  # per service; older ones that serve nothing are deleted
@@ -35,7 +36,8 @@ MUTABLE = (
 
 class Lifecycle:
     def __init__(self, cloud: Cloud, state: RunState, reconciler: Reconciler) -> None:
-        self._cloud, self._state, self._reconciler = cloud, state, reconciler
+        self._operations, self._state, self._reconciler = cloud.operations, state, reconciler
+        self._projects, self._policies, self._accounts = cloud.get(Projects), cloud.get(Policies), cloud.get(Accounts)
 
     def create(self, name: str, wanted: Any, principal: str, *, validate_only: bool = False) -> Any:
         """Answers the operation that brings a new service up; `wanted` is what the caller sent."""
@@ -102,11 +104,11 @@ class Lifecycle:
     def resume(self) -> None:
         """After a restart: takes up what was under way, under the names of the operations that callers wait for."""
         begun = {service.name for service in self._state.services.list() if service.reconciling}
-        for operation in self._cloud.operations.list("projects/"):
+        for operation in self._operations.list("projects/"):
             subject = None if operation.done else self._subject(operation)
             if subject is not None:
                 work = self._work_left(subject.name)
-                self._cloud.operations.start(operation.name, subject, work, partial(self._current, subject))
+                self._operations.start(operation.name, subject, work, partial(self._current, subject))
                 begun.discard(subject.name)
         for name in begun:
             self._start(name, self._state.service(name), self._work_left(name))
@@ -129,16 +131,16 @@ class Lifecycle:
 
     def _complete(self, service: Any, principal: str) -> None:
         name = ServiceName.parse(service.name)
-        fill_in(service, self._cloud.projects.find(name.project).number)
+        fill_in(service, self._projects.find(name.project).number)
         check_service(service, name.id)
         self._check_act_as(name.project, service.template.service_account, principal)
 
     def _check_act_as(self, project: str, account: str, principal: str) -> None:
         """Whoever deploys lends the service its account, which must exist, and must be allowed to."""
         home = account.partition("@")[2].removesuffix(".iam.gserviceaccount.com")
-        resource = f"projects/{home if self._cloud.projects.exists(home) else project}/serviceAccounts/{account}"
-        may = self._cloud.policies.allowed(principal, "iam.serviceAccounts.actAs", resource)
-        if not may or resource not in self._cloud.accounts.table:
+        resource = f"projects/{home if self._projects.exists(home) else project}/serviceAccounts/{account}"
+        may = self._policies.allowed(principal, "iam.serviceAccounts.actAs", resource)
+        if not may or resource not in self._accounts.table:
             permission = "iam.serviceaccounts.actAs"
             raise RpcError(
                 Code.PERMISSION_DENIED,
@@ -160,14 +162,12 @@ class Lifecycle:
         return self._start(service.name, service, work)
 
     def _start(self, name: str, subject: Any, work: Coroutine[Any, Any, Any]) -> Any:
-        operations = self._cloud.operations
-        operation = f"{ServiceName.parse(name).parent}/operations/{operations.new_id()}"
-        return operations.start(operation, shown(subject), work, partial(self._current, subject))
+        operation = f"{ServiceName.parse(name).parent}/operations/{self._operations.new_id()}"
+        return self._operations.start(operation, shown(subject), work, partial(self._current, subject))
 
     def _done(self, name: str, subject: Any) -> Any:
-        operations = self._cloud.operations
-        operation = f"{ServiceName.parse(name).parent}/operations/{operations.new_id()}"
-        return operations.done(operation, shown(subject), shown(subject))
+        operation = f"{ServiceName.parse(name).parent}/operations/{self._operations.new_id()}"
+        return self._operations.done(operation, shown(subject), shown(subject))
 
     def _current(self, subject: Any) -> Any:
         """What an operation's metadata shows in the end: the subject as it is now, or as it last was."""
@@ -175,7 +175,7 @@ class Lifecycle:
 
     async def _remove(self, name: str) -> Any:
         service = await self._reconciler.remove(name)
-        self._cloud.policies.delete(name)
+        self._policies.delete(name)
         return service
 
     def _retire_oldest(self, service: Any) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 
 from google.cloud import run_v2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.run.state import missing
 
 API = "google.cloud.run.v2"

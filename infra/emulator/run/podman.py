@@ -11,13 +11,10 @@ import uuid
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from infra.emulator.artifacts.images import Images
 from infra.emulator.run.runtime import GRACE_S, Order
 from infra.emulator.run.workload import Workload
-
-if TYPE_CHECKING:
-    from infra.emulator.artifacts.images import Images
 
 # Within what an unprivileged shell may set; podman's own defaults can exceed that and then nothing starts.
 LIMITS = ("--ulimit", "nofile=1024:4096", "--ulimit", "nproc=1024:2048")

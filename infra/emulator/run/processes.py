@@ -6,13 +6,10 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from infra.emulator.artifacts.images import Images
 from infra.emulator.run.runtime import Order
 from infra.emulator.run.workload import Workload
-
-if TYPE_CHECKING:
-    from infra.emulator.artifacts.images import Images
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHONS = ("python", "python3")

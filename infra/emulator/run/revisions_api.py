@@ -6,8 +6,10 @@ from typing import Any
 
 from google.cloud import run_v2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.run.paging import page_of
+from infra.emulator.run.system import CloudRun
 
 REVISIONS = "google.cloud.run.v2.Revisions"
 ListRevisionsResponse: Any = run_v2.ListRevisionsResponse.pb()
@@ -15,7 +17,7 @@ ListRevisionsResponse: Any = run_v2.ListRevisionsResponse.pb()
 
 class Revisions:
     def __init__(self, cloud: Cloud) -> None:
-        self._state, self._lifecycle = cloud.run.state, cloud.run.lifecycle
+        self._state, self._lifecycle = cloud.get(CloudRun).state, cloud.get(CloudRun).lifecycle
 
     @rpc(f"{REVISIONS}/GetRevision", permission="run.revisions.get")
     async def get(self, request: Any, _: Call) -> Any:

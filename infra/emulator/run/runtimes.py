@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from infra.emulator.artifacts.builtin import AS_PROCESS
+from infra.emulator.artifacts.images import Images
 from infra.emulator.run.conditions import not_prepared
 from infra.emulator.run.podman import Podman
 from infra.emulator.run.processes import Processes
 from infra.emulator.run.runtime import Runtime
 from infra.emulator.run.workload import Workload
-
-if TYPE_CHECKING:
-    from infra.emulator.artifacts.images import Images
 
 SETTING = "SLIPWAY_EMULATOR_RUNTIME"  # process, podman or auto
 

@@ -7,12 +7,16 @@ from typing import Any
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.admission import Admission
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.projects.locations import check_location
 from infra.emulator.run.fields import merged
 from infra.emulator.run.lifecycle import check_etag, shown
 from infra.emulator.run.names import ServiceName
 from infra.emulator.run.paging import page_of
+from infra.emulator.run.system import CloudRun
 
 SERVICES = "google.cloud.run.v2.Services"
 ListServicesResponse: Any = run_v2.ListServicesResponse.pb()
@@ -22,7 +26,8 @@ V1 = "/v1/{resource=projects/*/locations/*/services/*}"
 
 class Services:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._state, self._lifecycle = cloud, cloud.run.state, cloud.run.lifecycle
+        self._state, self._lifecycle = cloud.get(CloudRun).state, cloud.get(CloudRun).lifecycle
+        self._admission, self._policies = cloud.get(Admission), cloud.get(Policies)
 
     @rpc(f"{SERVICES}/CreateService", permission="run.services.create", resource="parent")
     async def create(self, request: Any, call: Call) -> Any:
@@ -43,7 +48,7 @@ class Services:
     async def update(self, request: Any, call: Call) -> Any:
         name = request.service.name
         if request.allow_missing and name not in self._state.services:
-            self._cloud.require(call.principal, "run.services.create", ServiceName.parse(name).parent, HOST)
+            self._admission.require(call.principal, "run.services.create", ServiceName.parse(name).parent, HOST)
             return self._lifecycle.create(name, request.service, call.principal, validate_only=request.validate_only)
         current = self._state.service(name)
         check_etag(current, request.service.etag)
@@ -61,7 +66,7 @@ class Services:
         rest=(("GET", f"{V1}:getIamPolicy", ""),),
     )
     async def get_policy(self, request: iam_policy_pb2.GetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._cloud.policies.get(self._state.service(request.resource).name)
+        return self._policies.get(self._state.service(request.resource).name)
 
     @rpc(
         f"{SERVICES}/SetIamPolicy",
@@ -70,7 +75,7 @@ class Services:
         rest=(("POST", f"{V1}:setIamPolicy", "*"),),
     )
     async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._cloud.policies.set(self._state.service(request.resource).name, request.policy)
+        return self._policies.set(self._state.service(request.resource).name, request.policy)
 
     @rpc(
         f"{SERVICES}/TestIamPermissions",
@@ -80,7 +85,7 @@ class Services:
     async def test_permissions(
         self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
     ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        allowed = self._cloud.policies.allowed
+        allowed = self._policies.allowed
         return iam_policy_pb2.TestIamPermissionsResponse(
             permissions=[p for p in request.permissions if allowed(call.principal, p, request.resource)]
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from infra.emulator.artifacts.images import Images
+from infra.emulator.iam.identity import Identity
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.logs.entries import Logs
 from infra.emulator.run.doors import Doors
 from infra.emulator.run.front import Front
 from infra.emulator.run.instances import Instances
@@ -16,9 +19,6 @@ from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver
 
-if TYPE_CHECKING:
-    from infra.emulator.kernel.cloud import Cloud
-
 
 class CloudRun:
     def __init__(self, cloud: Cloud) -> None:
@@ -26,18 +26,18 @@ class CloudRun:
         self.metrics = Metrics()
         self._cloud = cloud
         self._doors = Doors(self.state)
-        self._runtimes = Runtimes(cloud.images, cloud.data / "podman")
+        self._runtimes = Runtimes(cloud.get(Images), cloud.data / "podman")
         self._instances = Instances(
             self.state,
             cloud.behaviour,
-            Resolver(cloud, self.state, lambda: cloud.environment),
+            Resolver(cloud, self.state),
             self._runtimes,
-            Journal(cloud.logs),
+            Journal(cloud.get(Logs)),
             cloud.data / "instances",
         )
         self._reconciler = Reconciler(self.state, cloud.behaviour, self._instances, self._doors)
         self._front = Front(
-            self.state, self._doors, self._instances, Invoker(cloud.policies, cloud.identity), self.metrics
+            self.state, self._doors, self._instances, Invoker(cloud.get(Policies), cloud.get(Identity)), self.metrics
         )
         self.lifecycle = Lifecycle(cloud, self.state, self._reconciler)
         cloud.on_start.append(self._start)

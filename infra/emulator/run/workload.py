@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.artifacts.images import Images
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.projects.projects import Projects
 from infra.emulator.run.conditions import image_missing, secret_denied, secret_missing
 from infra.emulator.run.defaults import ingress_container, port_of
 from infra.emulator.run.names import ServiceName, short
 from infra.emulator.run.state import State
-
-if TYPE_CHECKING:
-    from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.secrets.state import Secrets
 
 # What leads Google's client libraries to this emulator; nothing else of its own environment reaches an instance.
 PASSED_ON = (
@@ -40,14 +42,16 @@ class Workload:
 class Resolver:
     """Turns a stored revision into its workload."""
 
-    def __init__(self, cloud: Cloud, state: State, environment: Callable[[], Mapping[str, str]]) -> None:
-        self._cloud, self._state, self._environment = cloud, state, environment
+    def __init__(self, cloud: Cloud, state: State) -> None:
+        self._cloud, self._state = cloud, state
+        self._images, self._projects = cloud.get(Images), cloud.get(Projects)
+        self._policies, self._secrets = cloud.get(Policies), cloud.get(Secrets)
 
     def resolve(self, revision: Any) -> Workload:
         """Raises Unready when the image or a secret is not there."""
         container = ingress_container(revision.containers)
         image = self._image(revision.name, container.image)
-        config = self._cloud.images.config(image).get("config") or {}
+        config = self._images.config(image).get("config") or {}
         return Workload(
             revision=revision.name,
             image=image,
@@ -63,7 +67,7 @@ class Resolver:
         """The image's digest is found once, when the revision first starts, and stays: tags may move."""
         pinned = self._state.image(revision)
         try:
-            found = self._cloud.images.resolve(pinned or image).uri
+            found = self._images.resolve(pinned or image).uri
         except RpcError as error:
             raise image_missing(revision, image) from error
         if not pinned:
@@ -71,7 +75,7 @@ class Resolver:
         return found
 
     def _leading_env(self) -> dict[str, str]:
-        ours = self._environment()
+        ours = self._cloud.environment  # known only once the server listens
         return {name: ours[name] for name in PASSED_ON if name in ours}
 
     def _own_env(self, revision: Any, container: Any) -> dict[str, str]:
@@ -89,13 +93,13 @@ class Resolver:
     def _secret(self, revision: Any, field: str, reference: Any) -> str:
         path, version = reference.secret, reference.version or "latest"
         project = path.split("/")[1] if path.startswith("projects/") else ServiceName.parse(revision.name).project
-        home, name, account = self._cloud.projects.find(project), short(path), revision.service_account
+        home, name, account = self._projects.find(project), short(path), revision.service_account
         shown = f"projects/{home.number}/secrets/{name}/versions/{version}"
         resource = f"projects/{home.id}/secrets/{name}"
-        if not self._cloud.policies.allowed(account, "secretmanager.versions.access", resource):
+        if not self._policies.allowed(account, "secretmanager.versions.access", resource):
             raise secret_denied(revision.name, field, shown, account)
         try:
-            return self._cloud.secrets.access(home.id, name, version).decode()
+            return self._secrets.access(home.id, name, version).decode()
         except RpcError as error:
             if error.status.code not in (Code.NOT_FOUND, Code.FAILED_PRECONDITION):
                 raise

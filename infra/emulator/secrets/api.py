@@ -10,11 +10,13 @@ from google.cloud.secretmanager_v1 import types
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import empty_pb2
 
+from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel import filters
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, invalid
 from infra.emulator.kernel.filters import Comparison, Restriction
-from infra.emulator.secrets.state import State, check_etag, checksum, number_of
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.secrets.state import Secrets, State, check_etag, checksum, number_of
 
 API = "google.cloud.secretmanager.v1.SecretManagerService"
 MAX_PAYLOAD_BYTES = 64 << 10  # https://cloud.google.com/secret-manager/quotas
@@ -25,7 +27,7 @@ AccessPb: Any = types.AccessSecretVersionResponse.pb()
 
 class SecretManager:
     def __init__(self, cloud: Cloud) -> None:
-        self._secrets, self._policies = cloud.secrets, cloud.policies
+        self._secrets, self._policies = cloud.get(Secrets), cloud.get(Policies)
 
     def _show(self, message: Any) -> Any:
         message.name = self._secrets.shown(message.name)
@@ -88,7 +90,7 @@ class SecretManager:
 
 class SecretVersions:
     def __init__(self, cloud: Cloud) -> None:
-        self._secrets = cloud.secrets
+        self._secrets = cloud.get(Secrets)
 
     def _show(self, message: Any) -> Any:
         message.name = self._secrets.shown(message.name)

@@ -9,7 +9,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call
 from infra.emulator.storage.errors import bad_request
 from infra.emulator.storage.web import api
 

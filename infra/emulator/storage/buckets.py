@@ -11,17 +11,17 @@ from infra.emulator.storage.resources import Resource, merged, new_bucket, settl
 
 class Buckets:
     def __init__(self, store: Store, projects: Projects, policies: Policies) -> None:
-        self._table = store.values("buckets")  # name -> {project, resource}
+        self.table = store.values("buckets")  # name -> {project, resource}
         self._projects, self._policies = projects, policies
 
     def create(self, name: str, project_id: str, location: str, settings: Resource) -> Resource:
         """Raises 409, with the text for an own or for somebody else's bucket."""
-        row = self._table.get(name)
+        row = self.table.get(name)
         if row is not None:
             raise bucket_exists(own=row["project"] == project_id)
         number = self._projects.find(project_id).number
         resource = settled(merged(new_bucket(name, number, location), settings))
-        self._table.put(name, {"project": project_id, "resource": resource})
+        self.table.put(name, {"project": project_id, "resource": resource})
         for role, members in default_bindings(project_id).items():
             for member in members:
                 self._policies.grant(f"projects/{project_id}/buckets/{name}", role, member)
@@ -36,27 +36,27 @@ class Buckets:
         return str(self._row(name)["project"])
 
     def _row(self, name: str) -> Resource:
-        row = self._table.get(name)
+        row = self.table.get(name)
         if row is None:
             raise no_bucket()
         return dict(row)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._table
+        return name in self.table
 
     def of_project(self, project_id: str) -> list[Resource]:
         """In the order of their names; never another project's."""
-        return [row["resource"] for row in self._table.list() if row["project"] == project_id]
+        return [row["resource"] for row in self.table.list() if row["project"] == project_id]
 
     def put(self, resource: Resource) -> Resource:
         """Replaces a bucket's metadata and counts its metageneration up."""
         resource = settled(touched(resource))
-        self._table.put(resource["name"], {**self._row(resource["name"]), "resource": resource})
+        self.table.put(resource["name"], {**self._row(resource["name"]), "resource": resource})
         return resource
 
     def delete(self, name: str) -> None:
         self._policies.delete(f"projects/{self.project_of(name)}/buckets/{name}")
-        self._table.delete(name)
+        self.table.delete(name)
 
 
 def default_bindings(project_id: str) -> dict[str, list[str]]:

@@ -9,9 +9,14 @@ from aiohttp import web
 from google.iam.v1 import policy_pb2
 from google.protobuf import json_format
 
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.iam.orgpolicy import OrgPolicies
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.handlers import Call
+from infra.emulator.projects.projects import Projects
 from infra.emulator.storage.errors import StorageError, bad_request, precondition_failed
+from infra.emulator.storage.objects import Objects
 from infra.emulator.storage.resources import Resource, location_type, merged
 from infra.emulator.storage.web import (
     API,
@@ -36,7 +41,8 @@ PUBLIC = {"allUsers", "allAuthenticatedUsers"}
 
 class JsonBuckets:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._objects, self._access = cloud, cloud.objects, Access(cloud)
+        self._objects, self._access, self._projects = cloud.get(Objects), Access(cloud), cloud.get(Projects)
+        self._org, self._policies = cloud.get(OrgPolicies), cloud.get(Policies)
 
     @api("POST", f"{API}/b", method="storage.buckets.insert")
     async def insert(self, request: web.Request, call: Call) -> web.Response:
@@ -57,11 +63,11 @@ class JsonBuckets:
         project = request.query.get("project", "")
         if not project:
             raise bad_request("Required parameter: project", "required")
-        return self._cloud.projects.find(project).id
+        return self._projects.find(project).id
 
     def _allow_location(self, project: str, location: str) -> None:
         try:
-            self._cloud.org.allow_location(project, location)
+            self._org.allow_location(project, location)
         except RpcError:
             message = f"'{location}' violates constraint 'constraints/gcp.resourceLocations'"
             raise precondition_failed(message=message) from None
@@ -134,7 +140,7 @@ class JsonBuckets:
     @api("GET", f"{API}/b/{{bucket}}/iam", method="storage.buckets.getIamPolicy")
     async def get_iam(self, _: web.Request, call: Call, bucket: str) -> web.Response:
         self._access.bucket(call, "storage.buckets.getIamPolicy", bucket)
-        return self._policy(bucket, self._cloud.policies.get(self._policy_name(bucket)))
+        return self._policy(bucket, self._policies.get(self._policy_name(bucket)))
 
     @api("PUT", f"{API}/b/{{bucket}}/iam", method="storage.buckets.setIamPolicy")
     async def set_iam(self, request: web.Request, call: Call, bucket: str) -> web.Response:
@@ -146,9 +152,9 @@ class JsonBuckets:
                 message="The member bindings allUsers and allAuthenticatedUsers are not allowed since public access "
                 "prevention is enforced."
             )
-        if wanted.etag and wanted.etag != self._cloud.policies.get(self._policy_name(bucket)).etag:
+        if wanted.etag and wanted.etag != self._policies.get(self._policy_name(bucket)).etag:
             raise precondition_failed()
-        return self._policy(bucket, self._cloud.policies.set(self._policy_name(bucket), wanted))
+        return self._policy(bucket, self._policies.set(self._policy_name(bucket), wanted))
 
     def _policy_name(self, bucket: str) -> str:
         return policy_name(self._objects.buckets.project_of(bucket), bucket)
@@ -162,13 +168,13 @@ class JsonBuckets:
     @api("GET", f"{API}/b/{{bucket}}/iam/testPermissions", method="storage.buckets.testIamPermissions")
     async def test_iam(self, request: web.Request, call: Call, bucket: str) -> web.Response:
         asked = request.query.getall("permissions", [])
-        held = self._cloud.policies.granted(self._access.principal(call), asked, self._policy_name(bucket))
+        held = self._policies.granted(self._access.principal(call), asked, self._policy_name(bucket))
         answer: Resource = {"kind": "storage#testIamPermissionsResponse"}
         return web.json_response(answer | ({"permissions": held} if held else {}))
 
     @api("GET", f"{API}/projects/{{project}}/serviceAccount", method="storage.projects.serviceAccount.get")
     async def service_account(self, _: web.Request, call: Call, project: str) -> web.Response:
-        found = self._cloud.projects.find(project)
+        found = self._projects.find(project)
         self._access.project(call, "resourcemanager.projects.get", found.id)
         email = f"service-{found.number}@gs-project-accounts.iam.gserviceaccount.com"
         return web.json_response({"kind": "storage#serviceAccount", "email_address": email})

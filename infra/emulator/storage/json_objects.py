@@ -6,9 +6,11 @@ import asyncio
 
 from aiohttp import web
 
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call
 from infra.emulator.storage import listing, media
 from infra.emulator.storage.errors import StorageError, bad_request
+from infra.emulator.storage.objects import Objects
 from infra.emulator.storage.resources import Preconditions, Resource, merged
 from infra.emulator.storage.web import API, Access, api, body, flag, number, object_view, parsed, preconditions
 
@@ -29,7 +31,7 @@ def settings(resource: Resource) -> Resource:
 
 class JsonObjects:
     def __init__(self, cloud: Cloud) -> None:
-        self._objects, self._access = cloud.objects, Access(cloud)
+        self._objects, self._access = cloud.get(Objects), Access(cloud)
 
     @api("GET", OBJECTS, method="storage.objects.list")
     async def list(self, request: web.Request, call: Call, bucket: str) -> web.Response:

@@ -22,7 +22,7 @@ HASHES = ("size", "md5Hash", "crc32c", "componentCount")
 class Objects:
     def __init__(self, store: Store, projects: Projects, policies: Policies, data: Path) -> None:
         self.buckets = Buckets(store, projects, policies)
-        self._live = store.values("objects")  # bucket/name -> resource
+        self.live = store.values("objects")  # bucket/name -> resource
         self._archived = store.values("archived-objects")  # bucket/name#generation -> resource
         self._growing = store.values("growing-objects")  # bucket/name -> size for which the hashes are right
         self._folder = data / "objects"
@@ -36,7 +36,7 @@ class Objects:
 
     def delete_bucket(self, name: str) -> None:
         self.buckets.get(name)
-        if self._live.names(f"{name}/") or self._archived.names(f"{name}/"):
+        if self.live.names(f"{name}/") or self._archived.names(f"{name}/"):
             raise bucket_not_empty()
         self.buckets.delete(name)
 
@@ -46,7 +46,7 @@ class Objects:
     def stat(self, bucket: str, name: str, generation: int | None = None) -> Resource:
         """The object's resource with size and hashes as of now; raises 404."""
         self.buckets.get(bucket)
-        resource = self._live.get(f"{bucket}/{name}")
+        resource = self.live.get(f"{bucket}/{name}")
         if generation is not None and (resource is None or int(resource["generation"]) != generation):
             resource = self._archived.get(f"{bucket}/{name}#{generation}")
         if resource is None:
@@ -56,7 +56,7 @@ class Objects:
     def find(self, bucket: str, name: str) -> Resource | None:
         """The live object, or None."""
         self.buckets.get(bucket)
-        resource = self._live.get(f"{bucket}/{name}")
+        resource = self.live.get(f"{bucket}/{name}")
         return None if resource is None else self._measured(resource)
 
     def path(self, resource: Resource) -> Path:
@@ -69,7 +69,7 @@ class Objects:
     def names(self, bucket: str, prefix: str = "") -> list[str]:
         """Names of the live objects, in order."""
         self.buckets.get(bucket)
-        return [key[len(bucket) + 1 :] for key in self._live.names(f"{bucket}/{prefix}")]
+        return [key[len(bucket) + 1 :] for key in self.live.names(f"{bucket}/{prefix}")]
 
     def archived(self, bucket: str, prefix: str = "") -> list[Resource]:
         """Noncurrent generations, by name and generation."""
@@ -132,7 +132,7 @@ class Objects:
     def append(self, bucket: str, name: str, data: bytes) -> None:
         """Grows an object in place, creating it as text if need be: one generation, no new metadata, like a log."""
         key = f"{bucket}/{name}"
-        resource = self._live.get(key)
+        resource = self.live.get(key)
         if resource is None:
             resource = self.write(bucket, name, b"", "text/plain; charset=utf-8")
         if key not in self._growing:
@@ -147,7 +147,7 @@ class Objects:
         if "timeDeleted" in resource:
             self._archived.put(f"{key}#{resource['generation']}", resource)
         else:
-            self._live.put(key, resource)
+            self.live.put(key, resource)
         return resource
 
     def delete(
@@ -163,7 +163,7 @@ class Objects:
         if "timeDeleted" in resource:
             self._archived.delete(f"{key}#{generation}")
         else:
-            self._live.delete(key)
+            self.live.delete(key)
             self._growing.delete(key)
         self.path(resource).unlink(missing_ok=True)
 
@@ -179,15 +179,15 @@ class Objects:
     def _replace(self, bucket: str, name: str, new: Resource | None) -> None:
         """Puts `new`, or nothing, in the live generation's place; a kill in between leaves at most a file behind."""
         key = f"{bucket}/{name}"
-        old = self._live.get(key)
+        old = self.live.get(key)
         versioned = bool(self.buckets.get(bucket).get("versioning", {}).get("enabled"))
         if old and versioned:
             self._archived.put(f"{key}#{old['generation']}", {**self._measured(old), "timeDeleted": timestamp()})
         self._growing.delete(key)
         if new:
-            self._live.put(key, new)
+            self.live.put(key, new)
         else:
-            self._live.delete(key)
+            self.live.delete(key)
         if old and not versioned:
             self.path(old).unlink(missing_ok=True)
 
@@ -201,6 +201,6 @@ class Objects:
             staged.fill(self.path(resource))
             resource |= staged.hashes()
             staged.discard()
-            self._live.put(key, resource)
+            self.live.put(key, resource)
             self._growing.put(key, staged.size)
         return resource

@@ -8,9 +8,11 @@ from dataclasses import asdict
 
 from aiohttp import web
 
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call
 from infra.emulator.storage.errors import bad_request
 from infra.emulator.storage.json_objects import OBJECTS, settings
+from infra.emulator.storage.objects import Objects
 from infra.emulator.storage.related import Related
 from infra.emulator.storage.resources import Preconditions, Resource
 from infra.emulator.storage.sessions import Sessions
@@ -25,7 +27,7 @@ INSERTABLE = ("crc32c", "md5Hash", "storageClass")
 
 class Uploads:
     def __init__(self, cloud: Cloud) -> None:
-        self._objects, self._access = cloud.objects, Access(cloud)
+        self._objects, self._access = cloud.get(Objects), Access(cloud)
         self._sessions = Sessions(cloud.store, cloud.data / "objects" / ".sessions")
 
     @api("POST", UPLOAD, method="storage.objects.insert")

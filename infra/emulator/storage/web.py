@@ -9,9 +9,12 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from infra.emulator.doors.rest import service_of
-from infra.emulator.kernel.cloud import Call, Cloud, Form, route
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, Form, route, service_of
+from infra.emulator.projects.projects import Projects
 from infra.emulator.storage.errors import bad_request, billing_disabled, forbidden, json_form
+from infra.emulator.storage.objects import Objects
 from infra.emulator.storage.resources import Preconditions, Resource
 
 HOSTS = ("storage.googleapis.com", "www.googleapis.com")
@@ -39,7 +42,7 @@ class Access:
     """Whether a caller may."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._objects, self._projects, self._policies = cloud.get(Objects), cloud.get(Projects), cloud.get(Policies)
 
     def principal(self, call: Call) -> str:
         return call.principal or ("" if service_of(call.host) else LOOPBACK_OWNER)
@@ -49,9 +52,9 @@ class Access:
         self.check(self.principal(call), permission, bucket)
 
     def check(self, principal: str, permission: str, bucket: str) -> None:
-        project = self._cloud.objects.buckets.project_of(bucket)
-        self._cloud.projects.require(self._cloud.projects.find(project), HOSTS[0])
-        if not self._cloud.policies.allowed(principal, permission, policy_name(project, bucket)):
+        project = self._objects.buckets.project_of(bucket)
+        self._projects.require(self._projects.find(project), HOSTS[0])
+        if not self._policies.allowed(principal, permission, policy_name(project, bucket)):
             on = "buckets" if permission == "storage.objects.list" else permission.split(".")[1]
             raise forbidden(principal, permission, KINDS.get(on, KINDS["buckets"]))
         if not permission.endswith((".get", ".list", "IamPolicy")):
@@ -60,17 +63,17 @@ class Access:
     def writing(self, call: Call, bucket: str, name: str) -> None:
         """Creating an object; replacing one takes the right to delete it, too."""
         self.bucket(call, "storage.objects.create", bucket)
-        if self._cloud.objects.find(bucket, name):
+        if self._objects.find(bucket, name):
             self.bucket(call, "storage.objects.delete", bucket)
 
     def project(self, call: Call, permission: str, project_id: str) -> None:
         principal = self.principal(call)
-        self._cloud.projects.require(self._cloud.projects.find(project_id), HOSTS[0])
-        if not self._cloud.policies.allowed(principal, permission, f"projects/{project_id}"):
+        self._projects.require(self._projects.find(project_id), HOSTS[0])
+        if not self._policies.allowed(principal, permission, f"projects/{project_id}"):
             raise forbidden(principal, permission, "Google Cloud project")
 
     def billing(self, project_id: str) -> None:
-        if not self._cloud.projects.billing(project_id):
+        if not self._projects.billing(project_id):
             raise billing_disabled()
 
 

@@ -10,10 +10,13 @@ from xml.sax.saxutils import escape
 
 from aiohttp import web
 
-from infra.emulator.kernel.cloud import Call, Cloud
+from infra.emulator.iam.identity import Identity
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call
 from infra.emulator.storage import listing, media
 from infra.emulator.storage.errors import xml_form
 from infra.emulator.storage.json_objects import settings
+from infra.emulator.storage.objects import Objects
 from infra.emulator.storage.resources import Preconditions, Resource
 from infra.emulator.storage.signing import signer
 from infra.emulator.storage.staging import CHUNK, receive
@@ -25,7 +28,7 @@ OBJECT = "/{bucket}/{name=**}"
 
 class XmlApi:
     def __init__(self, cloud: Cloud) -> None:
-        self._objects, self._identity, self._access = cloud.objects, cloud.identity, Access(cloud)
+        self._objects, self._identity, self._access = cloud.get(Objects), cloud.get(Identity), Access(cloud)
 
     def _require(self, request: web.Request, call: Call, permission: str, bucket: str) -> None:
         principal = signer(request, self._identity) or self._access.principal(call)

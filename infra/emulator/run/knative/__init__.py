@@ -1,1 +1,5 @@
-"""The Knative-style API v1 that gcloud speaks: another view of the same services and revisions."""
+"""Cloud Run's API v1, in Knative's form, as gcloud speaks it.
+
+Begin with `routes.py`; `incoming.py` and `outgoing.py` translate from and to API v2. May import run, and what run may;
+nothing in run imports it.
+"""

@@ -9,13 +9,17 @@ from typing import Any
 from aiohttp import web
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.kernel.cloud import Call, Cloud, route
+from infra.emulator.iam.admission import Admission
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, aborted, error_info, invalid
+from infra.emulator.kernel.handlers import Call, route
 from infra.emulator.projects.locations import REGIONS, check_location
-from infra.emulator.projects.projects import Project
+from infra.emulator.projects.projects import Project, Projects
 from infra.emulator.run.knative import incoming, outgoing, selectors
 from infra.emulator.run.names import short
 from infra.emulator.run.state import ServicePb, missing
+from infra.emulator.run.system import CloudRun
 
 HOST = "run.googleapis.com"
 SERVING = "/apis/serving.knative.dev/v1/namespaces/{namespace}"
@@ -42,12 +46,14 @@ def _both(verb: str, path: str, method: str) -> Callable[[Any], Any]:
 
 class Knative:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._state, self._lifecycle = cloud, cloud.run.state, cloud.run.lifecycle
+        self._state, self._lifecycle = cloud.get(CloudRun).state, cloud.get(CloudRun).lifecycle
+        self._projects, self._admission = cloud.get(Projects), cloud.get(Admission)
+        self._policies = cloud.get(Policies)
 
     @_both("GET", "/services", "namespaces.services.list")
     async def list_services(self, request: web.Request, call: Call, namespace: str, location: str = "") -> web.Response:
         parent = self._admit(call, namespace, location, "run.services.list")
-        number = self._cloud.projects.find(namespace).number
+        number = self._projects.find(namespace).number
         found = self._in(self._state.services, parent, "services")
         return _page(request, "Service", (outgoing.service(service, number) for service in found))
 
@@ -125,7 +131,7 @@ class Knative:
         """Routes and configurations: views of services, one each."""
         view = self._view(kind)
         parent = self._admit(call, namespace, location, f"run.{kind}.list")
-        number = self._cloud.projects.find(namespace).number
+        number = self._projects.find(namespace).number
         found = self._in(self._state.services, parent, "services")
         return _page(request, kind.removesuffix("s").capitalize(), (view(service, number) for service in found))
 
@@ -136,7 +142,7 @@ class Knative:
         view = self._view(kind)
         parent = self._admit(call, namespace, location, f"run.{kind}.get", f"{kind}/{name}")
         service = self._state.service(f"{parent}/services/{name}")
-        return web.json_response(view(service, self._cloud.projects.find(namespace).number))
+        return web.json_response(view(service, self._projects.find(namespace).number))
 
     @route("GET", "/apis/run.googleapis.com/v1/namespaces/{namespace}/{kind}", method="run.namespaces.list", host=HOST)
     @route(
@@ -152,8 +158,8 @@ class Knative:
 
     @route("GET", "/v1/projects/{project}/locations", method="run.projects.locations.list", host=HOST)
     async def list_locations(self, _: web.Request, __: Call, project: str) -> web.Response:
-        found = self._cloud.projects.find(project)
-        self._cloud.projects.require(found, HOST)
+        found = self._projects.find(project)
+        self._projects.require(found, HOST)
         regions = [
             {"name": f"projects/{found.id}/locations/{region}", "locationId": region, "displayName": region}
             for region in REGIONS
@@ -162,14 +168,14 @@ class Knative:
 
     def _admit(self, call: Call, namespace: str, location: str, permission: str, resource: str = "") -> str:
         """Checks project, API and permission; answers projects/{id}/locations/{location}."""
-        project = self._cloud.projects.find(namespace)
+        project = self._projects.find(namespace)
         parent = f"projects/{project.id}/locations/{location or _region(call)}"
-        self._cloud.require_usable(parent, HOST, permission)
+        self._admission.require_usable(parent, HOST, permission)
         self._permit(call, permission, project, parent, resource)
         return parent
 
     def _permit(self, call: Call, permission: str, project: Project, parent: str, resource: str) -> None:
-        if not self._cloud.policies.allowed(call.principal, permission, f"{parent}/{resource}".rstrip("/")):
+        if not self._policies.allowed(call.principal, permission, f"{parent}/{resource}".rstrip("/")):
             name = f"namespaces/{project.id}/{resource}".rstrip("/")
             raise RpcError(
                 Code.PERMISSION_DENIED,
@@ -189,11 +195,11 @@ class Knative:
         raise missing(f"{parent}/revisions/{name}", "REVISION")
 
     def _answer(self, service: Any) -> web.Response:
-        number = self._cloud.projects.find(service.name).number
+        number = self._projects.find(service.name).number
         return web.json_response(outgoing.service(service, number))
 
     def _revision(self, revision: Any) -> dict[str, Any]:
-        number = self._cloud.projects.find(revision.name).number
+        number = self._projects.find(revision.name).number
         return outgoing.revision(revision, self._state.image(revision.name), number)
 
     @staticmethod

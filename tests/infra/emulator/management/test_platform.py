@@ -23,9 +23,8 @@ from google.iam.v1 import iam_policy_pb2
 from google.rpc import error_details_pb2
 
 from infra.emulator.iam.roles import permissions
-from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.projects.serviceusage import KNOWN
-from infra.emulator.services import mount_all
+from infra.emulator.management.serviceusage import KNOWN
+from infra.emulator.services import build
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
 from tests.infra.emulator.emulated_storage import rest
 from tests.infra.emulator.identities import new_identity
@@ -260,8 +259,7 @@ class TestProjects:
 
 
 def test_every_permission_that_a_handler_asks_for_is_one_that_roles_can_contain(tmp_path: Path) -> None:
-    cloud = Cloud(tmp_path)
-    mount_all(cloud)
+    cloud = build(tmp_path)
     cloud.store.close()
     asked = {handler.permission for handler in cloud.handlers.values()} - {""}
     assert sorted(asked - permissions()) == []

@@ -11,9 +11,11 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2
 from google.rpc.code_pb2 import Code
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, error_info, failed_precondition, invalid
-from infra.emulator.projects.projects import APIS, PAID, Project
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import APIS, PAID, Project, Projects
 
 API = "google.api.serviceusage.v1.ServiceUsage"
 HOST = "serviceusage.googleapis.com"
@@ -60,7 +62,7 @@ State = service_usage_v1.State
 
 class ServiceUsage:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._cloud, self._projects, self._policies = cloud, cloud.get(Projects), cloud.get(Policies)
 
     @rpc(f"{API}/GetService")
     async def get(self, request: Any, call: Call) -> Any:
@@ -78,7 +80,7 @@ class ServiceUsage:
 
     @rpc(f"{API}/ListServices", resource="parent")
     async def list(self, request: Any, call: Call) -> Any:
-        project = self._cloud.projects.find(request.parent)
+        project = self._projects.find(request.parent)
         self._require(call, "list", project, [])
         wanted = {"state:ENABLED": State.ENABLED, "state:DISABLED": State.DISABLED, "": None}
         if request.filter not in wanted:
@@ -90,7 +92,7 @@ class ServiceUsage:
         return ListPb(services=services[:size], next_page_token=token)
 
     def _show(self, project: Project, api: str) -> Any:
-        enabled = api in self._cloud.projects.enabled(project.id)
+        enabled = api in self._projects.enabled(project.id)
         service = ServicePb(
             name=f"projects/{project.number}/services/{api}",
             parent=f"projects/{project.number}",
@@ -115,16 +117,16 @@ class ServiceUsage:
         self, call: Call, project: Project, apis: Sequence[str], kind: str, response: Any
     ) -> operations_pb2.Operation:
         self._require(call, "enable", project, apis)
-        if not self._cloud.projects.billing(project.id) and (paid := sorted(PAID & set(apis))):
+        if not self._projects.billing(project.id) and (paid := sorted(PAID & set(apis))):
             raise billing_not_found(project, paid)
-        if set(apis) <= self._cloud.projects.enabled(project.id):
+        if set(apis) <= self._projects.enabled(project.id):
             shown = [self._show(project, api) for api in apis]
             return self._cloud.operations.done("operations/noop.DONE_OPERATION", response(shown))
 
         async def work() -> Message:
             await self._cloud.behaviour.pause("serviceusage.enable")
             for api in apis:
-                self._cloud.projects.enable(project.id, api)
+                self._projects.enable(project.id, api)
             return response([self._show(project, api) for api in apis])  # type: ignore[no-any-return]
 
         return self._cloud.operations.start(self._operation(kind, project), _metadata(project, apis), work())
@@ -133,14 +135,14 @@ class ServiceUsage:
     async def disable(self, request: Any, call: Call) -> operations_pb2.Operation:
         project, apis = self._asked(request.name, [request.name])
         self._require(call, "disable", project, apis)
-        if apis[0] not in self._cloud.projects.enabled(project.id):
+        if apis[0] not in self._projects.enabled(project.id):
             raise failed_precondition(
                 f"The service {apis[0]} is not enabled for project_number:{project.number} or it does not exist."
             )
 
         async def work() -> Message:
             await self._cloud.behaviour.pause("serviceusage.enable")
-            self._cloud.projects.disable(project.id, apis[0])
+            self._projects.disable(project.id, apis[0])
             return DisabledPb(service=self._show(project, apis[0]))  # type: ignore[no-any-return]
 
         return self._cloud.operations.start(self._operation("acf", project), _metadata(project, apis), work())
@@ -153,11 +155,11 @@ class ServiceUsage:
         apis = [name.rsplit("/", 1)[-1] for name in names]
         if unknown := [api for api in apis if api not in KNOWN]:
             raise not_found_or_denied(unknown)
-        return self._cloud.projects.find(parent), apis
+        return self._projects.find(parent), apis
 
     def _require(self, call: Call, verb: str, project: Project, apis: Sequence[str]) -> None:
         permission = f"serviceusage.services.{verb}"
-        if self._cloud.policies.allowed(call.principal, permission, f"projects/{project.id}"):
+        if self._policies.allowed(call.principal, permission, f"projects/{project.id}"):
             return
         what = (
             f"service [{', '.join(apis)}]" if apis else f"services for consumer container [projects/{project.number}]"

@@ -13,9 +13,12 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import json_format
 
-from infra.emulator.kernel.cloud import Call, Cloud, route, rpc
+from infra.emulator.iam.admission import Admission
+from infra.emulator.iam.policies import Policies
+from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.handlers import Call, route, rpc
 from infra.emulator.kernel.transcoding import to_json
-from infra.emulator.projects.projects import Project
+from infra.emulator.projects.projects import Project, Projects
 
 API = "google.cloud.resourcemanager.v3.Projects"
 HOST = "cloudresourcemanager.googleapis.com"
@@ -30,14 +33,14 @@ UpdateMetadataPb: Any = resourcemanager_v3.UpdateProjectMetadata.pb()
 
 class ProjectsV3:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._cloud, self._projects, self._policies = cloud, cloud.get(Projects), cloud.get(Policies)
 
     @rpc(f"{API}/GetProject", permission=GET)
     async def get(self, request: Any, _: Call) -> Any:
-        return self._show(self._cloud.projects.find(request.name))
+        return self._show(self._projects.find(request.name))
 
     def _show(self, project: Project) -> Any:
-        row = self._cloud.projects.row(project.id)
+        row = self._projects.row(project.id)
         shown = ProjectPb(
             name=f"projects/{project.number}",
             parent=ORGANIZATION,
@@ -61,33 +64,34 @@ class ProjectsV3:
 
     @rpc(f"{API}/UpdateProject", permission="resourcemanager.projects.update", resource="project.name")
     async def update(self, request: Any, _: Call) -> operations_pb2.Operation:
-        project = self._cloud.projects.find(request.project.name)
+        project = self._projects.find(request.project.name)
         shown = self._show(project)
         request.update_mask.MergeMessage(request.project, shown, True, True)
-        self._cloud.projects.describe(project.id, name=shown.display_name, labels=dict(shown.labels))
+        self._projects.describe(project.id, name=shown.display_name, labels=dict(shown.labels))
         name = f"operations/up.{self._cloud.operations.new_id()}"
         return self._cloud.operations.done(name, self._show(project), UpdateMetadataPb())
 
     @rpc(f"{API}/GetIamPolicy", permission="resourcemanager.projects.getIamPolicy", resource="resource")
     async def get_policy(self, request: iam_policy_pb2.GetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._cloud.policies.get(request.resource)
+        return self._policies.get(request.resource)
 
     @rpc(f"{API}/SetIamPolicy", permission="resourcemanager.projects.setIamPolicy", resource="resource")
     async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._cloud.policies.set(request.resource, request.policy)
+        return self._policies.set(request.resource, request.policy)
 
     @rpc(f"{API}/TestIamPermissions", resource="resource")
     async def test(
         self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
     ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        return self._cloud.policies.test(call.principal, request.permissions, request.resource)
+        return self._policies.test(call.principal, request.permissions, request.resource)
 
 
 class ProjectsV1:
     """https://cloud.google.com/resource-manager/reference/rest/v1/projects, which no client package describes."""
 
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._cloud, self._projects, self._policies = cloud, cloud.get(Projects), cloud.get(Policies)
+        self._admission = cloud.get(Admission)
 
     @route("GET", "/v1/projects", method="cloudresourcemanager.projects.list", host=HOST)
     async def list(self, request: web.Request, call: Call) -> web.Response:
@@ -102,18 +106,18 @@ class ProjectsV1:
     async def update(self, request: web.Request, call: Call, project: str) -> web.Response:
         found = self._admitted(call, "resourcemanager.projects.update", project)
         wanted = await request.json()
-        self._cloud.projects.describe(found.id, name=wanted.get("name") or found.id, labels=wanted.get("labels") or {})
+        self._projects.describe(found.id, name=wanted.get("name") or found.id, labels=wanted.get("labels") or {})
         return web.json_response(self._show(found))
 
     def _admitted(self, call: Call, permission: str, name: str) -> Project:
-        project = self._cloud.projects.find(name)
-        self._cloud.projects.require(project, HOST)
+        project = self._projects.find(name)
+        self._projects.require(project, HOST)
         if permission:
-            self._cloud.require(call.principal, permission, f"projects/{project.id}", HOST)
+            self._admission.require(call.principal, permission, f"projects/{project.id}", HOST)
         return project
 
     def _show(self, project: Project) -> dict[str, Any]:
-        row = self._cloud.projects.row(project.id)
+        row = self._projects.row(project.id)
         created = datetime.datetime.fromtimestamp(row["created"], datetime.UTC)
         kind, _, organization = ORGANIZATION.partition("/")
         shown = {
@@ -129,7 +133,7 @@ class ProjectsV1:
     @route("POST", f"{V1}:getIamPolicy", method="cloudresourcemanager.projects.getIamPolicy", host=HOST)
     async def get_policy(self, request: web.Request, call: Call, project: str) -> web.Response:
         found = self._admitted(call, "resourcemanager.projects.getIamPolicy", project)
-        return _answer(self._cloud.policies.get(f"projects/{found.id}"), request)
+        return _answer(self._policies.get(f"projects/{found.id}"), request)
 
     @route("POST", f"{V1}:setIamPolicy", method="cloudresourcemanager.projects.setIamPolicy", host=HOST)
     async def set_policy(self, request: web.Request, call: Call, project: str) -> web.Response:
@@ -137,13 +141,13 @@ class ProjectsV1:
         asked = json_format.Parse(
             await request.read(), iam_policy_pb2.SetIamPolicyRequest(), ignore_unknown_fields=True
         )
-        return _answer(self._cloud.policies.set(f"projects/{found.id}", asked.policy), request)
+        return _answer(self._policies.set(f"projects/{found.id}", asked.policy), request)
 
     @route("POST", f"{V1}:testIamPermissions", method="cloudresourcemanager.projects.testIamPermissions", host=HOST)
     async def test(self, request: web.Request, call: Call, project: str) -> web.Response:
         found = self._admitted(call, "", project)
         asked = json_format.Parse(await request.read(), iam_policy_pb2.TestIamPermissionsRequest())
-        return _answer(self._cloud.policies.test(call.principal, asked.permissions, f"projects/{found.id}"), request)
+        return _answer(self._policies.test(call.principal, asked.permissions, f"projects/{found.id}"), request)
 
     @route("POST", f"{V1}:getAncestry", method="cloudresourcemanager.projects.getAncestry", host=HOST)
     async def ancestry(self, _: web.Request, call: Call, project: str) -> web.Response:
@@ -154,11 +158,12 @@ class ProjectsV1:
 
 def visible(cloud: Cloud, call: Call, query: str) -> Iterator[Project]:
     """The projects that the caller may see, of those that `id:x`, `projectId=x` or `lifecycleState:ACTIVE` choose."""
+    projects, policies = cloud.get(Projects), cloud.get(Policies)
     wanted = re.search(r"(?:projectId|id|name)\s*[:=]\s*\"?([\w*-]+)\"?", query)
-    for project in cloud.projects.all():
+    for project in projects.all():
         if wanted and not re.fullmatch(wanted[1].replace("*", ".*"), project.id):
             continue
-        if cloud.policies.allowed(call.principal, GET, f"projects/{project.id}"):
+        if policies.allowed(call.principal, GET, f"projects/{project.id}"):
             yield project
 
 

@@ -7,9 +7,11 @@ from typing import Any
 from google.cloud import billing_v1
 from google.iam.v1 import iam_policy_pb2
 
-from infra.emulator.kernel.cloud import Call, Cloud, rpc
+from infra.emulator.iam.admission import Admission
+from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import not_found
-from infra.emulator.projects.projects import Project
+from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.projects import Project, Projects
 
 API = "google.cloud.billing.v1.CloudBilling"
 ACCOUNT = "billingAccounts/000000-111111-222222"  # the one there is; every caller may see it
@@ -21,14 +23,14 @@ ListInfoPb: Any = billing_v1.ListProjectBillingInfoResponse.pb()
 
 class Billing:
     def __init__(self, cloud: Cloud) -> None:
-        self._cloud = cloud
+        self._projects, self._admission = cloud.get(Projects), cloud.get(Admission)
 
     @rpc(f"{API}/GetProjectBillingInfo", permission="resourcemanager.projects.get")
     async def get(self, request: Any, _: Call) -> Any:
-        return self._show(self._cloud.projects.find(request.name))
+        return self._show(self._projects.find(request.name))
 
     def _show(self, project: Project) -> Any:
-        enabled = self._cloud.projects.billing(project.id)
+        enabled = self._projects.billing(project.id)
         return InfoPb(
             name=f"projects/{project.id}/billingInfo",
             project_id=project.id,
@@ -41,11 +43,11 @@ class Billing:
         wanted = request.project_billing_info.billing_account_name
         verb = "create" if wanted else "delete"
         permission = f"resourcemanager.projects.{verb}BillingAssignment"
-        self._cloud.require(call.principal, permission, request.name, "cloudbilling.googleapis.com")
+        self._admission.require(call.principal, permission, request.name, "cloudbilling.googleapis.com")
         if wanted:
             _find(wanted)
-        project = self._cloud.projects.find(request.name)
-        self._cloud.projects.set_billing(project.id, bool(wanted))
+        project = self._projects.find(request.name)
+        self._projects.set_billing(project.id, bool(wanted))
         return self._show(project)
 
     @rpc(f"{API}/ListBillingAccounts", resource="")
@@ -59,7 +61,7 @@ class Billing:
     @rpc(f"{API}/ListProjectBillingInfo", resource="")
     async def list_projects(self, request: Any, call: Call) -> Any:
         _find(request.name)
-        infos = (self._show(project) for project in self._cloud.projects.all())
+        infos = (self._show(project) for project in self._projects.all())
         return ListInfoPb(project_billing_info=[info for info in infos if info.billing_enabled])
 
     @rpc(f"{API}/TestIamPermissions", resource="")

@@ -1,0 +1,4 @@
+"""What callers do to projects: Resource Manager, Service Usage and Billing, one file each.
+
+May import iam, projects and kernel.
+"""

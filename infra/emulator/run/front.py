@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import time
 from html import escape
+from typing import Any
 
 import aiohttp
 from aiohttp import web
+from google.cloud import run_v2
 from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
@@ -23,6 +25,12 @@ HOP_BY_HOP = (
     "Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "TE", "Trailer",
     "Transfer-Encoding", "Upgrade",
 )  # fmt: skip
+# Answered by Google's front end itself: https://cloud.google.com/run/docs/known-issues#reserved_url_paths
+RESERVED_PATHS = ("/healthz",)
+OPEN = (
+    run_v2.IngressTraffic.INGRESS_TRAFFIC_UNSPECIFIED,
+    run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL,
+)
 IDEMPOTENT = ("GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE")
 PAGES = {
     401: ("401 Unauthorized", "Error: Unauthorized", "Your client does not have permission to the requested URL"),
@@ -57,8 +65,10 @@ class Front:
         assert request.transport is not None
         door = self._doors.at(request.transport.get_extra_info("sockname")[1])
         service = self._state.services.get(door.service) if door else None
-        if door is None or service is None:
+        if door is None or service is None or is_closed(service) or request.path in RESERVED_PATHS:
             return _page(404, request.path)
+        if service.iap_enabled:  # it calls the service itself: nobody else needs to be an invoker
+            return self._invoker.iap_refusal(service, request.headers) or await self._serve(request, door)
         if status := self._invoker.refusal(service, self._doors.uris(service.name), request.headers):
             return _page(status, request.path)
         return await self._serve(request, door)
@@ -125,6 +135,15 @@ class Front:
         return response
 
 
+def is_closed(service: Any) -> bool:
+    """Whether requests from outside reach nothing: ingress is restricted, or the default URL is off.
+
+    Everything that comes over a loopback door comes from outside; Google's front end answers 404 then.
+    https://cloud.google.com/run/docs/securing/ingress, /run/docs/securing/disable-default-url
+    """
+    return service.default_uri_disabled or service.ingress not in OPEN
+
+
 def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
@@ -145,7 +164,7 @@ def _end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
     headers = _end_to_end(request.headers)
     headers["X-Forwarded-For"] = ", ".join(filter(None, (headers.get("X-Forwarded-For"), request.remote)))
-    headers.setdefault("X-Forwarded-Proto", "http")
+    headers["X-Forwarded-Proto"] = "https"  # Cloud Run ends TLS; an app that redirects http would never be reached
     return headers
 
 

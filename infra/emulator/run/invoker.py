@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aiohttp import web
+
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.errors import RpcError
 
 PERMISSION = "run.routes.invoke"
+IAP_PERMISSION = "iap.webServiceVersions.accessViaIAP"
 
 
 class Invoker:
@@ -32,3 +35,23 @@ class Invoker:
             return 401
         allowed = self._policies.allowed(str(claims.get("email", "")), PERMISSION, service.name)
         return 0 if allowed else 403
+
+    def iap_refusal(self, service: Any, headers: Mapping[str, str]) -> web.Response | None:
+        """What Identity-Aware Proxy answers instead of the service; None to let the request in.
+
+        https://cloud.google.com/iap/docs/authentication-howto
+        """
+        scheme, _, token = (headers.get("Proxy-Authorization") or headers.get("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            return _iap(401, "Invalid IAP credentials: empty token")
+        try:
+            email = str(self._identity.id_tokens.claims(token).get("email", ""))
+        except RpcError as error:
+            return _iap(401, f"Invalid IAP credentials: {error.status.message}")
+        if not self._policies.allowed(email, IAP_PERMISSION, service.name):
+            return _iap(403, "You don't have access")
+        return None
+
+
+def _iap(status: int, text: str) -> web.Response:
+    return web.Response(status=status, text=text, headers={"X-Goog-IAP-Generated-Response": "true"})

@@ -132,7 +132,7 @@ class Lifecycle:
     def _complete(self, service: Any, principal: str) -> None:
         name = ServiceName.parse(service.name)
         fill_in(service, self._projects.find(name.project).number)
-        check_service(service, name.id)
+        check_service(service)
         self._check_act_as(name.project, service.template.service_account, principal)
 
     def _check_act_as(self, project: str, account: str, principal: str) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 from infra.emulator.kernel.errors import invalid
 from infra.emulator.run.defaults import BY_REVISION, LATEST, START_LIMIT_S, ingress_container
-from infra.emulator.run.names import short
+from infra.emulator.run.limits import check_resources, check_sidecar
+from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.wiring import check_wiring
 
 SERVICE_ID = re.compile(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?")
 REVISION_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -21,6 +23,9 @@ IMAGE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|([a-z0-9-]+-)?docker\.pkg\.dev|
 RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
 RESERVED_ENV = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 MAX_LABELS = 64
+MAX_TAGGED_NAME = 46  # of a tag and its service's name together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration#tags
+LIVENESS_LIMIT_S = 3_600
+GPU_START_LIMIT_S = 1_800  # https://cloud.google.com/run/docs/configuring/services/gpu-best-practices
 
 
 def check_service_id(service_id: str) -> None:
@@ -33,12 +38,13 @@ def check_service_id(service_id: str) -> None:
         raise invalid(f"{field}: {rule}", field)
 
 
-def check_service(service: Any, service_id: str) -> None:
+def check_service(service: Any) -> None:
     """Checks what a caller wrote, after defaults were filled in."""
+    name = ServiceName.parse(service.name)
     check_labels(service.labels, "service.labels")
     check_annotations(service.annotations, "service.annotations")
-    check_template(service.template, service_id)
-    check_traffic(service.traffic)
+    check_template(service.template, name.id, name.location)
+    check_traffic(service.traffic, name.id)
 
 
 def check_labels(labels: Mapping[str, str], field: str) -> None:
@@ -77,7 +83,7 @@ def is_reserved(key: str) -> bool:
     return any(namespace == name or namespace.endswith(f".{name}") for name in RESERVED)
 
 
-def check_template(template: Any, service_id: str) -> None:
+def check_template(template: Any, service_id: str, location: str) -> None:
     field = "service.template"
     if template.revision:
         _check_revision_name(template.revision, service_id, f"{field}.revision")
@@ -89,8 +95,15 @@ def check_template(template: Any, service_id: str) -> None:
         raise invalid(
             f"{field}.containers: Revision template should contain exactly one container with an exposed port.", field
         )
+    ingress = ingress_container(template.containers)
     for index, container in enumerate(template.containers):
-        _check_container(container, f"{field}.containers[{index}]")
+        where = f"{field}.containers[{index}]"
+        _check_container(container, where)
+        if container is ingress:
+            check_resources(template, container, where)
+        else:
+            check_sidecar(container, where)
+    check_wiring(template, field, location)
     if not 0 < template.timeout.ToTimedelta().total_seconds() <= 3600:
         raise invalid(f"{field}.timeout: must be between 1s and 3600s.", f"{field}.timeout")
     scaling = template.scaling
@@ -124,7 +137,10 @@ def _check_container(container: Any, field: str) -> None:
         if not 1 <= port.container_port <= 65535:
             raise invalid(f"{field}.ports: container port must be between 1 and 65535.", f"{field}.ports")
     if container.HasField("startup_probe"):
-        _check_probe(container.startup_probe, f"{field}.startup_probe")
+        _check_startup_probe(container.startup_probe, f"{field}.startup_probe")
+    for kind in ("liveness_probe", "readiness_probe"):
+        if kind in container.DESCRIPTOR.fields_by_name and container.HasField(kind):
+            _check_probe(getattr(container, kind), f"{field}.{kind}", LIVENESS_LIMIT_S)
 
 
 def _check_image(image: str, field: str) -> None:
@@ -140,16 +156,23 @@ def _check_image(image: str, field: str) -> None:
         )
 
 
-def _check_probe(probe: Any, field: str) -> None:
-    if probe.initial_delay_seconds > START_LIMIT_S or probe.period_seconds > START_LIMIT_S:
-        raise invalid(f"{field}: initial delay and period must be at most {START_LIMIT_S} seconds.", field)
+def _check_startup_probe(probe: Any, field: str) -> None:
+    """With a GPU Google's own examples wait for half an hour (1 s x 1,800), so the product is bounded by that."""
+    _check_probe(probe, field, START_LIMIT_S)
+    if probe.failure_threshold * probe.period_seconds > GPU_START_LIMIT_S:
+        raise invalid(
+            f"{field}: failure_threshold * period_seconds must be at most {GPU_START_LIMIT_S} seconds.", field
+        )
+
+
+def _check_probe(probe: Any, field: str, limit_s: int) -> None:
+    if probe.initial_delay_seconds > limit_s or probe.period_seconds > limit_s:
+        raise invalid(f"{field}: initial delay and period must be at most {limit_s} seconds.", field)
     if probe.timeout_seconds > probe.period_seconds:
         raise invalid(f"{field}.timeout_seconds: must not be greater than period_seconds.", field)
-    if probe.failure_threshold * probe.period_seconds > START_LIMIT_S:
-        raise invalid(f"{field}: failure_threshold * period_seconds must be at most {START_LIMIT_S} seconds.", field)
 
 
-def check_traffic(traffic: Any) -> None:
+def check_traffic(traffic: Any, service_id: str) -> None:
     field = "service.traffic"
     for target in traffic:
         if not 0 <= target.percent <= 100:
@@ -162,6 +185,12 @@ def check_traffic(traffic: Any) -> None:
             raise invalid(
                 f"{field}: Traffic tag '{target.tag}' must use only lowercase letters, numbers and '-', begin with a "
                 "letter and not end with '-'.",
+                field,
+            )
+        if target.tag and len(target.tag) + len(service_id) > MAX_TAGGED_NAME:
+            raise invalid(
+                f"{field}: Traffic tag '{target.tag}' and service name '{service_id}' together must have at most "
+                f"{MAX_TAGGED_NAME} characters.",
                 field,
             )
     if sum(target.percent for target in traffic) != 100:

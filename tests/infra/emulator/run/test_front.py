@@ -169,3 +169,39 @@ def test_a_request_in_flight_finishes_on_the_revision_that_took_it(run: Run) -> 
         moved = run.update(service)
         assert answer(moved.uri)["revision"] == f"{name}-b"
         assert slow.result()["revision"] == f"{name}-a"
+
+
+def test_an_app_is_told_that_the_caller_came_over_https(run: Run) -> None:
+    service = run.create(new_name())
+    headers = answer(service.uri)["headers"]
+    assert headers.get("X-Forwarded-Proto") == "https"
+
+
+@pytest.mark.parametrize("ingress", ["INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
+def test_a_service_for_internal_traffic_is_not_found_from_outside(run: Run, ingress: str) -> None:
+    service = run.create(new_name(), ingress=run_v2.IngressTraffic[ingress])
+    assert fetch(service.uri).status_code == 404
+
+
+def test_a_service_without_default_url_is_not_found_there(run: Run) -> None:
+    service = run.create(new_name())
+    run.update(run_v2.Service(name=service.name, default_uri_disabled=True), "default_uri_disabled")
+    assert fetch(service.uri).status_code == 404
+
+
+def test_googles_front_end_answers_healthz_itself(run: Run) -> None:
+    service = run.create(new_name())
+    response = fetch(service.uri, "/healthz")
+    assert response.status_code == 404
+    assert "from this server" in response.text
+
+
+def test_identity_aware_proxy_asks_for_a_token_before_the_service_is_reached(
+    run: Run, cloud_env: dict[str, str]
+) -> None:
+    service = run.create(new_name(), iap_enabled=True)
+    response = fetch(service.uri)
+    assert response.status_code == 401
+    assert response.headers["X-Goog-IAP-Generated-Response"] == "true"
+    allowed = fetch(service.uri, headers=bearer(id_token(cloud_env, service.uri)))
+    assert allowed.status_code == 200  # the deployer owns the project

@@ -1,0 +1,76 @@
+"""What a template's parts must say about each other: containers, volumes, networks, Cloud SQL.
+
+https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services#RevisionTemplate
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from infra.emulator.kernel.errors import invalid
+
+CLOUD_SQL_INSTANCE = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+")  # a domain's project first
+CLOUD_SQL_FOLDER = "/cloudsql"
+
+
+def check_wiring(template: Any, field: str, location: str) -> None:
+    """Raises INVALID_ARGUMENT where one part names what another does not have."""
+    _check_dependencies(template.containers, f"{field}.containers")
+    _check_volumes(template, field)
+    if template.HasField("vpc_access"):
+        _check_network(template.vpc_access, f"{field}.vpc_access", location)
+
+
+def _check_dependencies(containers: Any, field: str) -> None:
+    names = [container.name for container in containers]
+    if len(set(names)) != len(names):
+        raise invalid(f"{field}: Container names must be unique, and given where there are several.", field)
+    for index, container in enumerate(containers):
+        unknown = [name for name in container.depends_on if name not in names or name == container.name]
+        if unknown:
+            where = f"{field}[{index}].depends_on"
+            raise invalid(f"{where}: '{unknown[0]}' is not another container of this template.", where)
+
+
+def _check_volumes(template: Any, field: str) -> None:
+    volumes = {volume.name: volume for volume in template.volumes}
+    for volume in template.volumes:
+        where = f"{field}.volumes[{volume.name}]"
+        if volume.WhichOneof("volume_type") is None:
+            raise invalid(f"{where}: must have exactly one source.", where)
+        for instance in volume.cloud_sql_instance.instances:
+            if not CLOUD_SQL_INSTANCE.fullmatch(instance):
+                raise invalid(f"{where}: '{instance}' must have the form project:region:instance.", where)
+    for index, container in enumerate(template.containers):
+        for mount in container.volume_mounts:
+            where = f"{field}.containers[{index}].volume_mounts"
+            volume = volumes.get(mount.name)
+            if volume is None:
+                raise invalid(f"{where}: volume '{mount.name}' not found.", where)
+            sql = volume.HasField("cloud_sql_instance")
+            if sql and mount.mount_path not in ("", CLOUD_SQL_FOLDER):
+                raise invalid(f"{where}: Cloud SQL is mounted at {CLOUD_SQL_FOLDER} only.", where)
+            if not sql and not mount.mount_path.startswith("/"):
+                raise invalid(f"{where}: '{mount.mount_path}' must be an absolute path.", where)
+
+
+def _check_network(vpc: Any, field: str, location: str) -> None:
+    if vpc.connector and vpc.network_interfaces:
+        raise invalid(f"{field}: a connector and network interfaces exclude each other.", field)
+    if len(vpc.network_interfaces) > 1:
+        raise invalid(f"{field}.network_interfaces: only one is supported.", field)
+    if vpc.egress and not (vpc.connector or vpc.network_interfaces):
+        raise invalid(f"{field}.egress: needs a connector or a network interface.", field)
+    for interface in vpc.network_interfaces:
+        if not (interface.network or interface.subnetwork):
+            raise invalid(f"{field}.network_interfaces: must name a network or a subnetwork.", field)
+        _check_region(interface.subnetwork, "subnetworks", location, field)
+    _check_region(vpc.connector, "connectors", location, field)
+
+
+def _check_region(name: str, collection: str, location: str, field: str) -> None:
+    """A connector or subnetwork given by its full name lies in the service's own region."""
+    found = re.search(rf"/(?:locations|regions)/([^/]+)/{collection}/", name)
+    if found and found[1] != location:
+        raise invalid(f"{field}: '{name}' is not in {location}, the region of the service.", field)

@@ -179,7 +179,7 @@ def test_an_app_is_told_that_the_caller_came_over_https(run: Run) -> None:
 
 @pytest.mark.parametrize("ingress", ["INGRESS_TRAFFIC_INTERNAL_ONLY", "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"])
 def test_a_service_for_internal_traffic_is_not_found_from_outside(run: Run, ingress: str) -> None:
-    service = run.create(new_name(), ingress=run_v2.IngressTraffic[ingress])
+    service = run.create(new_name(), ingress=getattr(run_v2.IngressTraffic, ingress))
     assert fetch(service.uri).status_code == 404
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from filelock import FileLock, Timeout
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
@@ -57,20 +57,17 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
         yield running
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One stack per folder."""
+def _alone(folder: Path) -> AbstractContextManager[object]:
+    """Held while the stack runs: one per folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SlipwayError(
-                f"A local stack is running on {folder} already.",
-                "stop it with Ctrl-C where it was started, or choose another folder with --data.",
-                Cause.STATE_LOCK,
-            ) from None
-        yield
+    try:
+        return FileLock(folder / "lock").acquire(blocking=False)
+    except Timeout:
+        raise SlipwayError(
+            f"A local stack is running on {folder} already.",
+            "stop it with Ctrl-C where it was started, or choose another folder with --data.",
+            Cause.STATE_LOCK,
+        ) from None
 
 
 def _announce(stack: Stack, variables: Mapping[str, str]) -> None:

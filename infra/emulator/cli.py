@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import json
 import logging
@@ -11,13 +10,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import cyclopts
 from cyclopts import Parameter
+from filelock import FileLock, Timeout
 
 if TYPE_CHECKING:
     from infra.emulator.server import Settings
@@ -54,21 +53,17 @@ def run(
             _refuse(f"The local Google Cloud cannot run: {error}")
 
 
-@contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    """Two processes on the same state would undo each other's work."""
+def _alone(data: Path) -> AbstractContextManager[object]:
+    """Held while the process runs: two on the same state would undo each other's work."""
     data.mkdir(parents=True, exist_ok=True)
-    with (data / "lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            who = f"A local Google Cloud (process {file.read()}) is running on {data} already."
-            _refuse(f"{who} Stop it, or choose another folder with --data.")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+    file = data / "lock"
+    try:
+        held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)
+    except Timeout:
+        who = f"A local Google Cloud (process {file.read_text()}) is running on {data} already."
+        _refuse(f"{who} Stop it, or choose another folder with --data.")
+    file.write_text(str(os.getpid()))
+    return held
 
 
 async def _serve(settings: Settings) -> None:

@@ -79,7 +79,8 @@ class Emulator:
         door = RestDoor(self.cloud)
         rest = await self._listen(stack, door.handle, tls=True)
         plain = self.cloud.http_port = await self._listen(stack, door.handle)
-        certificate, key = self._certificates.certificate, self._certificates.key
+        leaf = self._certificates.leaf
+        certificate, key = leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
         grpc, grpc_port = serve_grpc(self.cloud, certificate, key, lambda peer: self._proxy.drop(peer))
         stack.push_async_callback(grpc.stop, grace=0)
         await grpc.start()
@@ -93,7 +94,7 @@ class Emulator:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        context = self._certificates.server_context(self.settings.data / "certs") if tls else None
+        context = self._certificates.server_context() if tls else None
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
         return int(runner.addresses[0][1])
 

@@ -6,15 +6,16 @@ emulator comes back as it was.
 
 from __future__ import annotations
 
-import bisect
 import contextlib
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
+from sortedcontainers import SortedDict
 
 V = TypeVar("V")
 M = TypeVar("M", bound=Message)
@@ -32,15 +33,13 @@ class Table(Generic[V]):
         decode: Callable[[bytes], V],
     ) -> None:
         self._database, self.name, self._encode, self._decode = database, name, encode, decode
-        self._values: dict[str, V] = {}
-        self._names: list[str] = []
+        self._values = SortedDict()
         self.load()
 
     def load(self) -> None:
         """Reads the table from the file again; called once, and after a reset."""
-        rows = self._database.execute("SELECT name, value FROM state WHERE kind = ? ORDER BY name", (self.name,))
-        self._values = {name: self._decode(value) for name, value in rows}
-        self._names = sorted(self._values)
+        rows = self._database.execute("SELECT name, value FROM state WHERE kind = ?", (self.name,))
+        self._values = SortedDict((name, self._decode(value)) for name, value in rows)
 
     def get(self, name: str) -> V | None:
         """A private copy: change it freely, then `put` it."""
@@ -51,35 +50,27 @@ class Table(Generic[V]):
         return name in self._values
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._values)
 
     def put(self, name: str, value: V) -> None:
-        if name not in self._values:
-            bisect.insort(self._names, name)
         self._values[name] = self._copy(value)
         self._database.execute("REPLACE INTO state VALUES (?, ?, ?)", (self.name, name, self._encode(value)))
 
     def delete(self, name: str) -> None:
         if self._values.pop(name, None) is None:
             return
-        self._names.pop(bisect.bisect_left(self._names, name))
         self._database.execute("DELETE FROM state WHERE kind = ? AND name = ?", (self.name, name))
 
     def clear(self, prefix: str) -> None:
         """Deletes every value whose name starts with `prefix`, however many."""
-        span = self._span(prefix)
-        for name in self._names[span]:
+        for name in self.names(prefix):
             del self._values[name]
-        del self._names[span]
         self._database.execute(
             "DELETE FROM state WHERE kind = ? AND name >= ? AND name < ?", (self.name, prefix, prefix + LAST)
         )
 
     def names(self, prefix: str = "") -> list[str]:
-        return self._names[self._span(prefix)]
-
-    def _span(self, prefix: str) -> slice:
-        return slice(bisect.bisect_left(self._names, prefix), bisect.bisect_left(self._names, prefix + LAST))
+        return list(self._values.irange(prefix, prefix + LAST, inclusive=(True, False)))
 
     def list(self, prefix: str = "") -> Iterator[V]:
         for name in self.names(prefix):
@@ -92,16 +83,10 @@ class Table(Generic[V]):
 
         The token is the last name returned, so a page stays right when values come and go in between.
         """
-        names = self.names(prefix)
-        if token:
-            names = names[bisect.bisect_right(names, token) :]
-        page: list[str] = []
-        for name in names:
-            if keep(name):
-                page.append(name)
-                if len(page) > size:
-                    return [self._copy(self._values[n]) for n in page[:size]], page[size - 1]
-        return [self._copy(self._values[n]) for n in page], ""
+        names = self._values.irange(max(prefix, token), prefix + LAST, inclusive=(not token, False))
+        page = list(islice(filter(keep, names), size + 1))
+        left = page[size - 1] if len(page) > size else ""
+        return [self._copy(self._values[name]) for name in page[:size]], left
 
     def _copy(self, value: V) -> V:
         if isinstance(value, Message):

@@ -27,7 +27,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from rich.console import Console
 
-from tasks.failures.errors import UNTOUCHED, Cause, ParameterError, SlipwayError
+from tasks.failures.errors import UNTOUCHED, Cause, ParameterError, PrefectUnavailable
 
 FOLDER = Path(".slipway")
 POLL_S = 0.4
@@ -59,7 +59,7 @@ def api_url() -> str:
         return url
     if url := PREFECT_API_URL.value():
         return str(url)
-    raise SlipwayError(
+    raise PrefectUnavailable(
         "No Prefect server is known.",
         "set PREFECT_API_URL, or start a local one with: slipway up",
         Cause.NETWORK,
@@ -115,13 +115,13 @@ def _refusals(url: str, state: str = UNTOUCHED) -> Iterator[None]:
                 f"Prefect refused the run's parameters: {detail}",
                 "correct them; the deployment's form in the Prefect UI explains each.",
             ) from None
-        raise SlipwayError(
+        raise PrefectUnavailable(
             f"Prefect's API at {url} answered {error.response.status_code}: {detail}",
             "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
             state=state,
         ) from None
     except (httpx.HTTPError, ValueError) as error:  # ValueError: the answer is not JSON
-        raise SlipwayError(
+        raise PrefectUnavailable(
             f"Prefect's API at {url} does not answer: {str(error).rstrip('.')}.",
             "start it, or correct PREFECT_API_URL (it ends in /api).",
             Cause.NETWORK,

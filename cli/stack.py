@@ -20,7 +20,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import Cause, StackFailed
 from tasks.orchestration.gather import all_of
 
 ROOT = Path(__file__).parent.parent  # where prefect.yaml is
@@ -63,7 +63,7 @@ def _alone(folder: Path) -> AbstractContextManager[object]:
     try:
         return FileLock(folder / "lock").acquire(blocking=False)
     except Timeout:
-        raise SlipwayError(
+        raise StackFailed(
             f"A local stack is running on {folder} already.",
             "stop it with Ctrl-C where it was started, or choose another folder with --data.",
             Cause.STATE_LOCK,
@@ -182,9 +182,9 @@ def _answers(url: str) -> bool:
     return False
 
 
-def _broken(doing: str, log: Path) -> SlipwayError:
+def _broken(doing: str, log: Path) -> StackFailed:
     lines = log.read_text(errors="replace").strip().splitlines()[-15:]
-    return SlipwayError(
+    return StackFailed(
         f"The local stack failed while {doing}:\n" + "\n".join(f"  {line}" for line in lines),
         f"read {log}, then start again.",
         Cause.OTHER,

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from cli.runs import Outcome, run_deployment
 from cli.stack import ROOT, Stack, local_stack
-from tasks.failures.errors import SlipwayError
+from tasks.failures.errors import StackFailed
 
 DEMO_APP = ROOT / "examples" / "storefront"
 DEMO_ENVIRONMENT = "production"
@@ -86,9 +86,7 @@ def _git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=Storefront", "-c", "user.email=storefront@example.com", "-c", "commit.gpgsign=false"]
     done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SlipwayError(
-            f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}", "install git 2.28 or newer."
-        )
+        raise StackFailed(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}", "install git 2.28 or newer.")
 
 
 def show(outcome: Outcome, seconds: float, console: Console) -> None:

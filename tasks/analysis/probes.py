@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.iam import identity
 from infra.gcp.run import services
 from tasks.analysis.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95
-from tasks.failures.errors import Cause, ProofFailed
+from tasks.failures.errors import NOT_MOVED, Cause, ProofFailed
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Proof, Request, Verdict
@@ -149,5 +149,5 @@ def _not_proven(bad: Sequence[Proof]) -> ProofFailed:
         "\n".join(lines),
         "look at the service's log and its health path in slipway.yaml, correct it and ship a new version.",
         Cause.CONTAINER_CRASH,
-        state="Live traffic was not moved.",
+        state=NOT_MOVED,
     )

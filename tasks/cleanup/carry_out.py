@@ -27,7 +27,7 @@ from tasks.cleanup.kinds.run import doubts, floors_of, held_uses, required_regio
 from tasks.cleanup.propose import Proposal, show
 from tasks.cleanup.scope import Estate
 from tasks.cleanup.uses import protected_releases
-from tasks.failures.errors import Cause, CloudError, SlipwayError
+from tasks.failures.errors import Cause, CloudError, RollbackTargetLost
 from tasks.failures.explain import explain
 from tasks.names.labels import owner_of
 from tasks.orchestration.gather import all_of
@@ -36,10 +36,6 @@ from tasks.orchestration.step import step
 # Far below what Google allows (Artifact Registry: 300 000 deletions a day in a repository), and slow enough to watch.
 STEPS_PER_S = 2.0
 CHECKED_AT_ONCE = 16
-
-
-class RollbackTargetLost(SlipwayError):
-    """A release that one could go back to before the clean-up cannot be gone back to any more."""
 
 
 @dataclass(slots=True)

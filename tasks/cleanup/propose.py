@@ -18,7 +18,7 @@ from tasks.cleanup.engine.recheck import is_stale, outdated, remaining
 from tasks.cleanup.inventory import Stock, take_stock, with_gone
 from tasks.cleanup.journal import SHOWN, Journal, read_memory, read_plan, save_plan, write_memory
 from tasks.cleanup.scope import Estate
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import CleanupRefused
 from tasks.manifest.settings import Retention
 from tasks.orchestration.stage import key
 from tasks.orchestration.step import step
@@ -28,12 +28,6 @@ PLAN_LIMIT_S = 24 * 3600.0  # a saved plan older than that has to be made again
 _REPLACEABLE = frozenset({Kind.SOURCE, Kind.LOG})
 
 Stays = Mapping[tuple[Kind, Why], int]
-
-
-class CleanupRefused(SlipwayError):
-    """What the cloud answered cannot be believed, or a cap is exceeded, or a saved plan does not hold any more."""
-
-    default_cause = Cause.CONFLICT
 
 
 class Proposal:

@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect.runtime import flow_run
 
 from infra.gcp.storage import objects
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import Cause, NeverReleased
 from tasks.manifest.loading import load_manifest
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request
@@ -61,7 +61,7 @@ async def _home(requests: tuple[Request, ...]) -> str:
     for request in requests:
         if await objects.get_bucket(request.settings.bucket) is not None:
             return request.settings.bucket
-    raise SlipwayError(
+    raise NeverReleased(
         f"{requests[0].app} was never released: none of its environments has a bucket yet.",
         "ship it with the deploy flow first.",
         Cause.NOT_FOUND,

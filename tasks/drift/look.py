@@ -11,7 +11,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from tasks.drift.compare import Drift
 from tasks.drift.judge import Finding, Latest, judge, released_targets, rows, unreleased
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import Cause, RepairRefused
 from tasks.history.record import ReleaseRecord, TargetRecord, read_history, recorded
 from tasks.model import Request
 from tasks.names import resources
@@ -119,7 +119,7 @@ async def ship_again(request: Request, record: ReleaseRecord) -> None:
 def refuse_dirty(record: ReleaseRecord) -> None:
     """A version that no commit stands for cannot be shipped again from its repository."""
     if ".dirty-" in record.version:
-        raise SlipwayError(
+        raise RepairRefused(
             f"{record.version} was built from a work tree that differs from commit {record.commit[:12]}.",
             "commit the changes and ship that commit; or put the service right by hand.",
             Cause.CONFLICT,

@@ -1,23 +1,40 @@
-"""Every way a run can fail, with its cause, its remedy and the state the world is left in.
+"""Every way a run or a command can fail: when, what to do, and the state the world is left in.
 
 SlipwayError
-├── ManifestError        slipway.yaml cannot be read or does not say what it must
-├── ParameterError       a flow parameter is wrong
-├── SourceError          the repository, the ref or the source folder cannot be had
-├── VersionError         git cannot tell one safe version
-├── PreflightFailed      the project is not ready; holds every problem found
-├── TagTaken             the version's image tag already names another digest
-├── BuildFailed          a Cloud Build step failed
-├── CandidateFailed      the new revision did not become ready
-├── ProofFailed          the candidate answered, but not as it must
-├── TrafficConflict      somebody else changed the service meanwhile
-├── ReleaseBusy          another run holds this app and environment
-└── CloudError           any other failed call to Google Cloud
+├── ManifestError       slipway.yaml cannot be read, or does not say what it must.
+├── ParameterError      What a run or a command was started with is wrong.
+├── SourceError         The repository, the ref or the source folder cannot be had.
+├── VersionError        Git cannot tell one safe version of the commit.
+├── PrefectUnavailable  The Prefect server is not known, or does not answer as it must.
+├── StackFailed         The local stack did not start, or one is running there already.
+├── ReleaseBusy         Another run holds this app and environment.
+├── Frozen              The environment takes no release now: a freeze window is in force.
+├── PreflightFailed     The project is not ready; holds every problem found.
+├── TagTaken            The version's image tag already names another digest.
+├── BuildFailed         A build did not end with an image.
+├── CandidateFailed     The new revision did not become ready.
+├── ProofFailed         The new revision answered, but not as it must.
+├── HookFailed          A hook before or after the release did not end as it must.
+├── NotApproved         Somebody said no-go, or nobody decided in time.
+├── TrafficConflict     Somebody else changed the service, or its traffic cannot be moved as planned.
+├── TookTooLong         A stage, or the run, has reached its deadline.
+├── PromotionRefused    There is no release to promote, or it is not what its commit says.
+├── RollbackRefused     There is no release to go back to, or going back to it would do harm.
+├── NotReconciled       What a dead run left behind could not be given back.
+├── RepairRefused       What has drifted cannot be put right by shipping the release again.
+├── NeverReleased       The app has no release yet that this could work on.
+├── CleanupRefused      The cloud's answer is in doubt, a cap is exceeded, or a saved plan does not hold any more.
+├── RollbackTargetLost  What a rollback needs is gone after the clean-up.
+└── CloudError          Any other failed call to Google Cloud.
+
+`infra.gcp` raises GoogleError, the failed call as plain values; `explain.to_slipway` makes it one of these before
+anybody sees it. The same as a page: docs/reference/errors.md.
 """
 
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from tasks.failures.redact import redact
 
@@ -55,15 +72,21 @@ class Transient(StrEnum):
 
 
 UNTOUCHED = "Nothing was changed."
+NOT_DEPLOYED = "Nothing was deployed."
+NOT_MOVED = "Live traffic was not moved."
 
 
 class SlipwayError(Exception):
-    """A failure that a person can act on. Its texts are masked: they go into logs, records and Prefect's database.
+    """A failure that a person can act on; only its kinds below are raised.
 
-    All fields are positional to `Exception`, so that the error survives pickling between processes.
+    What is raised may say cause, remedy and state more closely than its kind does. All texts are masked: they go into
+    logs, records and Prefect's database. All fields are positional to `Exception`, so that the error survives pickling
+    between processes.
     """
 
-    default_cause = Cause.OTHER
+    default_cause: ClassVar[Cause] = Cause.OTHER
+    default_remedy: ClassVar[str] = ""
+    default_state: ClassVar[str] = UNTOUCHED
 
     def __init__(
         self,
@@ -71,17 +94,16 @@ class SlipwayError(Exception):
         remedy: str = "",
         cause: Cause | None = None,
         link: str = "",
-        state: str = UNTOUCHED,
+        state: str = "",
         transient: Transient = Transient.NO,
     ) -> None:
-        problem, remedy = redact(problem), redact(remedy)
-        self.problem = problem
-        self.remedy = remedy
+        self.problem = redact(problem)
+        self.remedy = redact(remedy or self.default_remedy)
         self.cause = cause or self.default_cause
-        self.link = link
-        self.state = state
+        self.link = redact(link)
+        self.state = redact(state or self.default_state)
         self.transient = transient
-        super().__init__(problem, remedy, self.cause, link, state, transient)
+        super().__init__(self.problem, self.remedy, self.cause, self.link, self.state, transient)
 
     def __str__(self) -> str:
         parts = [self.problem, self.remedy and f"To fix: {self.remedy}", self.link and f"See {self.link}", self.state]
@@ -89,48 +111,188 @@ class SlipwayError(Exception):
 
 
 class ManifestError(SlipwayError):
+    """slipway.yaml cannot be read, or does not say what it must."""
+
     default_cause = Cause.INVALID_CONFIG
+    default_remedy = "correct slipway.yaml as the message says, commit it, then start the run again."
 
 
 class ParameterError(SlipwayError):
+    """What a run or a command was started with is wrong."""
+
     default_cause = Cause.INVALID_CONFIG
+    default_remedy = "start it again with parameters as its form, or --help, describes them."
 
 
 class SourceError(SlipwayError):
+    """The repository, the ref or the source folder cannot be had."""
+
     default_cause = Cause.INVALID_CONFIG
+    default_remedy = "see that the repository, the ref and the folder exist and may be read, then start the run again."
 
 
 class VersionError(SlipwayError):
+    """Git cannot tell one safe version of the commit."""
+
     default_cause = Cause.INVALID_CONFIG
+    default_remedy = "tag the commit as vMAJOR.MINOR.PATCH and push the tag, then start the run again."
 
 
-class PreflightFailed(SlipwayError):
-    default_cause = Cause.INVALID_CONFIG
+class PrefectUnavailable(SlipwayError):
+    """The Prefect server is not known, or does not answer as it must."""
+
+    default_cause = Cause.NETWORK
+    default_remedy = "start the Prefect server, or correct PREFECT_API_URL, then start again."
 
 
-class TagTaken(SlipwayError):
-    default_cause = Cause.ALREADY_EXISTS
+class StackFailed(SlipwayError):
+    """The local stack did not start, or one is running there already."""
 
-
-class BuildFailed(SlipwayError):
-    default_cause = Cause.BUILD_STEP_FAILED
-
-
-class CandidateFailed(SlipwayError):
-    default_cause = Cause.CONTAINER_CRASH
-
-
-class ProofFailed(SlipwayError):
-    pass
-
-
-class TrafficConflict(SlipwayError):
-    default_cause = Cause.CONFLICT
+    default_cause = Cause.OTHER
+    default_remedy = "read the log that the message names, then start it again."
+    default_state = "No local stack was started."
 
 
 class ReleaseBusy(SlipwayError):
+    """Another run holds this app and environment."""
+
     default_cause = Cause.STATE_LOCK
+    default_remedy = "wait for the other run to end, or cancel it, then start again."
+
+
+class Frozen(SlipwayError):
+    """The environment takes no release now: a freeze window is in force."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "start the run after the window, or fill in `override` with your name and reason."
+    default_state = NOT_MOVED
+
+
+class PreflightFailed(SlipwayError):
+    """The project is not ready; holds every problem found."""
+
+    default_cause = Cause.INVALID_CONFIG
+    default_remedy = "run the commands that the message lists, then start the run again."
+
+
+class TagTaken(SlipwayError):
+    """The version's image tag already names another digest."""
+
+    default_cause = Cause.ALREADY_EXISTS
+    default_remedy = "release the commit under a new version; a version is never overwritten."
+    default_state = NOT_DEPLOYED
+
+
+class BuildFailed(SlipwayError):
+    """A build did not end with an image."""
+
+    default_cause = Cause.BUILD_STEP_FAILED
+    default_remedy = "read the build's log, correct the source and start the run again."
+    default_state = NOT_DEPLOYED
+
+
+class CandidateFailed(SlipwayError):
+    """The new revision did not become ready."""
+
+    default_cause = Cause.CONTAINER_CRASH
+    default_remedy = "read the revision's log, correct the service and ship again."
+    default_state = NOT_MOVED
+
+
+class ProofFailed(SlipwayError):
+    """The new revision answered, but not as it must."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "read the service's log, correct it and ship again."
+    default_state = NOT_MOVED
+
+
+class HookFailed(SlipwayError):
+    """A hook before or after the release did not end as it must."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "see why the hook failed, then start the run again."
+    default_state = NOT_MOVED
+
+
+class NotApproved(SlipwayError):
+    """Somebody said no-go, or nobody decided in time."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "start the run again once it may go on."
+    default_state = NOT_MOVED
+
+
+class TrafficConflict(SlipwayError):
+    """Somebody else changed the service, or its traffic cannot be moved as planned."""
+
+    default_cause = Cause.CONFLICT
+    default_remedy = "see who changed the service (gcloud run services describe), then start the run again."
+    default_state = "Traffic was left as it was found."
+
+
+class TookTooLong(SlipwayError):
+    """A stage, or the run, has reached its deadline."""
+
+    default_cause = Cause.TIMEOUT
+    default_remedy = "look at what it was waiting for; `timeouts` in slipway.yaml says how long each stage may take."
+    default_state = "What had been changed is given back; the release record says what became of each service."
+
+
+class PromotionRefused(SlipwayError):
+    """There is no release to promote, or it is not what its commit says."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "release the version in the environment that it is promoted from, then promote it again."
+
+
+class RollbackRefused(SlipwayError):
+    """There is no release to go back to, or going back to it would do harm."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "choose another version: slipway history lists them."
+
+
+class NotReconciled(SlipwayError):
+    """What a dead run left behind could not be given back."""
+
+    default_cause = Cause.SERVICE_UNAVAILABLE
+    default_remedy = "correct what the message says, then start the reconcile flow for the environment."
+    default_state = "Traffic is where the dead run left it."
+
+
+class RepairRefused(SlipwayError):
+    """What has drifted cannot be put right by shipping the release again."""
+
+    default_cause = Cause.CONFLICT
+    default_remedy = "put the service right by hand, or ship a new version."
+
+
+class NeverReleased(SlipwayError):
+    """The app has no release yet that this could work on."""
+
+    default_cause = Cause.NOT_FOUND
+    default_remedy = "ship it with the deploy flow first."
+
+
+class CleanupRefused(SlipwayError):
+    """The cloud's answer is in doubt, a cap is exceeded, or a saved plan does not hold any more."""
+
+    default_cause = Cause.CONFLICT
+    default_remedy = "start a dry run again when the cause is gone."
+    default_state = "Nothing was deleted."
+
+
+class RollbackTargetLost(SlipwayError):
+    """What a rollback needs is gone after the clean-up."""
+
+    default_cause = Cause.IMAGE_MISSING
+    default_remedy = "ship that version again with the deploy flow; it is built anew."
+    default_state = "What the journal lists is gone."
 
 
 class CloudError(SlipwayError):
-    pass
+    """Any other failed call to Google Cloud."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "run `slipway explain` on the message, then start the run again."

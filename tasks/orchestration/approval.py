@@ -10,13 +10,9 @@ from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from pydantic import Field
 
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import NotApproved
 
 POLL_S = 2
-
-
-class NotApproved(SlipwayError):
-    default_cause = Cause.OTHER
 
 
 class Decision(RunInput):

@@ -16,7 +16,7 @@ from prefect.concurrency.asyncio import (
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.logging import get_run_logger
 
-from tasks.failures.errors import Cause, ReleaseBusy, SlipwayError, Transient
+from tasks.failures.errors import Cause, PrefectUnavailable, ReleaseBusy, Transient
 from tasks.model import Request
 from tasks.orchestration.retry import repeated
 
@@ -32,7 +32,7 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
 
     The lease is no fence: a run that lost it may still be writing, so every write is guarded by etag besides.
 
-    Raises SlipwayError if Prefect does not answer.
+    Raises PrefectUnavailable if Prefect does not answer.
     """
     if patience_s is None and request.settings.when_busy == "wait":
         patience_s = request.settings.busy_timeout_s
@@ -86,9 +86,9 @@ def _busy(request: Request) -> ReleaseBusy:
     )
 
 
-def _unanswered(request: Request, error: BaseException) -> SlipwayError:
+def _unanswered(request: Request, error: BaseException) -> PrefectUnavailable:
     cause = error.__cause__ or error
-    return SlipwayError(
+    return PrefectUnavailable(
         f"The Prefect server did not say whether another run is shipping {request.app} to {request.environment}: "
         f"{str(cause) or type(cause).__name__}.",
         "look at the Prefect server and its database, then start again.",

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import TookTooLong
 from tasks.model import Request
 
 P = ParamSpec("P")
@@ -24,12 +24,6 @@ Work = Callable[P, Coroutine[Any, Any, R]]
 
 LONGEST_RUN_S = 8 * 24 * 3600  # backstop of flows that may wait for people: a day beyond the longest timeouts.total
 STAGES = ("preflight", "version", "create", "build", "deploy", "prove", "shift", "clean up")
-
-
-class TookTooLong(SlipwayError):
-    """A stage, or the run, has reached its deadline."""
-
-    default_cause = Cause.TIMEOUT
 
 
 @dataclass(slots=True)

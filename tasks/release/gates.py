@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import jobs
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import NOT_MOVED, Cause, Frozen, HookFailed
 from tasks.failures.explain import to_slipway
 from tasks.history.record import Ledger
 from tasks.manifest.settings import Hook, HttpHook
@@ -20,16 +20,6 @@ from tasks.names import resources
 from tasks.orchestration.approval import Decision, ask
 from tasks.orchestration.step import step
 from tasks.release.freeze import frozen_at
-
-NOT_MOVED = "Live traffic was not moved."
-
-
-class Frozen(SlipwayError):
-    """The environment takes no release now."""
-
-
-class HookFailed(SlipwayError):
-    """A hook did not end as it must."""
 
 
 class Override(BaseModel):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from prefect.logging import get_run_logger
 
-from tasks.failures.errors import Cause, ParameterError, SlipwayError
+from tasks.failures.errors import Cause, ParameterError, PromotionRefused
 from tasks.history.record import ReleaseRecord, State, good, read_history
 from tasks.model import Request
 from tasks.names.references import ImageReference
@@ -20,10 +20,6 @@ from tasks.request.request import read_request
 from tasks.source.source import Source
 
 GATES = ("accepts", "approval", "approval_timeout_s", "freeze", "when_busy", "busy_timeout_s")
-
-
-class PromotionRefused(SlipwayError):
-    """There is no release to promote, or it is not what its commit says."""
 
 
 async def read_promotion(

@@ -21,7 +21,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from infra.gcp.run.services import Service, TrafficTarget
 from tasks.builds.build import stop_builds
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.errors import Cause, NotReconciled
 from tasks.history.record import Ledger, ReleaseRecord, State, TargetRecord, open_releases, with_outcome
 from tasks.model import Candidate, Request, Snapshot
 from tasks.orchestration.gather import all_of
@@ -101,7 +101,7 @@ async def _settle(request: Request, ledger: Ledger) -> None:
         get_run_logger().warning("%s in %s: %s, %s", each.service, each.region, each.outcome, each.said)
     failed = [each for each in outcomes if each.outcome == "failed"]
     if failed:
-        raise SlipwayError(
+        raise NotReconciled(
             "\n".join(f"{e.service} in {e.region} could not be given back: {e.said}" for e in failed),
             "correct that, then start the reconcile flow for this environment.",
             Cause.SERVICE_UNAVAILABLE,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
-from tasks.failures.errors import Cause, SlipwayError, Transient
+from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since, read_history
 from tasks.model import Candidate, Image, Request, Version, VersionKind
 from tasks.names.naming import image_tag, traffic_tag
@@ -20,15 +20,9 @@ from tasks.rollout import split as traffic_plan
 from tasks.rollout.dark import live_traffic, own_tags, read_service, snapshot
 from tasks.rollout.traffic import write_split
 
-NOTHING_MOVED = "Live traffic was not moved."
-
-
-class RollbackRefused(SlipwayError):
-    """There is no release to go back to, or going back to it would do harm."""
-
 
 @stage("version")
-@step("choose the release to go back to", attempts=3, state=NOTHING_MOVED)
+@step("choose the release to go back to", attempts=3, state=NOT_MOVED)
 async def choose_release(
     request: Request, to: str | None, override: Override | None
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
@@ -158,9 +152,7 @@ async def revive(request: Request, release: ReleaseRecord) -> tuple[Candidate, .
     return await all_of([revive_one(request, release.version, target) for target in release.targets])
 
 
-@step(
-    "find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOTHING_MOVED
-)
+@step("find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOT_MOVED)
 async def revive_one(request: Request, version: str, target: TargetRecord) -> Candidate:
     name = request.run_service(target.service, target.region)
     service, revisions = await read_service(name)
@@ -185,7 +177,7 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
             f"Cloud Run reports no URL for tag {tag} of {name}, so its revision cannot be proven.",
             "start the run again.",
             Cause.SERVICE_UNAVAILABLE,
-            state=NOTHING_MOVED,
+            state=NOT_MOVED,
             transient=Transient.YES,
         )
     return Candidate(

@@ -13,7 +13,7 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import Revision, TrafficTarget
 from infra.gcp.run.services import Service as RunService
-from tasks.failures.errors import CandidateFailed, Cause, SlipwayError, TrafficConflict, Transient
+from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError, TrafficConflict, Transient
 from tasks.failures.explain import explain
 from tasks.manifest.values import SecretRef
 from tasks.model import Candidate, Image, Request, Snapshot, Version
@@ -29,7 +29,6 @@ from tasks.rollout.split import Live, Target
 
 DEPLOY_TIMEOUT_S = 360.0  # Cloud Run gives a container 4 minutes to start
 TAIL_LINES = 15
-UNTOUCHED_TRAFFIC = "Live traffic was not moved."
 
 
 @stage("deploy")
@@ -64,7 +63,7 @@ def refuse_others(request: Request, service: RunService) -> None:
             f"The Cloud Run service {service.name} is {owner}, not {request.app} in {request.environment}.",
             "give each environment a project or regions of its own, and apps names that do not begin alike; if it was "
             "renamed, set the labels slipway-app and slipway-environment with gcloud run services update.",
-            state=UNTOUCHED_TRAFFIC,
+            state=NOT_MOVED,
         )
 
 
@@ -73,7 +72,7 @@ def refuse_others(request: Request, service: RunService) -> None:
     run_name="deploy {image.service} dark in {region}",
     attempts=3,
     timeout_s=1200,
-    state=UNTOUCHED_TRAFFIC,
+    state=NOT_MOVED,
 )
 async def deploy_service(request: Request, version: Version, image: Image, region: str) -> Candidate:
     """The revision for this image and configuration, ready, tagged and without traffic; an earlier attempt's if any."""
@@ -104,7 +103,7 @@ async def read_service(name: str) -> tuple[RunService, list[Revision]]:
         raise TrafficConflict(
             f"The Cloud Run service {name} does not exist any more.",
             "ship with the deploy flow, which creates it anew.",
-            state=UNTOUCHED_TRAFFIC,
+            state=NOT_MOVED,
         )
     return service, revisions
 
@@ -179,7 +178,7 @@ async def dependency_urls(request: Request, name: str, region: str) -> dict[str,
             f"{name} depends on {', '.join(missing)}, not deployed in {region} yet.",
             f"ship them too: start the run with services {', '.join([*missing, name])}, or with none to ship all.",
             Cause.NOT_FOUND,
-            state=UNTOUCHED_TRAFFIC,
+            state=NOT_MOVED,
         )
     return {url_variable(other): service.uri for other, service in zip(needed, found, strict=True) if service}
 
@@ -195,7 +194,7 @@ async def secret_versions(request: Request, name: str) -> dict[SecretRef, int]:
             f"{name} needs the secret {', '.join(map(str, missing))}, not enabled in project {request.project}.",
             f"gcloud secrets versions add {missing[0].name} --project={request.project} --data-file=FILE",
             Cause.NOT_FOUND,
-            state=UNTOUCHED_TRAFFIC,
+            state=NOT_MOVED,
         )
     return numbers
 
@@ -251,7 +250,7 @@ async def _failed(
         explanation.remedy,
         explanation.cause,
         explanation.link,
-        UNTOUCHED_TRAFFIC,
+        NOT_MOVED,
     )
 
 
@@ -285,7 +284,7 @@ def _candidate(
             f"Cloud Run reports no URL for tag {wanted.tag} of {service.name}.",
             "start the run again.",
             Cause.SERVICE_UNAVAILABLE,
-            state=UNTOUCHED_TRAFFIC,
+            state=NOT_MOVED,
         )
     return Candidate(
         before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, split, created,

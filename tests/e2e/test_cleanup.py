@@ -32,8 +32,8 @@ from infra.gcp.run.services import TrafficTarget
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import Kind, Outcome
 from tasks.cleanup.journal import read_memory, write_memory
-from tasks.cleanup.propose import CleanupRefused, Proposal
-from tasks.failures.errors import ParameterError
+from tasks.cleanup.propose import Proposal
+from tasks.failures.errors import CleanupRefused, ParameterError
 from tasks.history.record import read_history
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, artifact, plan_then, pointed_at

@@ -20,9 +20,8 @@ from flows.deploy import deploy
 from infra.gcp import builds
 from infra.gcp.artifacts import repositories
 from infra.gcp.run import services
-from tasks.failures.errors import SlipwayError
+from tasks.failures.errors import SlipwayError, TookTooLong
 from tasks.model import Release
-from tasks.orchestration.stage import TookTooLong
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, FaultRow, program

@@ -13,9 +13,8 @@ import pytest
 
 from infra.gcp.run import services as run
 from infra.gcp.run.services import TrafficTarget
-from tasks.failures.errors import SlipwayError, TrafficConflict
+from tasks.failures.errors import Frozen, HookFailed, SlipwayError, TrafficConflict
 from tasks.history.record import ReleaseRecord, State
-from tasks.release.gates import Frozen, HookFailed
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (

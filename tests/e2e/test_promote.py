@@ -19,11 +19,10 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
 from flows.promote import promote
+from tasks.failures.errors import Frozen, NotApproved, PromotionRefused
 from tasks.history.record import State
 from tasks.model import Release
-from tasks.orchestration.approval import NotApproved
-from tasks.release.gates import Frozen, Override
-from tasks.release.promote import PromotionRefused
+from tasks.release.gates import Override
 from tasks.source.source import Source
 from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program

@@ -14,11 +14,10 @@ import pytest
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import TrafficTarget
-from tasks.failures.errors import ProofFailed, SlipwayError, TrafficConflict
+from tasks.failures.errors import Frozen, ProofFailed, RollbackRefused, SlipwayError, TrafficConflict
 from tasks.history.record import ReleaseRecord, State
 from tasks.model import Verdict
-from tasks.release.gates import Frozen, Override
-from tasks.release.rollback import RollbackRefused
+from tasks.release.gates import Override
 from tests.conftest import LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (

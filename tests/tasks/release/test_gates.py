@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.failures.errors import Cause
+from tasks.failures.errors import Cause, Frozen, HookFailed
 from tasks.manifest.settings import FreezeDates, HttpHook
-from tasks.release.gates import Frozen, HookFailed, refuse_frozen, run_hook
+from tasks.release.gates import refuse_frozen, run_hook
 from tests.serving import serving
 from tests.tasks.builders import a_request
 

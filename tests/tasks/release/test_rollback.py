@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.failures.errors import RollbackRefused
 from tasks.history.record import ReleaseRecord, State
 from tasks.release.gates import Override
-from tasks.release.rollback import RollbackRefused, as_it_was, choose, narrowed
+from tasks.release.rollback import as_it_was, choose, narrowed
 from tests.tasks.builders import a_record, a_request, a_target
 
 V1, V2, V3 = a_record("v1", 1), a_record("v2", 2), a_record("v3", 3)

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.iam import identity
 from infra.gcp.run import services
 from tasks.analysis.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95
-from tasks.failures.errors import Cause, ProofFailed
+from tasks.failures.errors import NOT_MOVED, Cause, ProofFailed
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Proof, Request, Verdict
@@ -37,17 +37,17 @@ def refuse_unproven(proofs: Sequence[Proof]) -> None:
         raise _not_proven(bad)
 
 
-@step("prove health", run_name="prove {candidate.service} in {candidate.region}", timeout_s=PROVE_TIMEOUT_S)
+@step("prove health", run_name="prove {candidate.place}", timeout_s=PROVE_TIMEOUT_S)
 async def prove_service(request: Request, candidate: Candidate) -> Proof:
-    health = request.service(candidate.service).health
-    name = request.run_service(candidate.service, candidate.region)
-    headers = await authorization(name, candidate.service_url)
+    place = candidate.place
+    health = request.service(place.service).health
+    headers = await authorization(request.run_service(place), candidate.service_url)
     probes, stable = await asyncio.gather(
         probe_until_clear(candidate.url + health.path, health, headers),
         _stable_samples(candidate, health, headers),
     )
     proof = judge(candidate, probes, stable, health)
-    get_run_logger().info("%s in %s is %s: %s", candidate.service, candidate.region, proof.verdict, proof.reason)
+    get_run_logger().info("%s is %s: %s", place, proof.verdict, proof.reason)
     return proof
 
 
@@ -120,8 +120,7 @@ def judge(candidate: Candidate, probes: Sequence[Probe], stable_ms: Sequence[flo
     judgement = combine(judgements)
     p50, p95 = p50_p95(times) if len(times) > 1 else (None, None)
     return Proof(
-        service=candidate.service,
-        region=candidate.region,
+        place=candidate.place,
         verdict=judgement.verdict,
         reason=judgement.reason,
         attempts=len(probes),
@@ -144,10 +143,10 @@ async def authorization(service: str, audience: str) -> Mapping[str, str]:
 
 
 def _not_proven(bad: Sequence[Proof]) -> ProofFailed:
-    lines = [f"{p.service} in {p.region} is {p.verdict} after {p.attempts} requests: {p.reason}" for p in bad]
+    lines = [f"{p.place} is {p.verdict} after {p.attempts} requests: {p.reason}" for p in bad]
     return ProofFailed(
         "\n".join(lines),
         "look at the service's log and its health path in slipway.yaml, correct it and ship a new version.",
         Cause.CONTAINER_CRASH,
-        state="Live traffic was not moved.",
+        state=NOT_MOVED,
     )

@@ -55,6 +55,7 @@ class Transient(StrEnum):
 
 
 UNTOUCHED = "Nothing was changed."
+NOT_MOVED = "Live traffic was not moved."
 
 
 class SlipwayError(Exception):

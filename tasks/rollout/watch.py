@@ -27,10 +27,10 @@ from tasks.analysis.verdict import (
     spread,
 )
 from tasks.manifest.settings import Canary, Health
-from tasks.model import Candidate, Request, Verdict
+from tasks.model import Candidate, Place, Request, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
-from tasks.rollout.dark import read_service
+from tasks.rollout.live import read_live
 from tasks.rollout.split import ALL
 from tasks.rollout.traffic import Written, refuse_foreign_change
 
@@ -86,8 +86,8 @@ async def watch(
 
 
 async def _refuse_moved(request: Request, candidate: Candidate, written: Written) -> None:
-    service, _ = await read_service(request.run_service(candidate.service, candidate.region))
-    refuse_foreign_change(service, written[candidate.service, candidate.region])
+    live = await read_live(request, candidate.place)
+    refuse_foreign_change(live.service, written[candidate.place])
 
 
 async def _look(
@@ -101,11 +101,11 @@ async def _look(
     """
     end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
     stable = candidate.before.serving
-    compares = any(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == stable)
+    compares = any(t.percent for t in written[candidate.place][-1] if t.revision == stable)
     since, until = (hold.began, end) if compares else (hold.before, min(hold.began, end))
     ours, theirs, probes = await asyncio.gather(
-        served(request, candidate, candidate.revision, hold.began, end),
-        served(request, candidate, stable, since, until),
+        served(request, candidate.place, candidate.revision, hold.began, end),
+        served(request, candidate.place, stable, since, until),
         _probe(request, candidate),
     )
     asked[candidate] += len(probes)
@@ -116,22 +116,23 @@ async def _look(
         rules = replace(rules, slower_ratio=OTHER_MINUTES_RATIO, slower_ms=OTHER_MINUTES_MS)
     judgements = [
         judge_window(window(ours), window(theirs), rules, next_percent),
-        _answers(probes, request.service(candidate.service).health),
+        _answers(probes, request.service(candidate.place.service).health),
     ]
     return _named(candidate, combine(judgements))
 
 
-async def served(request: Request, candidate: Candidate, revision: str, start: datetime, end: datetime) -> Served:
+async def served(request: Request, place: Place, revision: str, start: datetime, end: datetime) -> Served:
     if end <= start:
         return Served()
-    service = f"{request.app}-{candidate.service}"
-    return await monitoring.served(request.project, candidate.region, service, revision, start, end)
+    return await monitoring.served(
+        request.project, place.region, f"{request.app}-{place.service}", revision, start, end
+    )
 
 
 async def _probe(request: Request, candidate: Candidate) -> list[Probe]:
     """Tries until one is accepted, and no more than that."""
-    health = request.service(candidate.service).health
-    headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
+    health = request.service(candidate.place.service).health
+    headers = await authorization(request.run_service(candidate.place), candidate.service_url)
     return await probe_until_clear(candidate.url + health.path, _once(health), headers)
 
 
@@ -153,7 +154,7 @@ def rules_for(request: Request) -> Rules:
 
 def share_of(candidate: Candidate, written: Written) -> int:
     """Percent."""
-    return sum(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == candidate.revision)
+    return sum(t.percent for t in written[candidate.place][-1] if t.revision == candidate.revision)
 
 
 def _steps(request: Request) -> tuple[int, ...]:
@@ -171,6 +172,6 @@ def window(served: Served) -> Window:
 
 
 def _named(candidate: Candidate, judgement: Judgement) -> Judgement:
-    where = f"{candidate.service} in {candidate.region}"
+    where = candidate.place
     evidence = tuple(f"{where}: {line}" for line in judgement.evidence)
     return Judgement(judgement.verdict, f"{where}: {judgement.reason}", evidence)

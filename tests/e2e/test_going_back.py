@@ -12,10 +12,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from infra.gcp.run import services as run
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import SlipwayError, TrafficConflict
 from tasks.history.record import ReleaseRecord, State
-from tasks.release.gates import Frozen, HookFailed
+from tasks.release.gates import Frozen
+from tasks.release.hooks import HookFailed
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import judge, wrong_with
 from tasks.analysis.verdict import Probe
 from tasks.manifest.settings import Health
-from tasks.model import Candidate, Snapshot, Verdict
+from tasks.model import Candidate, Place, Snapshot, Verdict
 
-BEFORE = Snapshot("api", "europe-west1", (TrafficTarget("r1", 100),), "r1", "r1")
-CANDIDATE = Candidate("api", "europe-west1", "r2", "v1", "https://v1---api", "https://api", BEFORE, ())
+BEFORE = Snapshot(Place("api", "europe-west1"), (TrafficTarget("r1", 100),), "r1", "r1")
+CANDIDATE = Candidate("r2", "v1", "https://v1---api", "https://api", BEFORE, ())
 HEALTH = Health(samples=5)
 GOOD, BAD = Probe(True, 20, 200), Probe(False, 10, 500, "status 500")
 

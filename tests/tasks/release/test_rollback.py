@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.history.record import ReleaseRecord, State
-from tasks.release.gates import Override
+from tasks.model import Override
 from tasks.release.rollback import RollbackRefused, as_it_was, choose, narrowed
 from tests.tasks.builders import a_record, a_request, a_target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tasks.analysis.probes import prove, refuse_unproven
+from tasks.analysis.proof import prove, refuse_unproven
 from tasks.history.ledger import Ledger
 from tasks.history.record import ReleaseRecord, images_of, version_of
 from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Version

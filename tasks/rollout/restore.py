@@ -14,10 +14,12 @@ from typing import Any
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
+from infra.gcp import monitoring
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.probes import authorization, probe_until_clear, rules_of
+from tasks.analysis.metrics import rules_for, window
+from tasks.analysis.probes import probe_service, rules_of
 from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes, judge_stable
 from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import explain
@@ -31,7 +33,6 @@ from tasks.rollout import split
 from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.split import Traffic
 from tasks.rollout.traffic import Splits, ask_service, foreign_changes, write_split
-from tasks.rollout.watch import rules_for, served, window
 
 LIMIT_S = 25.0  # a cancelled run is killed after 30 s
 CAREFUL_LIMIT_S = 120.0  # with the probes of what to go back to
@@ -156,18 +157,18 @@ async def _probed(request: Request, candidate: Candidate, url: str) -> Judgement
         return Judgement(Verdict.INCONCLUSIVE, "it has no URL of its own")
     health = request.service(candidate.place.service).health
     quick = health.model_copy(update={**QUICKLY, "timeout_s": min(health.timeout_s, QUICK_TIMEOUT_S)})
-    headers = await authorization(request.run_service(candidate.place), candidate.service_url)
-    return judge_probes(await probe_until_clear(url + health.path, quick, headers), rules_of(quick))
+    probes = await probe_service(request.run_service(candidate.place), candidate.service_url, url, quick)
+    return judge_probes(probes, rules_of(quick))
 
 
 async def _measured(request: Request, place: Place, revision: str) -> Judgement:
     """By the requests it served last. Metrics that cannot be had keep no traffic from being given back."""
     end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
     try:
-        found = await served(request, place, revision, end - LOOK_BACK, end)
+        found = await monitoring.served(request.run_service(place), revision, end - LOOK_BACK, end)
     except GoogleError as error:
         return Judgement(Verdict.INCONCLUSIVE, explain(error).problem)
-    return judge_stable(window(found), rules_for(request))
+    return judge_stable(window(found), rules_for(request.settings, len(request.services)))
 
 
 async def _verified(request: Request, candidate: Candidate) -> str:

@@ -10,7 +10,6 @@ from tasks.failures.errors import Cause, ProofFailed
 from tasks.failures.redact import redact
 from tasks.history.ledger import Ledger
 from tasks.history.record import StepRecord
-from tasks.manifest.settings import Canary
 from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
@@ -32,7 +31,7 @@ async def shift(
     """
     hold: Hold | None = None
     while any(taken.move is not Move.DONE for taken in await _advance_all(request, candidates, written)):
-        hold = following(request, hold, datetime.now(UTC))
+        hold = following(hold, request.settings.bake_s, datetime.now(UTC))
         await _prove_step(request, candidates, written, hold, ledger)
     return await all_of([verify(request, candidate) for candidate in candidates])
 
@@ -55,8 +54,7 @@ async def _advance_all(request: Request, candidates: Sequence[Candidate], writte
 
 def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
     """The percentages on the way to all traffic; none where nothing of ours serves yet, so nothing is at risk."""
-    strategy = request.settings.strategy
-    return tuple(strategy.canary) if isinstance(strategy, Canary) and candidate.before.serving else ()
+    return request.settings.steps if candidate.before.serving else ()
 
 
 async def _prove_step(
@@ -68,7 +66,7 @@ async def _prove_step(
         return
     percent = min(share_of(each, written) for each in moving)
     judgement = await watch(request, moving, written, percent, hold)
-    await ledger.stepped(_step_record(moving, percent, hold, judgement))
+    await ledger.stepped(_step_record(moving, percent, hold.began, datetime.now(UTC), judgement))
     if judgement.verdict is Verdict.HEALTHY:
         return
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
@@ -83,12 +81,14 @@ async def _prove_step(
     )
 
 
-def _step_record(moving: Sequence[Candidate], percent: int, hold: Hold, judgement: Judgement) -> StepRecord:
+def _step_record(
+    moving: Sequence[Candidate], percent: int, began: datetime, ended: datetime, judgement: Judgement
+) -> StepRecord:
     return StepRecord(
         percent=percent,
         regions=tuple(dict.fromkeys(each.place.region for each in moving)),
-        began=hold.began,
-        ended=datetime.now(UTC),
+        began=began,
+        ended=ended,
         verdict=judgement.verdict,
         reason=redact(judgement.reason),
     )

@@ -11,7 +11,7 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.probes import authorization, probe_until_clear, rules_of
+from tasks.analysis.probes import probe_service, rules_of
 from tasks.analysis.verdict import Judgement, judge_probes
 from tasks.failures.errors import Cause, CloudError, ProofFailed, TrafficConflict
 from tasks.model import Candidate, Place, Request, Serving, Verdict
@@ -111,9 +111,9 @@ async def verify(request: Request, candidate: Candidate) -> Serving:
 
 async def ask_service(request: Request, candidate: Candidate) -> Judgement:
     """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known."""
-    health = request.service(candidate.place.service).health.model_copy(update=OFTEN)
-    headers = await authorization(request.run_service(candidate.place), candidate.service_url)
-    return judge_probes(await probe_until_clear(candidate.service_url + health.path, health, headers), rules_of(health))
+    place, url = candidate.place, candidate.service_url
+    health = request.service(place.service).health.model_copy(update=OFTEN)
+    return judge_probes(await probe_service(request.run_service(place), url, url, health), rules_of(health))
 
 
 async def write_split(service: RunService, targets: Sequence[TrafficTarget]) -> None:

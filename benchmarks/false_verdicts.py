@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import lognorm
 
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.verdict import (
     Course,
     Judgement,
@@ -42,7 +43,7 @@ from tasks.analysis.verdict import (
     wilson,
 )
 from tasks.model import Verdict
-from tasks.rollout.split import Live, Move, Target, next_split
+from tasks.rollout.split import Move, Traffic, next_split
 
 SEED = 20_260_601
 RESULTS = Path(__file__).parent / "results" / "false_verdicts.md"
@@ -138,10 +139,10 @@ class Release:
 
     def run(self) -> Outcome:
         """Proven dark, then step by step to an end."""
-        split: tuple[Target, ...] = (Target("stable", 100),)
+        split: tuple[TrafficTarget, ...] = (TrafficTarget("stable", 100),)
         judgement, stable = self.prove_dark(), Window(0, 0)
         while True:
-            live = Live(split, "candidate", REVISIONS)
+            live = Traffic(split, "candidate", REVISIONS)
             step = next_split(live, "stable", "candidate", self.kind.steps, judgement.verdict)
             if step.move is Move.FORWARD:
                 split, self.percent = step.targets, step.percent

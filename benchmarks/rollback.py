@@ -86,7 +86,7 @@ async def measure(folder: Path) -> list[Round]:
     """Ships both versions, then goes back from the second to the first, again and again."""
     from flows.deploy import deploy
     from flows.rollback import rollback
-    from tasks.history.record import read_history
+    from tasks.history.store import read_history
     from tasks.source.source import Source
 
     source = Source(repository=str(folder))

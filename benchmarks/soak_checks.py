@@ -14,7 +14,8 @@ from prefect.client.orchestration import PrefectClient
 from benchmarks.memory import children
 from infra.gcp import builds
 from infra.gcp.run import services as run
-from tasks.history.record import ReleaseRecord, State, read_history
+from tasks.history.record import ReleaseRecord, State
+from tasks.history.store import read_history
 from tasks.names.labels import label_value
 
 SETTLE_S = 120.0  # for what ended runs have started and left: reconcile's runs, operations under way

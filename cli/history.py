@@ -59,7 +59,7 @@ def status_command(
 
 
 async def _history(repository: str, environment: str, limit: int) -> list[ReleaseRecord]:
-    from tasks.history.record import read_history
+    from tasks.history.store import read_history
 
     manifest = await _manifest(repository)
     return await read_history(manifest.environment(environment).bucket, manifest.app, environment, limit)

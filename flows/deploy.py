@@ -7,18 +7,19 @@ from prefect import flow
 from flows.reconcile import tidy_up
 from tasks.builds.build import build
 from tasks.cleanup.after_release import clean_up
-from tasks.history.record import recorded
+from tasks.history.ledger import recorded
 from tasks.history.table import shown_history
-from tasks.model import Release
-from tasks.orchestration.artifacts import report
+from tasks.model import Override, Release
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import LONGEST_RUN_S, shown_progress
 from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
-from tasks.release.gates import Override, refuse_frozen, run_hooks
+from tasks.release.gates import refuse_frozen
+from tasks.release.hooks import run_hooks
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
+from tasks.release.summary import report
 from tasks.request.request import read_request, workspace
 from tasks.request.versioning import name_version
 from tasks.source.source import Source
@@ -55,8 +56,7 @@ async def deploy(
             version = await name_version(request)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            signed = str(override or "")
-            async with recorded(request, version, irreversible=irreversible, override=signed) as ledger:
+            async with recorded(request, version, irreversible=irreversible, override=override) as ledger:
                 await run_hooks(request, "before")
                 images = await build(request, version)
                 await ledger.built(images)

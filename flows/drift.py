@@ -5,7 +5,8 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.drift.look import look, report_drift, repository_version, ship_drifted
+from tasks.drift.look import look, report_drift, repository_version
+from tasks.drift.repair import ship_drifted
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.request.request import read_request, workspace
@@ -33,8 +34,8 @@ async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
         async with one_at_a_time(request):
-            findings = await look(request)
-            drifted = await report_drift(request, findings, await repository_version(request))
+            compared = await look(request)
+            drifted = await report_drift(request, compared, await repository_version(request))
             if refresh and drifted:
-                await ship_drifted(request, source, findings)
+                await ship_drifted(request, source, compared)
             return drifted

@@ -6,20 +6,21 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.cleanup.after_release import clean_up
-from tasks.history.record import recorded
+from tasks.history.ledger import recorded
+from tasks.history.record import images_of
 from tasks.history.table import shown_history
-from tasks.model import Release
-from tasks.orchestration.artifacts import report
+from tasks.model import Override, Release
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import LONGEST_RUN_S, shown_progress
 from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
-from tasks.release.gates import Override, refuse_frozen, run_hooks
+from tasks.release.gates import refuse_frozen
+from tasks.release.hooks import run_hooks
 from tasks.release.promote import check_images, read_promotion
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
-from tasks.release.rollback import images_of
+from tasks.release.summary import report
 from tasks.request.request import workspace
 from tasks.request.versioning import name_version
 from tasks.source.source import Source
@@ -57,8 +58,15 @@ async def promote(
             await check_images(request, proven)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            facts = {"origin": origin, "irreversible": proven.irreversible, "override": str(override or "")}
-            async with recorded(request, named, action="promote", images=proven.images, **facts) as ledger:
+            async with recorded(
+                request,
+                named,
+                "promote",
+                origin=origin,
+                images=proven.images,
+                irreversible=proven.irreversible,
+                override=override,
+            ) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)
             await clean_up(request, released)

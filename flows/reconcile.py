@@ -12,7 +12,7 @@ from tasks.failures.errors import ReleaseBusy
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.lock import LEASE_S, one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
-from tasks.release.reconcile import Place, is_settled, place_of, places, settle_abandoned
+from tasks.release.reconcile import Destination, destination_of, is_settled, settle_abandoned, unfinished
 from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
 
@@ -28,13 +28,13 @@ async def reconcile(source: Source | None = None, environment: str | None = None
         source: The repository that holds slipway.yaml; empty for those of all runs that ended badly of late.
         environment: An environment of slipway.yaml, such as staging or production.
     """
-    wanted = [Place(source, environment)] if source and environment else await places()
-    return sum(await all_of([_one(place) for place in wanted]))
+    wanted = [Destination(source, environment)] if source and environment else await unfinished()
+    return sum(await all_of([_one(each) for each in wanted]))
 
 
-async def _one(place: Place) -> int:
+async def _one(destination: Destination) -> int:
     async with workspace() as folder:
-        request = await read_request(place.source, place.environment, [], folder)
+        request = await read_request(destination.source, destination.environment, [], folder)
         if await is_settled(request):
             return 0
         try:
@@ -50,6 +50,6 @@ async def tidy_up(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) ->
 
     A run that could tidy up itself has left nothing to do.
     """
-    place = place_of(flow_run)
-    if place:
-        await reconcile(place.source, place.environment)
+    destination = destination_of(flow_run)
+    if destination:
+        await reconcile(destination.source, destination.environment)

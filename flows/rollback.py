@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from prefect import flow
 
 from flows.reconcile import tidy_up
-from tasks.history.record import planned, recorded
+from tasks.history.ledger import recorded
+from tasks.history.record import version_of
 from tasks.history.table import shown_history
-from tasks.model import Release
-from tasks.orchestration.artifacts import report
+from tasks.model import Override, Release
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import shown_progress
-from tasks.release.gates import Override
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import go_back
-from tasks.release.rollback import choose_release, version_of
+from tasks.release.rollback import choose_release
+from tasks.release.summary import report
 from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
 
@@ -49,11 +49,11 @@ async def rollback(
             async with recorded(
                 request,
                 version_of(target),
-                action="rollback",
+                "rollback",
                 left=serving.version,
-                override=str(override or ""),
+                override=override,
                 images=target.images,
-                targets=planned((each.service, each.region) for each in target.targets),
+                places=[each.place for each in target.targets],
             ) as ledger:
                 released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)

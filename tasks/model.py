@@ -1,21 +1,21 @@
-"""The values that travel between tasks: frozen, each made by exactly one task."""
+"""The values that cross the walls between rooms: frozen, each made in one place."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import Cause
+from tasks.manifest.manifest import Manifest
+from tasks.manifest.settings import Environment, ServiceSettings
 from tasks.names import labels, resources
-
-if TYPE_CHECKING:
-    from infra.gcp.run.services import TrafficTarget
-    from tasks.manifest.manifest import Manifest
-    from tasks.manifest.settings import Environment, ServiceSettings
-    from tasks.rollout.split import Target
 
 
 class VersionKind(StrEnum):
@@ -26,7 +26,7 @@ class VersionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What git says this commit is called; made by `tasks.version`."""
+    """What git says this commit is called; made by `source.version`."""
 
     version: str  # v1.4.0, v1.5.0-rc.1 or v1.4.0-dev.g0613260
     kind: VersionKind
@@ -36,9 +36,24 @@ class Version:
     image_tag: str = ""  # the version as an image tag: letters, digits, '_', '.', '-', at most 128
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """One service in one region; reads "api in europe-west1"."""
+
+    service: str  # as slipway.yaml names it
+    region: str
+
+    def __str__(self) -> str:
+        return f"{self.service} in {self.region}"
+
+    def run_service(self, project: str, app: str) -> str:
+        """The full name of its Cloud Run service."""
+        return resources.service(project, self.region, f"{app}-{self.service}")
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What one run was asked to ship, and where to; made by `tasks.request`."""
+    """What one run was asked to ship, and where to; made by `request.request`."""
 
     app: str
     environment: str
@@ -62,9 +77,14 @@ class Request:
         """The service's settings with the environment's overrides applied."""
         return self.manifest.service_in(self.environment, name)
 
-    def run_service(self, name: str, region: str) -> str:
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Each service in each region of the environment."""
+        return tuple(Place(name, region) for region in self.settings.regions for name in self.services)
+
+    def run_service(self, place: Place) -> str:
         """The full name of the Cloud Run service."""
-        return resources.service(self.project, region, f"{self.app}-{name}")
+        return place.run_service(self.project, self.app)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -102,7 +122,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """All that preflight found; made by `tasks.preflight`."""
+    """All that preflight found; made by `preflight.preflight`."""
 
     problems: tuple[Problem, ...] = ()
     gaps: tuple[Gap, ...] = ()
@@ -111,7 +131,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A built image; made by `tasks.build`. What is deployed is the digest, the tag is for people."""
+    """A built image; made by `builds.build`. What is deployed is the digest, the tag is for people."""
 
     service: str
     uri: str  # europe-west1-docker.pkg.dev/acme-prod/storefront/api
@@ -133,12 +153,49 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "INCONCLUSIVE"
 
 
+class Outcome(StrEnum):
+    """What became of one service in one region in a release; the words of its record."""
+
+    PLANNED = "planned"
+    DARK = "dark"  # its revision is there and has no traffic
+    LIVE = "live"
+    UNTOUCHED = "untouched"  # these and the following after a failure: it never had traffic
+    TAKEN_BACK = "taken back"
+    LEFT = "left"  # somebody else has moved its traffic since
+    ESCALATED = "escalated"  # what to go back to is bad too: traffic stays where it is
+    FAILED = "failed"  # its traffic could not be given back
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a release that did not come about ended in one place."""
+
+    place: Place
+    outcome: Outcome
+    said: str  # more about it, for people
+    at_s: float = field(default_factory=time.monotonic, compare=False)  # when that was so, on the monotonic clock
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.outcome}, {self.said}"
+
+
+class Override(BaseModel):
+    """A person's decision against a safeguard; it goes into the release record."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    who: str = Field(min_length=2, max_length=100, description="Your name or e-mail.")
+    why: str = Field(min_length=5, max_length=1000, description="Why the safeguard does not hold this time.")
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.why}"
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A service's traffic before the first write: what a failed release goes back to; made by `tasks.rollout`."""
+    """A service's traffic before the first write: what a failed release goes back to; made by `rollout.live`."""
 
-    service: str
-    region: str
+    place: Place
     traffic: tuple[TrafficTarget, ...]
     latest_ready: str  # the revision that a target on LATEST meant
     serving: str  # the revision with most traffic, '' when only the placeholder serves
@@ -148,26 +205,27 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A ready revision that holds no traffic yet; made by `tasks.rollout`."""
+    """A ready revision that holds no traffic yet; made by `rollout.dark`, or by `release.rollback` if it is back."""
 
-    service: str
-    region: str
     revision: str
     tag: str
     url: str  # the tag's URL, as Cloud Run reports it
     service_url: str
     before: Snapshot
-    split: tuple[Target, ...]  # the traffic that was written with it
+    split: tuple[TrafficTarget, ...]  # the traffic that was written with it
     created: bool = True  # False when the revision already existed
     template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
+
+    @property
+    def place(self) -> Place:
+        return self.before.place
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The verdict on one candidate and what it rests on; made by `tasks.health`."""
+    """The verdict on one candidate and what it rests on; made by `analysis.proof`."""
 
-    service: str
-    region: str
+    place: Place
     verdict: Verdict
     reason: str
     attempts: int = 0
@@ -177,11 +235,10 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """One service that serves the release; made by `tasks.traffic`."""
+class Serving:
+    """One service that serves the release in one region; made by `rollout.traffic`."""
 
-    service: str
-    region: str
+    place: Place
     revision: str
     url: str
 
@@ -196,4 +253,4 @@ class Release:
     images: tuple[Image, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     proofs: tuple[Proof, ...] = ()
-    live: tuple[Live, ...] = ()
+    live: tuple[Serving, ...] = ()

@@ -29,10 +29,14 @@ class Served:
     buckets: tuple[int, ...] = ()
 
 
-async def served(project: str, region: str, service: str, revision: str, start: datetime, end: datetime) -> Served:
-    """What `revision` served from `start` to `end`, both aware; only whole sampling periods after `start` count."""
-    counts = await _points(project, region, service, revision, COUNT, start, end)
-    latencies = await _points(project, region, service, revision, LATENCIES, start, end)
+async def served(service: str, revision: str, start: datetime, end: datetime) -> Served:
+    """What `revision` of a service, by its full name, served from `start` to `end`, both aware; nothing if that is no
+    time. Only whole sampling periods after `start` count.
+    """
+    if end <= start:
+        return Served()
+    counts = await _points(service, revision, COUNT, start, end)
+    latencies = await _points(service, revision, LATENCIES, start, end)
     requests = sum(point.value.int64_value for _, point in counts)
     errors = sum(p.value.int64_value for labels, p in counts if labels.get("response_code_class") == "5xx")
     bounds, buckets = add_up(point.value.distribution_value for _, point in latencies)
@@ -62,13 +66,14 @@ def _bounds(options: Any) -> tuple[float, ...]:
 
 
 async def _points(
-    project: str, region: str, service: str, revision: str, metric: str, start: datetime, end: datetime
+    service: str, revision: str, metric: str, start: datetime, end: datetime
 ) -> list[tuple[dict[str, str], Any]]:
     """Each point with its series' metric labels."""
+    _, project, _, region, _, short_name = service.split("/")
     request = monitoring_v3.ListTimeSeriesRequest(
         name=f"projects/{project}",
         filter=f'metric.type="{metric}" AND resource.type="cloud_run_revision"'
-        f' AND resource.labels.location="{region}" AND resource.labels.service_name="{service}"'
+        f' AND resource.labels.location="{region}" AND resource.labels.service_name="{short_name}"'
         f' AND resource.labels.revision_name="{revision}"',
         interval=monitoring_v3.TimeInterval(start_time=start, end_time=end),
         view=monitoring_v3.ListTimeSeriesRequest.TimeSeriesView.FULL,

@@ -1,1 +1,4 @@
-"""Is a revision healthy? Probes, metrics and the verdict. Begin with `verdict`. Imports up to `builds`."""
+"""Is it healthy? Begin with `verdict` (from evidence to a verdict; pure) and `proof` (the evidence before any traffic).
+
+Imports up to `builds`.
+"""

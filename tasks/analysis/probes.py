@@ -1,54 +1,28 @@
-"""The health proof: real requests to a candidate's own URL, before it has any traffic."""
+"""Probes: requests to a revision's own URL, or to the service's, as a client of it would make them."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
 from infra.gcp.run import services
-from tasks.analysis.verdict import Probe, Rules, combine, judge_latency, judge_probes, p50_p95
-from tasks.failures.errors import NOT_MOVED, Cause, ProofFailed
+from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
-from tasks.model import Candidate, Proof, Request, Verdict
-from tasks.orchestration.gather import all_of
-from tasks.orchestration.stage import stage
-from tasks.orchestration.step import step
+from tasks.model import Verdict
 
-PROVE_TIMEOUT_S = 600.0  # five tries of 30 s with 2 to 32 s in between, and the timed ones
 MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the samples
 
 
-@stage("prove")
-async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proof, ...]:
-    """Every candidate at once, whatever the verdicts are."""
-    return await all_of([prove_service(request, candidate) for candidate in candidates])
-
-
-def refuse_unproven(proofs: Sequence[Proof]) -> None:
-    """Raises ProofFailed unless each is HEALTHY."""
-    bad = [proof for proof in proofs if proof.verdict is not Verdict.HEALTHY]
-    if bad:
-        raise _not_proven(bad)
-
-
-@step("prove health", run_name="prove {candidate.service} in {candidate.region}", timeout_s=PROVE_TIMEOUT_S)
-async def prove_service(request: Request, candidate: Candidate) -> Proof:
-    health = request.service(candidate.service).health
-    name = request.run_service(candidate.service, candidate.region)
-    headers = await authorization(name, candidate.service_url)
-    probes, stable = await asyncio.gather(
-        probe_until_clear(candidate.url + health.path, health, headers),
-        _stable_samples(candidate, health, headers),
-    )
-    proof = judge(candidate, probes, stable, health)
-    get_run_logger().info("%s in %s is %s: %s", candidate.service, candidate.region, proof.verdict, proof.reason)
-    return proof
+async def probe_service(service: str, service_url: str, url: str, health: Health) -> list[Probe]:
+    """Asks the Cloud Run service of this full name at `url`, which is its own or one of its revisions'."""
+    headers = await authorization(service, service_url)
+    return await probe_until_clear(url + health.path, health, headers)
 
 
 async def probe_until_clear(url: str, health: Health, headers: Mapping[str, str]) -> list[Probe]:
@@ -71,9 +45,8 @@ async def probe_until_clear(url: str, health: Health, headers: Mapping[str, str]
     return probes
 
 
-async def _stable_samples(candidate: Candidate, health: Health, headers: Mapping[str, str]) -> list[float]:
-    """Latencies in ms of the revision that serves now, to compare with; none when it has no URL of its own."""
-    url = candidate.before.serving_url
+async def latencies_ms(url: str, health: Health, headers: Mapping[str, str]) -> list[float]:
+    """Of the accepted answers there, to compare with, in ms; none without a URL. The first request is not timed."""
     if not url:
         return []
     async with _client(health, headers) as client:
@@ -106,31 +79,6 @@ def wrong_with(status: int, body: str, health: Health) -> str:
     return ""
 
 
-def judge(candidate: Candidate, probes: Sequence[Probe], stable_ms: Sequence[float], health: Health) -> Proof:
-    """The verdict on a candidate's answers and, where the stable revision could be asked too, on its latency.
-
-    The probe that ended a cold start is not timed. A latency that cannot be compared is no evidence either way.
-    """
-    rules = rules_of(health)
-    judgements = [judge_probes(probes, rules)]
-    first = next((index for index, probe in enumerate(probes) if probe.ok), len(probes))
-    times = [probe.latency_ms for probe in probes[first + 1 :] if probe.ok]
-    if min(len(times), len(stable_ms)) >= rules.min_samples:
-        judgements.append(judge_latency(times, stable_ms, rules))
-    judgement = combine(judgements)
-    p50, p95 = p50_p95(times) if len(times) > 1 else (None, None)
-    return Proof(
-        service=candidate.service,
-        region=candidate.region,
-        verdict=judgement.verdict,
-        reason=judgement.reason,
-        attempts=len(probes),
-        p50_ms=None if p50 is None else round(p50, 1),
-        p95_ms=None if p95 is None else round(p95, 1),
-        evidence=judgement.evidence,
-    )
-
-
 def rules_of(health: Health) -> Rules:
     return Rules(tries=health.tries, min_samples=health.samples)
 
@@ -141,13 +89,3 @@ async def authorization(service: str, audience: str) -> Mapping[str, str]:
         return {}
     token = await identity.fetch_id_token(audience)
     return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _not_proven(bad: Sequence[Proof]) -> ProofFailed:
-    lines = [f"{p.service} in {p.region} is {p.verdict} after {p.attempts} requests: {p.reason}" for p in bad]
-    return ProofFailed(
-        "\n".join(lines),
-        "look at the service's log and its health path in slipway.yaml, correct it and ship a new version.",
-        Cause.CONTAINER_CRASH,
-        state=NOT_MOVED,
-    )

@@ -17,12 +17,14 @@ from tasks.cleanup.engine.plan import plan
 from tasks.cleanup.kinds.run import revision_item, traffic_use
 from tasks.cleanup.uses import history_uses
 from tasks.failures.errors import SlipwayError
-from tasks.history.record import ReleaseRecord, read_history
+from tasks.history.record import ReleaseRecord
+from tasks.history.store import read_history
 from tasks.model import Candidate, Release, Request
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.rollout.dark import read_service, write_own_tags
+from tasks.rollout.dark import write_own_tags
+from tasks.rollout.live import read_live
 
 DELETE_TIMEOUT_S = 60.0
 
@@ -37,11 +39,12 @@ async def clean_up(request: Request, release: Release) -> None:
         get_run_logger().warning("released, but not cleaned up: %s", error)
 
 
-@step("clean up", run_name="clean up {candidate.service} in {candidate.region}", timeout_s=300)
+@step("clean up", run_name="clean up {candidate.place}", timeout_s=300)
 async def clean_up_service(request: Request, candidate: Candidate, history: Sequence[ReleaseRecord]) -> int:
     """Takes our tags off what no longer needs one; answers how many revisions went."""
-    name = request.run_service(candidate.service, candidate.region)
-    await write_own_tags(*await read_service(name), keep={candidate.revision, candidate.before.serving})
+    name = request.run_service(candidate.place)
+    live = await read_live(request, candidate.place)
+    await write_own_tags(live, keep={candidate.revision, candidate.before.serving})
     service, revisions = await asyncio.gather(workloads.get_service(name), workloads.list_revisions_of(name))
     if service is None:
         return 0

@@ -178,7 +178,7 @@ def _targets(estate: Estate, proposal: Proposal) -> Iterable[tuple[str, str]]:
         for record in protected_releases(proposal.stock.histories[request.environment], keep):
             for target in record.targets:
                 if target.revision:
-                    yield f"{request.run_service(target.service, target.region)}/revisions/{target.revision}", ""
+                    yield f"{request.run_service(target.place)}/revisions/{target.revision}", ""
                 if target.image:
                     yield target.image.rpartition("@")[2], target.image
 

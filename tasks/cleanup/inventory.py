@@ -18,7 +18,8 @@ from tasks.cleanup.kinds.run import Fleet, find_fleet, held_uses, is_gone, requi
 from tasks.cleanup.kinds.storage import find_buckets, find_logs, find_sources, required_storage
 from tasks.cleanup.scope import Estate
 from tasks.cleanup.uses import history_uses, image_floor, service_floors
-from tasks.history.record import ReleaseRecord, read_history
+from tasks.history.record import ReleaseRecord
+from tasks.history.store import read_history
 from tasks.model import Request
 from tasks.names.labels import label_value, owner_of
 

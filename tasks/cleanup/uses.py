@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from tasks.cleanup.engine.model import Use
 from tasks.cleanup.kinds.images import References
-from tasks.history.record import OPEN_AMONG, ReleaseRecord, State, good
+from tasks.history.record import ReleaseRecord, State, good
+from tasks.history.store import OPEN_AMONG
 from tasks.model import Request
 
 
@@ -23,7 +24,7 @@ def history_uses(
     for record in protected_releases(history, keep):
         under_way = record.state is State.STARTED
         revisions = [
-            f"{request.run_service(target.service, target.region)}/revisions/{revision}"
+            f"{request.run_service(target.place)}/revisions/{revision}"
             for target in record.targets
             for revision in (target.revision, target.serving if under_way else "")
             if revision

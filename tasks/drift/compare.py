@@ -29,7 +29,9 @@ class Difference:
     live: object
 
 
-class Drift(StrEnum):
+class DriftKind(StrEnum):
+    """How a service differs from what was released; the words of the report."""
+
     NONE = "none"
     ROLLED_BACK = "rolled back by a human"  # on purpose: reported, never repaired
     TRAFFIC = "traffic"
@@ -55,18 +57,18 @@ def compare(desired: Mapping[str, Any], live: Mapping[str, Any], ignore: Sequenc
     return tuple(differences)
 
 
-def classify(differences: Iterable[Difference], good: Mapping[str, str]) -> Drift:
+def classify(differences: Iterable[Difference], good: Mapping[str, str]) -> DriftKind:
     """What kind of drift the differences are. `good` has the version of every earlier revision seen healthy, by name.
 
     A rollback by a human moves traffic, changes nothing else, and gives more only to such revisions.
     """
     found = tuple(differences)
     if not found:
-        return Drift.NONE
+        return DriftKind.NONE
     if not all(difference.path.startswith("traffic[") for difference in found):
-        return Drift.CHANGED
+        return DriftKind.CHANGED
     gained = {revision_of(difference) for difference in found if _share(difference.live) > _share(difference.desired)}
-    return Drift.ROLLED_BACK if gained and gained <= good.keys() else Drift.TRAFFIC
+    return DriftKind.ROLLED_BACK if gained and gained <= good.keys() else DriftKind.TRAFFIC
 
 
 def revision_of(difference: Difference) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.drift.compare import Difference, Drift, classify, compare
+from tasks.drift.compare import Difference, DriftKind, classify, compare
 from tasks.failures.redact import redact
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good
+from tasks.model import Outcome, Place
 from tasks.names import resources
 from tasks.names.labels import label_value
 from tasks.names.naming import config_digest, revision_name
@@ -27,42 +28,49 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One service in one region, as it was released and as it is."""
+class Released:
+    """What a release made live in one place."""
 
-    service: str
-    region: str
-    drift: Drift
+    record: ReleaseRecord
+    target: TargetRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One service in one region: as it was released, and as it is."""
+
+    place: Place
+    kind: DriftKind
     released: ReleaseRecord
     serving: str  # what has most of the traffic now: a version where it is known, else a revision
     differences: tuple[Difference, ...] = ()
 
 
-def released_targets(history: Sequence[ReleaseRecord]) -> dict[tuple[str, str], tuple[ReleaseRecord, TargetRecord]]:
-    """By service and region, what the newest release of it made live; `history` is newest first."""
-    found: dict[tuple[str, str], tuple[ReleaseRecord, TargetRecord]] = {}
+def released_targets(history: Sequence[ReleaseRecord]) -> dict[Place, Released]:
+    """By place, what the newest release of it made live; `history` is newest first."""
+    found: dict[Place, Released] = {}
     for record in history:
         if record.state is State.RELEASED:
             for target in record.targets:
-                if target.outcome == "live":
-                    found.setdefault((target.service, target.region), (record, target))
+                if target.outcome is Outcome.LIVE:
+                    found.setdefault(target.place, Released(record, target))
     return found
 
 
 def judge(
     run_service: str,
     history: Sequence[ReleaseRecord],
-    released: tuple[ReleaseRecord, TargetRecord],
+    released: Released,
     live: Mapping[str, Any] | None,
     latest: Latest | None,
     ignore: Sequence[str],
-) -> Finding:
+) -> Comparison:
     """run_service: its short name in Cloud Run. live: the service's body, None if it is gone."""
-    record, target = released
+    target = released.target
     if live is None:
         gone = (Difference("service", target.revision, None),)
-        return Finding(target.service, target.region, Drift.CHANGED, record, "nothing", gone)
-    versions = good_revisions(history, target.service, target.region)
+        return Comparison(target.place, DriftKind.CHANGED, released.record, "nothing", gone)
+    versions = good_revisions(history, target.place)
     template = expected_template(run_service, history, target, latest)
     desired = {
         "name": live.get("name", ""),
@@ -71,17 +79,17 @@ def judge(
         "traffic": [{"revision": target.revision, "percent": 100}],
     }
     found = compare(desired, live, (*ignore, *OWN_IGNORED))
-    drift = classify(found, versions)
-    return Finding(target.service, target.region, drift, record, _serving(live, versions), found)
+    kind = classify(found, versions)
+    return Comparison(target.place, kind, released.record, _serving(live, versions), found)
 
 
-def good_revisions(history: Sequence[ReleaseRecord], service: str, region: str) -> dict[str, str]:
-    """The version of every revision of a service in a region that was seen healthy, by the revision's name."""
-    targets = ((record, target) for record in good(history) for target in record.targets)
+def good_revisions(history: Sequence[ReleaseRecord], place: Place) -> dict[str, str]:
+    """The version of every revision that was seen healthy there, by the revision's name."""
     return {
         target.revision: record.version
-        for record, target in targets
-        if (target.service, target.region) == (service, region) and target.revision
+        for record in good(history)
+        for target in record.targets
+        if target.place == place and target.revision
     }
 
 
@@ -113,26 +121,25 @@ def _serving(live: Mapping[str, Any], versions: Mapping[str, str]) -> str:
     return versions.get(revision, revision)
 
 
-def unreleased(findings: Sequence[Finding], repository: str | None) -> list[str]:
+def unreleased(compared: Sequence[Comparison], repository: str | None) -> list[str]:
     """The services whose newest release is not the version that the repository holds."""
-    return sorted({each.service for each in findings if repository not in (None, each.released.version)})
+    return sorted({each.place.service for each in compared if repository not in (None, each.released.version)})
 
 
-def rows(findings: Sequence[Finding], repository: str | None) -> list[dict[str, str]]:
+def rows(compared: Sequence[Comparison], repository: str | None) -> list[dict[str, str]]:
     """One row per difference, one for a service without any; other programs read this table, so its columns stay."""
     table = []
-    for finding in findings:
-        first = {"service": finding.service, "region": finding.region, "drift": str(finding.drift)}
-        first |= {"repository": repository or "", "released": finding.released.version, "serving": finding.serving}
-        found = finding.differences or (Difference("", "", ""),)
+    for each in compared:
+        first = {"service": each.place.service, "region": each.place.region, "drift": str(each.kind)}
+        first |= {"repository": repository or "", "released": each.released.version, "serving": each.serving}
         table += [
             {
                 **first,
-                "setting": each.path,
-                "as released": shown(each.path, each.desired),
-                "live": shown(each.path, each.live),
+                "setting": difference.path,
+                "as released": shown(difference.path, difference.desired),
+                "live": shown(difference.path, difference.live),
             }
-            for each in found
+            for difference in each.differences or (Difference("", "", ""),)
         ]
     return table
 

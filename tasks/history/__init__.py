@@ -1,1 +1,4 @@
-"""The truth about releases: one record for each, in the app's bucket. Begin with `record`. Imports up to `request`."""
+"""The truth about releases: one record for each, in the app's bucket. Imports up to `request`.
+
+Begin with `record` (the values, and what a history of them tells; pure). `store` reads records, `ledger` writes them.
+"""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from infra.gcp.run import services
-from tasks.history.record import ReleaseRecord, State, read_history
+from infra.gcp.run.services import RunService
+from tasks.history.record import ReleaseRecord, State
+from tasks.history.store import read_history
 from tasks.manifest.manifest import Manifest
 from tasks.manifest.settings import Environment
-from tasks.names import resources
+from tasks.model import Place
 from tasks.orchestration.gather import all_of
 
 
@@ -23,7 +25,7 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One service in one region."""
+    """One service in one region; its fields are those of `slipway status --json`."""
 
     environment: str
     service: str
@@ -36,37 +38,34 @@ class Status:
 
 async def read_status(manifest: Manifest, environment: Environment) -> tuple[Status, ...]:
     history = await read_history(environment.bucket, manifest.app, environment.name)
-    places = [(service, region) for region in environment.regions for service in manifest.services]
-    names = [resources.service(environment.project, r, f"{manifest.app}-{s}") for s, r in places]
-    found = await all_of([services.get_service(name) for name in names])
+    places = [Place(service, region) for region in environment.regions for service in manifest.services]
+    found = await all_of(
+        [services.get_service(place.run_service(environment.project, manifest.app)) for place in places]
+    )
     return tuple(
-        status_of(environment.name, *place, history, service) for place, service in zip(places, found, strict=True)
+        status_of(environment.name, place, history, service) for place, service in zip(places, found, strict=True)
     )
 
 
-def status_of(
-    environment: str, service: str, region: str, history: Sequence[ReleaseRecord], found: services.Service | None
-) -> Status:
+def status_of(environment: str, place: Place, history: Sequence[ReleaseRecord], found: RunService | None) -> Status:
     """`history` is newest first."""
-    desired, versions = _released(service, region, history)
+    desired, versions = _released(place, history)
     current: dict[str, int] = {}
-    for share in found.live if found else ():
-        if found and share.percent:
-            revision = share.revision or found.latest_ready
-            version = versions.get(revision, revision)
-            current[version] = current.get(version, 0) + share.percent
+    for revision, percent in (found.routed if found else {}).items():
+        version = versions.get(revision, revision)
+        current[version] = current.get(version, 0) + percent
     moving = bool(history) and history[0].state is State.STARTED
     url = found.uri if found else ""
-    return Status(environment, service, region, desired, current, _standing(desired, current, moving), url)
+    return Status(environment, place.service, place.region, desired, current, _standing(desired, current, moving), url)
 
 
-def _released(service: str, region: str, history: Sequence[ReleaseRecord]) -> tuple[str, dict[str, str]]:
+def _released(place: Place, history: Sequence[ReleaseRecord]) -> tuple[str, dict[str, str]]:
     """The version released last, and the version of each revision as the newest release that used it calls it."""
     here = [
         (record, target.revision)
         for record in history
         for target in record.targets
-        if (target.service, target.region) == (service, region) and target.revision
+        if target.place == place and target.revision
     ]
     desired = next((record.version for record, _ in here if record.state is State.RELEASED), "")
     return desired, {revision: record.version for record, revision in reversed(here)}

@@ -9,7 +9,8 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
 from tasks.failures.explain import explain
-from tasks.history.record import ReleaseRecord, read_history
+from tasks.history.record import ReleaseRecord
+from tasks.history.store import read_history
 from tasks.model import Request
 from tasks.orchestration.artifacts import table
 
@@ -46,7 +47,7 @@ def rows(history: Sequence[ReleaseRecord]) -> list[dict[str, str]]:
             "state": record.state,
             "seconds": f"{(record.finished - record.started).total_seconds():.0f}" if record.finished else "",
             "commit": record.commit[:12],
-            "by": record.approval.partition(":")[0] or record.trigger,
+            "by": record.approval.who if record.approval else record.trigger,
             "reason": record.reason.partition("\n")[0],
         }
         for record in history

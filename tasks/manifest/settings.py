@@ -275,6 +275,16 @@ class Environment(Strict):
     env: dict[Variable, str] = Field({}, description="For every service; a service's own under services wins.")
     services: dict[Name, Runtime] = Field({}, description="What differs for single services here.")
 
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """A canary's percentages on the way to all traffic; none for the other strategies."""
+        return tuple(self.strategy.canary) if isinstance(self.strategy, Canary) else ()
+
+    @property
+    def bake_s(self) -> float:
+        """How long each step is watched at least."""
+        return self.strategy.bake_s if isinstance(self.strategy, Canary) else 0.0
+
 
 class Retention(Strict):
     """What clean-up keeps and how much it may take away at once."""

@@ -19,7 +19,7 @@ from infra.gcp.storage.objects import Bucket
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
 from tasks.manifest.values import SecretRef
-from tasks.model import Gap, Missing, Readiness, Request
+from tasks.model import Gap, Missing, Place, Readiness, Request
 from tasks.names import resources
 from tasks.preflight.findings import CONSOLE, merge, refuse
 from tasks.preflight.policies import check_policies
@@ -193,7 +193,7 @@ async def check_services(request: Request) -> Readiness:
 
 
 def judge_services(request: Request, region: str, have: set[str]) -> Readiness:
-    wanted = [request.run_service(name, region) for name in request.services]
+    wanted = [request.run_service(Place(name, region)) for name in request.services]
     absent = [name for name in wanted if name.rsplit("/", 1)[1] not in have]
     if absent and len(have) + len(absent) > SERVICE_LIMIT:
         return refuse(

@@ -9,7 +9,8 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.failures.errors import Cause, ParameterError, PromotionRefused
-from tasks.history.record import ReleaseRecord, State, good, read_history
+from tasks.history.record import ReleaseRecord, State, good
+from tasks.history.store import read_history
 from tasks.model import Request
 from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of

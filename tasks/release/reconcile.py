@@ -19,15 +19,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
 from infra.gcp.run import services
-from infra.gcp.run.services import Service, TrafficTarget
+from infra.gcp.run.services import RunService
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.builds.build import stop_builds
 from tasks.failures.errors import Cause, NotReconciled
-from tasks.history.record import Ledger, ReleaseRecord, State, TargetRecord, open_releases, with_outcome
-from tasks.model import Candidate, Request, Snapshot
+from tasks.history.ledger import Ledger, open_releases
+from tasks.history.record import ReleaseRecord, State, TargetRecord
+from tasks.model import Candidate, Ending, Outcome, Request, Snapshot
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
-from tasks.rollout.restore import Outcome, give_back
-from tasks.rollout.split import Target
+from tasks.rollout.restore import give_back
 from tasks.source.source import Source
 
 LOOK_BACK = timedelta(days=7)
@@ -35,14 +36,14 @@ SHIPPING_FLOWS = ("deploy", "promote", "rollback", "drift", "ship")  # the last 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a run of the flows that ship was at work."""
+class Destination:
+    """What a run of the flows that ship was shipping, and to where."""
 
     source: Source
     environment: str
 
 
-async def places() -> list[Place]:
+async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
     since = FlowRunFilterStartTime(after_=datetime.now(UTC) - LOOK_BACK)
@@ -56,17 +57,17 @@ async def places() -> list[Place]:
     return distinct([each for each in found if each.state is None or not each.state.is_completed()])
 
 
-def place_of(flow_run: FlowRun) -> Place | None:
+def destination_of(flow_run: FlowRun) -> Destination | None:
     """Where a run of a flow that ships was at work; None when its parameters do not tell."""
     source, environment = flow_run.parameters.get("source"), flow_run.parameters.get("environment")
-    return Place(Source.model_validate(source), environment) if source and environment else None
+    return Destination(Source.model_validate(source), environment) if source and environment else None
 
 
-def distinct(runs: Sequence[FlowRun]) -> list[Place]:
-    """Each place once, with the source of its newest run; `runs` are newest first."""
-    found: dict[tuple[str, str], Place] = {}
-    for place in filter(None, map(place_of, runs)):
-        found.setdefault((place.source.repository, place.environment), place)
+def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
+    """Each one once, with the source of its newest run; `runs` are newest first."""
+    found: dict[tuple[str, str], Destination] = {}
+    for each in filter(None, map(destination_of, runs)):
+        found.setdefault((each.source.repository, each.environment), each)
     return list(found.values())
 
 
@@ -96,20 +97,18 @@ async def _settle(request: Request, ledger: Ledger) -> None:
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
     touched = [target for target in record.targets if target.revision]
-    outcomes = await all_of([_give_back(request, target) for target in touched])
-    for each in outcomes:
-        get_run_logger().warning("%s in %s: %s, %s", each.service, each.region, each.outcome, each.said)
-    failed = [each for each in outcomes if each.outcome == "failed"]
+    endings = await all_of([_give_back(request, target) for target in touched])
+    for each in endings:
+        get_run_logger().warning("%s", each)
+    failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
         raise NotReconciled(
-            "\n".join(f"{e.service} in {e.region} could not be given back: {e.said}" for e in failed),
+            "\n".join(f"{each.place} could not be given back: {each.said}" for each in failed),
             "correct that, then start the reconcile flow for this environment.",
             Cause.SERVICE_UNAVAILABLE,
             state="Traffic is where the dead run left it.",
         )
-    ended = {(each.service, each.region): (each.outcome, each.said) for each in outcomes}
-    targets = tuple(with_outcome(t, *ended.get((t.service, t.region), ("", ""))) for t in record.targets)
-    await ledger.note(targets=targets, state=state, reason=reason, finished=datetime.now(UTC))
+    await ledger.settled(endings, state, reason)
 
 
 async def why(record: ReleaseRecord) -> tuple[State, str]:
@@ -125,44 +124,39 @@ async def why(record: ReleaseRecord) -> tuple[State, str]:
     return State.FAILED, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
-async def _give_back(request: Request, target: TargetRecord) -> Outcome:
+async def _give_back(request: Request, target: TargetRecord) -> Ending:
     """Traffic as the record says it was before, unless it is, or somebody else has taken it in hand since."""
-    service = await services.get_service(request.run_service(target.service, target.region))
+    service = await services.get_service(request.run_service(target.place))
     if service is None:
-        return Outcome(target.service, target.region, "untouched", "the service is gone")
+        return Ending(target.place, Outcome.UNTOUCHED, "the service is gone")
     strangers = foreign_revisions(service, target)
     if strangers:
         said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
-        return Outcome(target.service, target.region, "left", said)
-    now = tuple(Target(t.revision, t.percent, t.tag) for t in service.traffic)
-    return await give_back(request, candidate_of(service, target, now), (now,), careful=True)
+        return Ending(target.place, Outcome.LEFT, said)
+    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True)
 
 
-def foreign_revisions(service: Service, target: TargetRecord) -> set[str]:
+def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
     """Revisions with traffic that neither had any before the release nor are its own."""
     known = {target.revision, *(revision for revision, _ in target.before)}
     return {t.revision or service.latest_ready for t in service.traffic if t.percent} - known
 
 
-def candidate_of(service: Service, target: TargetRecord, split: tuple[Target, ...]) -> Candidate:
+def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
     """The candidate that the dead run was releasing, as far as its record tells."""
-    urls = {t.revision: t.uri for t in service.live if t.uri}
     tags = {t.revision: t.tag for t in service.traffic if t.tag}
     before = Snapshot(
-        service=target.service,
-        region=target.region,
+        place=target.place,
         traffic=tuple(TrafficTarget(revision, percent) for revision, percent in target.before),
         latest_ready="",
         serving=target.serving,
-        serving_url=urls.get(target.serving, ""),
+        serving_url=service.uri_of(target.serving),
     )
     return Candidate(
-        service=target.service,
-        region=target.region,
         revision=target.revision,
         tag=tags.get(target.revision, ""),
-        url=urls.get(target.revision, ""),
+        url=service.uri_of(target.revision),
         service_url=service.uri,
         before=before,
-        split=split,
+        split=service.traffic,
     )

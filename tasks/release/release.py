@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from tasks.analysis.probes import prove, refuse_unproven
-from tasks.history.record import Ledger, ReleaseRecord
-from tasks.model import Candidate, Image, Live, Proof, Release, Request, Version
+from tasks.analysis.proof import prove, refuse_unproven
+from tasks.history.ledger import Ledger
+from tasks.history.record import ReleaseRecord, images_of, version_of
+from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Version
 from tasks.orchestration.gather import all_of
-from tasks.release.gates import approved, refuse_frozen, run_hooks
-from tasks.release.rollback import images_of, revive, version_of
+from tasks.release.gates import approved, refuse_frozen
+from tasks.release.hooks import run_hooks
+from tasks.release.rollback import revive
 from tasks.rollout.dark import deploy_dark, snapshots
 from tasks.rollout.restore import taken_back_on_failure
 from tasks.rollout.shift import shift, shift_at_once
@@ -21,20 +23,20 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     """Deploys dark, proves and shifts each wave; whatever ends it early, all waves are taken back, everywhere."""
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
-    live: list[Live] = []
+    live: list[Serving] = []
     written: Written = {}
     async with taken_back_on_failure(request, candidates, written, ledger):
         await ledger.snapshot(await snapshots(request, ledger.places))
         for number, wave in enumerate(request.settings.waves):
             new = await deploy_dark(request, version, images, wave)
             candidates += new
-            written.update({(each.service, each.region): (each.split,) for each in new})
+            written.update({each.place: (each.split,) for each in new})
             await ledger.deployed(new)
             proofs += await prove(request, new)
             await ledger.proven(proofs)
             refuse_unproven(proofs)
             if number == 0:
-                await approved(request, tuple(proofs), ledger)
+                await approved(request, proofs, ledger)
                 refuse_frozen(request, ledger.release.override)  # a freeze may have begun in the hours since
             live += await shift(request, new, written, ledger)
             await ledger.live(live)
@@ -52,7 +54,7 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     version = version_of(target)
     await ledger.snapshot(await snapshots(request, ledger.places))
     candidates = await revive(request, target)
-    written: Written = {(each.service, each.region): (each.split,) for each in candidates}
+    written: Written = {each.place: (each.split,) for each in candidates}
     async with taken_back_on_failure(request, candidates, written, ledger):
         await ledger.deployed(candidates)
         proofs = await prove(request, candidates)

@@ -8,16 +8,16 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
-from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since, read_history
-from tasks.model import Candidate, Image, Request, Version, VersionKind
-from tasks.names.naming import image_tag, traffic_tag
+from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since
+from tasks.history.store import read_history
+from tasks.model import Candidate, Override, Place, Request
+from tasks.names.naming import traffic_tag
 from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.release.gates import Override
-from tasks.rollout import split as traffic_plan
-from tasks.rollout.dark import live_traffic, own_tags, read_service, snapshot
+from tasks.rollout import split
+from tasks.rollout.live import read_live
 from tasks.rollout.traffic import write_split
 
 
@@ -106,26 +106,24 @@ def as_it_was(
     revision, the one that served while `chosen` was the newest. A release may have been of some services only.
     """
     then, now = served_after(history, chosen), served_after(history, serving)
-    own = {(target.service, target.region) for target in chosen.targets}
+    own = {target.place for target in chosen.targets}
     return tuple(target for place, target in then.items() if place in own or target.revision != now[place].revision)
 
 
-def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[tuple[str, str], TargetRecord]:
-    """By service and region: what served when `release` had just come out. `history` is newest first."""
-    found: dict[tuple[str, str], TargetRecord] = {}
+def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[Place, TargetRecord]:
+    """By place: what served when `release` had just come out. `history` is newest first."""
+    found: dict[Place, TargetRecord] = {}
     for record in history:
         if record.state is State.RELEASED and record.started <= release.started:
             for target in record.targets:
                 if target.revision:
-                    found.setdefault((target.service, target.region), target)
+                    found.setdefault(target.place, target)
     return found
 
 
 def narrowed(request: Request, target: ReleaseRecord) -> ReleaseRecord:
     """Without services and regions that slipway.yaml does not name any more: how to prove those nobody says."""
-    kept = tuple(
-        each for each in target.targets if each.service in request.services and each.region in request.settings.regions
-    )
+    kept = tuple(each for each in target.targets if each.place in request.places)
     if not kept:
         raise RollbackRefused(
             f"slipway.yaml names none of the services and regions of {target.version} any more.",
@@ -137,13 +135,13 @@ def narrowed(request: Request, target: ReleaseRecord) -> ReleaseRecord:
 
 
 def _tell_what_stays(request: Request, whole: ReleaseRecord, target: ReleaseRecord) -> None:
-    back = {(each.service, each.region) for each in target.targets}
-    dropped = [(each.service, each.region) for each in whole.targets if (each.service, each.region) not in back]
-    newer = [(s, r) for r in request.settings.regions for s in request.services if (s, r) not in back]
-    for service, region in dropped:
-        get_run_logger().warning("%s in %s is not in slipway.yaml any more: it stays as it is", service, region)
-    for service, region in newer:
-        get_run_logger().warning("%s in %s stays as it is: going back does not concern it", service, region)
+    back = {each.place for each in target.targets}
+    for each in whole.targets:
+        if each.place not in back:
+            get_run_logger().warning("%s is not in slipway.yaml any more: it stays as it is", each.place)
+    for place in request.places:
+        if place not in back:
+            get_run_logger().warning("%s stays as it is: going back does not concern it", place)
 
 
 @stage("deploy")
@@ -154,39 +152,35 @@ async def revive(request: Request, release: ReleaseRecord) -> tuple[Candidate, .
 
 @step("find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOT_MOVED)
 async def revive_one(request: Request, version: str, target: TargetRecord) -> Candidate:
-    name = request.run_service(target.service, target.region)
-    service, revisions = await read_service(name)
-    revision = next((each for each in revisions if each.name == target.revision), None)
+    live = await read_live(request, target.place)
+    revision = live.revision(target.revision)
     if revision is None or not revision.ready:
         what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
         raise RollbackRefused(
-            f"Revision {target.revision} of {target.service} in {target.region} {what}.",
+            f"Revision {target.revision} of {target.place} {what}.",
             f"ship {version} again with the deploy flow (source.ref: {version}).",
             Cause.NOT_FOUND,
         )
-    await _refuse_without_image(request, target)
-    tag = traffic_tag(f"{request.app}-{target.service}", version)
-    live = live_traffic(service, revisions)
-    before = snapshot(target.service, target.region, service, live, revisions)
-    split = traffic_plan.dark(live, target.revision, tag, own_tags(revisions)).targets
-    await write_split(service, split)
-    service, _ = await read_service(name)
-    url = next((t.uri for t in service.live if t.tag == tag and t.uri), "")
+    await _refuse_without_image(target)
+    tag = traffic_tag(live.service.id, version)
+    written = split.dark(live.traffic, target.revision, tag, live.own_tags).targets
+    await write_split(live.service, written)
+    service = (await read_live(request, target.place)).service
+    url = service.uri_of_tag(tag)
     if not url:
         raise RollbackRefused(
-            f"Cloud Run reports no URL for tag {tag} of {name}, so its revision cannot be proven.",
+            f"Cloud Run reports no URL for tag {tag} of {service.name}, so its revision cannot be proven.",
             "start the run again.",
             Cause.SERVICE_UNAVAILABLE,
             state=NOT_MOVED,
             transient=Transient.YES,
         )
     return Candidate(
-        target.service, target.region, target.revision, tag, url, service.uri, before, split, created=False,
-        template=target.template,
-    )  # fmt: skip
+        target.revision, tag, url, service.uri, live.snapshot, written, created=False, template=target.template
+    )
 
 
-async def _refuse_without_image(request: Request, target: TargetRecord) -> None:
+async def _refuse_without_image(target: TargetRecord) -> None:
     """Cloud Run keeps a copy only of images that serve: an instance of this revision could not start without it."""
     image = ImageReference.parse(target.image)
     if await is_gone(image):
@@ -203,17 +197,3 @@ async def is_gone(image: ImageReference) -> bool:
     if package is None or not image.digest:
         return False
     return not await repositories.image_exists(package.repository, package.name, image.digest)
-
-
-def version_of(record: ReleaseRecord) -> Version:
-    return Version(
-        record.version, VersionKind(record.kind), record.commit, record.version, image_tag=image_tag(record.version)
-    )
-
-
-def images_of(record: ReleaseRecord, version: Version) -> tuple[Image, ...]:
-    """The recorded images, to be used again as they are."""
-    images = {service: ImageReference.parse(reference) for service, reference in record.images.items()}
-    return tuple(
-        Image(service, image.uri, image.digest, version.image_tag, built=False) for service, image in images.items()
-    )

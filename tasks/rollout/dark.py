@@ -11,21 +11,19 @@ from prefect.logging import get_run_logger
 from infra.gcp import logs, secrets
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
-from infra.gcp.run.services import Revision, TrafficTarget
-from infra.gcp.run.services import Service as RunService
-from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError, TrafficConflict, Transient
+from infra.gcp.run.services import Revision, RunService
+from infra.gcp.run.traffic import TrafficTarget
+from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError
 from tasks.failures.explain import explain
 from tasks.manifest.values import SecretRef
-from tasks.model import Candidate, Image, Request, Snapshot, Version
-from tasks.names.labels import MANAGED_BY
+from tasks.model import Candidate, Image, Place, Request, Snapshot, Version
 from tasks.names.naming import url_variable
-from tasks.names.references import PLACEHOLDER_IMAGE, ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.rollout import split as traffic_plan
+from tasks.rollout import split
+from tasks.rollout.live import LiveService, changed_meanwhile, read_live, read_settled, refuse_others
 from tasks.rollout.service import Desired, desired
-from tasks.rollout.split import Live, Target
 
 DEPLOY_TIMEOUT_S = 360.0  # Cloud Run gives a container 4 minutes to start
 TAIL_LINES = 15
@@ -43,28 +41,15 @@ async def deploy_dark(
 
 
 @step("take a snapshot", attempts=3)
-async def snapshots(request: Request, places: Sequence[tuple[str, str]]) -> tuple[Snapshot, ...]:
-    """Of each service and region, as it is before the release."""
-    return await all_of([_snapshot(request, name, region) for name, region in places])
+async def snapshots(request: Request, places: Sequence[Place]) -> tuple[Snapshot, ...]:
+    """Of each service, as it is before the release."""
+    return await all_of([_snapshot(request, place) for place in places])
 
 
-async def _snapshot(request: Request, name: str, region: str) -> Snapshot:
-    service, revisions = await read_service(request.run_service(name, region))
-    refuse_others(request, service)
-    return snapshot(name, region, service, live_traffic(service, revisions), revisions)
-
-
-def refuse_others(request: Request, service: RunService) -> None:
-    """Raises TrafficConflict for a service that another app or environment has shipped: its name fits both."""
-    theirs = {name: service.labels.get(name, "") for name in request.labels}
-    if theirs["managed-by"] == MANAGED_BY and theirs != request.labels:
-        owner = f"{theirs['slipway-app']} in {theirs['slipway-environment']}"
-        raise TrafficConflict(
-            f"The Cloud Run service {service.name} is {owner}, not {request.app} in {request.environment}.",
-            "give each environment a project or regions of its own, and apps names that do not begin alike; if it was "
-            "renamed, set the labels slipway-app and slipway-environment with gcloud run services update.",
-            state=NOT_MOVED,
-        )
+async def _snapshot(request: Request, place: Place) -> Snapshot:
+    live = await read_live(request, place)
+    refuse_others(request, live.service)
+    return live.snapshot
 
 
 @step(
@@ -76,75 +61,25 @@ def refuse_others(request: Request, service: RunService) -> None:
 )
 async def deploy_service(request: Request, version: Version, image: Image, region: str) -> Candidate:
     """The revision for this image and configuration, ready, tagged and without traffic; an earlier attempt's if any."""
-    service, revisions = await read_settled(request.run_service(image.service, region))
-    urls, numbers = await asyncio.gather(
-        dependency_urls(request, image.service, region), secret_versions(request, image.service)
-    )
-    wanted = unused_name(desired(request, version, image, urls, numbers), revisions)
-    live = live_traffic(service, revisions)
-    _warn_of_pinned_traffic(live, image.service)
-    before = snapshot(image.service, region, service, live, revisions)
-    existed = next((revision for revision in revisions if revision.name == wanted.revision), None)
+    place, logger = Place(image.service, region), get_run_logger()
+    live = await read_settled(request, place)
+    urls, numbers = await asyncio.gather(dependency_urls(request, place), secret_versions(request, place.service))
+    wanted = unused_name(desired(request, version, image, urls, numbers), live.revisions)
+    if reason := split.pinned(live.traffic):
+        told = "%s: %s Slipway moves traffic by revision name, so this release is not affected."
+        logger.info(told, place.service, reason)
+    existed = live.revision(wanted.revision)
     if existed:
         wanted = made_then(wanted, existed)
-    dark = traffic_plan.dark(live, wanted.revision, wanted.tag, own_tags(revisions))
+    dark = split.dark(live.traffic, wanted.revision, wanted.tag, live.own_tags)
     for note in dark.notes:
-        get_run_logger().info("%s %s: %s", image.service, region, note)
-    if existed and service.latest_created == wanted.revision and same_split(dark.targets, service):
-        get_run_logger().info("%s is deployed in %s already: %s", image.service, region, wanted.revision)
+        logger.info("%s: %s", place, note)
+    service = live.service
+    if existed and service.latest_created == wanted.revision and set(dark.targets) == set(service.traffic):
+        logger.info("%s is deployed in %s already: %s", place.service, region, wanted.revision)
     else:
-        service = await _write(request, image.service, service, wanted, dark.targets, before)
-    return _candidate(service, wanted, before, dark.targets, created=existed is None)
-
-
-async def read_service(name: str) -> tuple[RunService, list[Revision]]:
-    service, revisions = await asyncio.gather(services.get_service(name), services.list_revisions(name))
-    if service is None:
-        raise TrafficConflict(
-            f"The Cloud Run service {name} does not exist any more.",
-            "ship with the deploy flow, which creates it anew.",
-            state=NOT_MOVED,
-        )
-    return service, revisions
-
-
-async def read_settled(name: str) -> tuple[RunService, list[Revision]]:
-    """The same once nothing is going on there: an earlier attempt, or somebody else, may have begun a change."""
-    service, revisions = await read_service(name)
-    if service.settled:
-        return service, revisions
-    get_run_logger().info("%s is being changed: waiting", service.id)
-    await services.until_settled(service, DEPLOY_TIMEOUT_S)
-    return await read_service(name)
-
-
-def live_traffic(service: RunService, revisions: Sequence[Revision]) -> Live:
-    return Live(
-        targets=tuple(Target(t.revision, t.percent, t.tag) for t in service.traffic),
-        latest_ready=service.latest_ready or None,
-        ready=frozenset(revision.name for revision in revisions if revision.ready),
-        observed=tuple(Target(t.revision or service.latest_ready, t.percent, t.tag) for t in service.live),
-    )
-
-
-def snapshot(name: str, region: str, service: RunService, live: Live, revisions: Sequence[Revision]) -> Snapshot:
-    """What is live, by revision name, before anything is written."""
-    placeholders = {revision.name for revision in revisions if is_placeholder(revision)}
-    stable = traffic_plan.stable_revision(live) or ""
-    serving = "" if stable in placeholders else stable
-    url = next((t.uri for t in service.live if t.uri and t.revision == serving), "")
-    config = service.body.get("template", {})
-    return Snapshot(name, region, service.traffic, service.latest_ready, serving, url, config)
-
-
-def is_placeholder(revision: Revision) -> bool:
-    return ImageReference.parse(revision.image).uri == PLACEHOLDER_IMAGE
-
-
-def own_tags(revisions: Sequence[Revision]) -> set[str]:
-    """The traffic tags that our own revisions say they were given."""
-    ours = (r.labels for r in revisions if r.labels.get("managed-by") == MANAGED_BY)
-    return {labels["slipway-tag"] for labels in ours if "slipway-tag" in labels}
+        service = await _write(request, live, wanted, dark.targets)
+    return _candidate(service, wanted, live.snapshot, dark.targets, created=existed is None)
 
 
 def unused_name(wanted: Desired, revisions: Sequence[Revision]) -> Desired:
@@ -164,14 +99,11 @@ def made_then(wanted: Desired, existing: Revision) -> Desired:
     return replace(wanted, template=template)
 
 
-def same_split(targets: Sequence[Target], service: RunService) -> bool:
-    return set(targets) == {Target(t.revision, t.percent, t.tag) for t in service.traffic}
-
-
-async def dependency_urls(request: Request, name: str, region: str) -> dict[str, str]:
+async def dependency_urls(request: Request, place: Place) -> dict[str, str]:
     """API_URL and the like: where the services that this one depends on are reached in the same region."""
+    name, region = place.service, place.region
     needed = request.service(name).depends_on
-    found = await asyncio.gather(*(services.get_service(request.run_service(other, region)) for other in needed))
+    found = await asyncio.gather(*(services.get_service(request.run_service(Place(each, region))) for each in needed))
     missing = [other for other, service in zip(needed, found, strict=True) if service is None]
     if missing:
         raise CandidateFailed(
@@ -199,23 +131,14 @@ async def secret_versions(request: Request, name: str) -> dict[SecretRef, int]:
     return numbers
 
 
-def _warn_of_pinned_traffic(live: Live, service: str) -> None:
-    reason = traffic_plan.pinned(live)
-    if reason:
-        get_run_logger().info(
-            "%s: %s Slipway moves traffic by revision name, so this release is not affected.", service, reason
-        )
-
-
-async def _write(
-    request: Request, name: str, service: RunService, wanted: Desired, targets: Sequence[Target], before: Snapshot
-) -> RunService:
+async def _write(request: Request, live: LiveService, wanted: Desired, targets: Sequence[TrafficTarget]) -> RunService:
+    service = live.service
     body = {
         "name": service.name,
         "etag": service.etag,
         "labels": {**service.labels, **wanted.labels},
         "template": {**wanted.template, "revision": wanted.revision},
-        "traffic": [services.traffic_body(TrafficTarget(t.revision, t.percent, t.tag)) for t in targets],
+        "traffic": [services.traffic_body(target) for target in targets],
     }
     try:
         return await services.update_service(body, ["labels", "template", "traffic"], DEPLOY_TIMEOUT_S)
@@ -224,28 +147,17 @@ async def _write(
             raise changed_meanwhile(service.name) from error
         if await services.get_revision(service.name, wanted.revision) is None:
             raise
-        raise await _failed(request, name, service.name, wanted, before, error) from error
+        raise await _failed(request.project, live, wanted.revision, error) from error
 
 
-def changed_meanwhile(service: str) -> TrafficConflict:
-    return TrafficConflict(
-        f"Somebody else changed {service} while this run was working on it.",
-        "look at who changed it (gcloud run services describe shows the last modifier), then start the run again.",
-        state="Their change was not overwritten.",
-        transient=Transient.MAYBE,
-    )
-
-
-async def _failed(
-    request: Request, name: str, service: str, wanted: Desired, before: Snapshot, error: GoogleError
-) -> SlipwayError:
+async def _failed(project: str, live: LiveService, revision: str, error: GoogleError) -> SlipwayError:
     """Says which container failed, why, and its last lines; takes our tag off it so that it blocks nothing later."""
-    await untag(service, wanted.revision)
-    lines = await _last_lines(request, service, wanted.revision)
+    await untag(live.service.name, revision)
+    lines = await _last_lines(project, live.service.id, revision)
     explanation = explain(error)
     said = "\n".join(f"  {line}" for line in lines)
     return CandidateFailed(
-        f"{name} did not start in {before.region} (revision {wanted.revision}): {explanation.problem}"
+        f"{live.place.service} did not start in {live.place.region} (revision {revision}): {explanation.problem}"
         + (f"\nIts last lines:\n{said}" if said else "\nIts container wrote nothing."),
         explanation.remedy,
         explanation.cause,
@@ -254,9 +166,9 @@ async def _failed(
     )
 
 
-async def _last_lines(request: Request, service: str, revision: str) -> list[str]:
+async def _last_lines(project: str, service: str, revision: str) -> list[str]:
     try:
-        return await logs.last_lines(request.project, service.rsplit("/", 1)[1], revision, TAIL_LINES)
+        return await logs.last_lines(project, service, revision, TAIL_LINES)
     except GoogleError as error:
         return [f"(its log cannot be read: {explain(error).problem})"]
 
@@ -276,9 +188,9 @@ async def untag(service: str, revision: str) -> None:
 
 
 def _candidate(
-    service: RunService, wanted: Desired, before: Snapshot, split: tuple[Target, ...], *, created: bool
+    service: RunService, wanted: Desired, before: Snapshot, written: tuple[TrafficTarget, ...], *, created: bool
 ) -> Candidate:
-    url = next((t.uri for t in service.live if t.tag == wanted.tag), "")
+    url = service.uri_of_tag(wanted.tag)
     if not url:
         raise CandidateFailed(
             f"Cloud Run reports no URL for tag {wanted.tag} of {service.name}.",
@@ -286,15 +198,12 @@ def _candidate(
             Cause.SERVICE_UNAVAILABLE,
             state=NOT_MOVED,
         )
-    return Candidate(
-        before.service, before.region, wanted.revision, wanted.tag, url, service.uri, before, split, created,
-        wanted.template,
-    )  # fmt: skip
+    return Candidate(wanted.revision, wanted.tag, url, service.uri, before, written, created, wanted.template)
 
 
-async def write_own_tags(service: RunService, revisions: Sequence[Revision], keep: Collection[str]) -> None:
+async def write_own_tags(live: LiveService, keep: Collection[str]) -> None:
     """Takes our tags off all revisions but `keep`; tags that others set stay, and so does all traffic."""
-    ours = own_tags(revisions)
+    service, ours = live.service, live.own_tags
     targets = [t for t in service.traffic if not t.tag or t.tag not in ours or t.revision in keep]
     if len(targets) < len(service.traffic):
         await services.set_traffic(service.name, targets, service.etag, DEPLOY_TIMEOUT_S)

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from tasks.analysis.verdict import Judgement
 from tasks.failures.errors import Cause, ProofFailed
 from tasks.failures.redact import redact
-from tasks.history.record import Ledger, StepRecord
-from tasks.manifest.settings import Canary
-from tasks.model import Candidate, Live, Request, Verdict
+from tasks.history.ledger import Ledger
+from tasks.history.record import StepRecord
+from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
-from tasks.rollout.split import Move, Step
+from tasks.rollout.split import Move, NextSplit
 from tasks.rollout.traffic import Written, advance, open_to_everyone, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
 
@@ -24,14 +24,14 @@ UNTIL_DECIDED = "All traffic is being given back."
 @stage("shift")
 async def shift(
     request: Request, candidates: Sequence[Candidate], written: Written, ledger: Ledger
-) -> tuple[Live, ...]:
+) -> tuple[Serving, ...]:
     """Until each candidate was healthy with all it can get; raises ProofFailed at the first step that is not proven.
 
     Each step's verdict is kept in the release's record.
     """
     hold: Hold | None = None
-    while any(step.move is not Move.DONE for step in await _advance_all(request, candidates, written)):
-        hold = following(request, hold, datetime.now(UTC))
+    while any(taken.move is not Move.DONE for taken in await _advance_all(request, candidates, written)):
+        hold = following(hold, request.settings.bake_s, datetime.now(UTC))
         await _prove_step(request, candidates, written, hold, ledger)
     return await all_of([verify(request, candidate) for candidate in candidates])
 
@@ -42,11 +42,11 @@ async def shift_at_once(request: Request, candidates: Sequence[Candidate], writt
     await all_of([advance(request, each, (), written) for each in candidates])
 
 
-async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[Step]:
+async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[NextSplit]:
     """One step for all, dependencies before the services that call them."""
-    taken: list[Step] = []
+    taken: list[NextSplit] = []
     for level in request.manifest.order(request.services):
-        chosen = [candidate for candidate in candidates if candidate.service in level]
+        chosen = [candidate for candidate in candidates if candidate.place.service in level]
         taken += await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
         await all_of([open_to_everyone(request, each) for each in chosen])
     return taken
@@ -54,8 +54,7 @@ async def _advance_all(request: Request, candidates: Sequence[Candidate], writte
 
 def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
     """The percentages on the way to all traffic; none where nothing of ours serves yet, so nothing is at risk."""
-    strategy = request.settings.strategy
-    return tuple(strategy.canary) if isinstance(strategy, Canary) and candidate.before.serving else ()
+    return request.settings.steps if candidate.before.serving else ()
 
 
 async def _prove_step(
@@ -67,7 +66,7 @@ async def _prove_step(
         return
     percent = min(share_of(each, written) for each in moving)
     judgement = await watch(request, moving, written, percent, hold)
-    await ledger.stepped(_step_record(moving, percent, hold, judgement))
+    await ledger.stepped(_step_record(moving, percent, hold.began, datetime.now(UTC), judgement))
     if judgement.verdict is Verdict.HEALTHY:
         return
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
@@ -82,12 +81,14 @@ async def _prove_step(
     )
 
 
-def _step_record(moving: Sequence[Candidate], percent: int, hold: Hold, judgement: Judgement) -> StepRecord:
+def _step_record(
+    moving: Sequence[Candidate], percent: int, began: datetime, ended: datetime, judgement: Judgement
+) -> StepRecord:
     return StepRecord(
         percent=percent,
-        regions=tuple(dict.fromkeys(each.region for each in moving)),
-        began=hold.began,
-        ended=datetime.now(UTC),
+        regions=tuple(dict.fromkeys(each.place.region for each in moving)),
+        began=began,
+        ended=ended,
         verdict=judgement.verdict,
         reason=redact(judgement.reason),
     )

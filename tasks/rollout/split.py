@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NoReturn, TypeAlias
 
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import TrafficConflict
 from tasks.model import Verdict
 
@@ -23,29 +24,20 @@ Tags: TypeAlias = dict[str, str | None]  # revision by tag
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One traffic entry of a service."""
+class Traffic:
+    """A service's traffic as it is, with what is needed to read it."""
 
-    revision: str | None  # None is LATEST: whichever revision became ready last
-    percent: int
-    tag: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A service's traffic, with what is needed to read it."""
-
-    targets: tuple[Target, ...]  # as the service asks for it; empty is 100 % to LATEST, as in Cloud Run's API
+    targets: tuple[TrafficTarget, ...]  # as the service asks for it; empty is 100 % to LATEST, as in Cloud Run's API
     latest_ready: str | None  # the revision that LATEST stands for
     ready: frozenset[str]  # the revisions that exist and are Ready: no other can take traffic
-    observed: tuple[Target, ...] = ()  # as Cloud Run routes it; differs when what is asked for cannot be had
+    observed: tuple[TrafficTarget, ...] = ()  # as Cloud Run routes it; differs when what is asked for cannot be had
 
 
 @dataclass(frozen=True, slots=True)
 class Dark:
     """The split under which a candidate is deployed."""
 
-    targets: tuple[Target, ...]
+    targets: tuple[TrafficTarget, ...]
     notes: tuple[str, ...]  # for the run's log: what could not stay as it was, and why
     first: bool = False  # nothing served before, so there is nothing to go back to
 
@@ -58,11 +50,11 @@ class Move(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class NextSplit:
     """The next split; `percent` is what the candidate has in it."""
 
     move: Move
-    targets: tuple[Target, ...]
+    targets: tuple[TrafficTarget, ...]
     percent: int
     reason: str
 
@@ -75,7 +67,7 @@ class Changes:
     tags: tuple[str, ...]
 
 
-def normalise(targets: Iterable[Target]) -> tuple[Target, ...]:
+def normalise(targets: Iterable[TrafficTarget]) -> tuple[TrafficTarget, ...]:
     """The same split in gcloud's form: one entry per revision with its percentage, then one per tag; the sum is 100.
 
     Entries of one revision are merged. A tag that is named twice belongs to its last entry. Without any percentage all
@@ -85,13 +77,13 @@ def normalise(targets: Iterable[Target]) -> tuple[Target, ...]:
     return _split(_scaled(_percents(targets)) or {None: ALL}, _tags(targets))
 
 
-def stable_revision(live: Live, candidate: str = "") -> str | None:
+def stable_revision(live: Traffic, candidate: str = "") -> str | None:
     """The revision with the largest share of the traffic, the candidate aside; None when no other serves anything."""
     shares = {revision: share for revision, share in _shares(live).items() if revision != candidate}
     return max(shares, key=shares.__getitem__, default=None)
 
 
-def pinned(live: Live) -> str | None:
+def pinned(live: Traffic) -> str | None:
     """Why a plain `gcloud run deploy` would get 0 % and still report success; None when it would get traffic."""
     shares = _percents(normalise(live.targets))
     if None in shares:
@@ -103,7 +95,7 @@ def pinned(live: Live) -> str | None:
     return reason
 
 
-def dark(live: Live, candidate: str, tag: str, own_tags: Collection[str] = ()) -> Dark:
+def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = ()) -> Dark:
     """The split for deploying `candidate` with its tag and no traffic; a candidate that already has a share keeps it.
 
     LATEST's share goes to the revision it stands for now. The share of a revision that is gone or not ready goes to the
@@ -124,7 +116,7 @@ def dark(live: Live, candidate: str, tag: str, own_tags: Collection[str] = ()) -
     return Dark(_split(shares or {candidate: ALL}, tags), (*_share_notes(live), *notes), first)
 
 
-def next_split(live: Live, stable: str | None, candidate: str, steps: Iterable[int], verdict: Verdict) -> Step:
+def next_split(live: Traffic, stable: str | None, candidate: str, steps: Iterable[int], verdict: Verdict) -> NextSplit:
     """The next step of a release: HEALTHY goes up one step, INCONCLUSIVE stays, UNHEALTHY gives all back to `stable`.
 
     `steps` are the percentages on the way to everything: (5, 25, 50) for a canary, () for direct and blue-green. The
@@ -140,7 +132,7 @@ def next_split(live: Live, stable: str | None, candidate: str, steps: Iterable[i
     tags, _ = _usable_tags(live)
     held = shares.get(candidate, 0)
     if verdict is Verdict.INCONCLUSIVE:
-        return Step(Move.HOLD, _split(shares, tags), held, f"no proof either way: the candidate stays at {held} %")
+        return NextSplit(Move.HOLD, _split(shares, tags), held, f"no proof either way: the candidate stays at {held} %")
     if candidate not in live.ready:
         raise TrafficConflict(
             f"{candidate} was healthy, but is gone or not ready now.",
@@ -149,12 +141,12 @@ def next_split(live: Live, stable: str | None, candidate: str, steps: Iterable[i
         )
     percent = _step_up(shares, stable, candidate, steps)
     if percent == held:
-        return Step(Move.DONE, _split(shares, tags), held, _finished(shares, candidate))
+        return NextSplit(Move.DONE, _split(shares, tags), held, _finished(shares, candidate))
     after = shares | {candidate: percent, stable: shares[stable] - (percent - held)}
-    return Step(Move.FORWARD, _split(after, tags), percent, f"healthy at {held} %: on to {percent} %")
+    return NextSplit(Move.FORWARD, _split(after, tags), percent, f"healthy at {held} %: on to {percent} %")
 
 
-def restore(live: Live, snapshot: Live) -> tuple[Target, ...]:
+def restore(live: Traffic, snapshot: Traffic) -> tuple[TrafficTarget, ...]:
     """The percentages of the snapshot with the tags of today, so that no tag set since is lost.
 
     LATEST goes to the revision it stood for when the snapshot was taken. What revisions held that are no longer ready
@@ -171,7 +163,7 @@ def restore(live: Live, snapshot: Live) -> tuple[Target, ...]:
     return _split(shares, _usable_tags(live)[0])
 
 
-def changed_by_other(expected: Iterable[Target], found: Iterable[Target]) -> Changes:
+def changed_by_other(expected: Iterable[TrafficTarget], found: Iterable[TrafficTarget]) -> Changes:
     """The differences between the split that was written last and the one that is there now."""
     expected, found = normalise(expected), normalise(found)
     before, now = _percents(expected), _percents(found)
@@ -182,19 +174,19 @@ def changed_by_other(expected: Iterable[Target], found: Iterable[Target]) -> Cha
         if before.get(revision) != now.get(revision)
     )
     tags = (
-        f"tag {tag}: {_place(tags_before, tag)} expected, {_place(tags_now, tag)} found"
+        f"tag {tag}: {_where(tags_before, tag)} expected, {_where(tags_now, tag)} found"
         for tag in tags_before | tags_now
-        if _place(tags_before, tag) != _place(tags_now, tag)
+        if _where(tags_before, tag) != _where(tags_now, tag)
     )
     return Changes(tuple(traffic), tuple(tags))
 
 
-def _back(live: Live, stable: str | None, candidate: str) -> Step:
+def _back(live: Traffic, stable: str | None, candidate: str) -> NextSplit:
     shares = _resolved(live, live.targets)
     held = shares.pop(candidate, 0)
     if stable is None:
         reason = "unhealthy, and there is no earlier revision to go back to"
-        return Step(Move.BACK, normalise(live.targets), held, reason)
+        return NextSplit(Move.BACK, normalise(live.targets), held, reason)
     others = _ready(shares, live.ready - {stable})
     rest = ALL - sum(others.values())
     if rest and stable not in live.ready:
@@ -204,7 +196,7 @@ def _back(live: Live, stable: str | None, candidate: str) -> Step:
             state=f"{candidate} keeps {held} % of the traffic.",
         )
     after = {stable: rest, **others}
-    return Step(Move.BACK, _split(after, _usable_tags(live)[0]), 0, f"unhealthy at {held} %: back to {stable}")
+    return NextSplit(Move.BACK, _split(after, _usable_tags(live)[0]), 0, f"unhealthy at {held} %: back to {stable}")
 
 
 def _step_up(shares: Shares, stable: str | None, candidate: str, steps: Iterable[int]) -> int:
@@ -231,7 +223,7 @@ def _finished(shares: Shares, candidate: str) -> str:
     return f"healthy at {shares.get(candidate, 0)} %: the release is complete{others}"
 
 
-def _shares(live: Live) -> Shares:
+def _shares(live: Traffic) -> Shares:
     """What each ready revision receives, in percent; empty when no ready revision receives anything."""
     for targets in (live.targets, live.observed or live.targets):
         shares = _ready(_resolved(live, targets), live.ready)
@@ -241,7 +233,7 @@ def _shares(live: Live) -> Shares:
     return {}
 
 
-def _resolved(live: Live, targets: Iterable[Target]) -> Shares:
+def _resolved(live: Traffic, targets: Iterable[TrafficTarget]) -> Shares:
     """Percent by revision with LATEST's share at the revision it stands for, ready or not."""
     return _percents(replace(target, revision=target.revision or live.latest_ready) for target in normalise(targets))
 
@@ -250,7 +242,7 @@ def _ready(shares: Shares, ready: Collection[str]) -> Shares:
     return {revision: share for revision, share in shares.items() if revision in ready}
 
 
-def _refuse_unserved(live: Live) -> NoReturn:
+def _refuse_unserved(live: Traffic) -> NoReturn:
     raise TrafficConflict(
         "all traffic is assigned to revisions that are gone or not ready.",
         "gcloud run services update-traffic --to-revisions=REVISION=100, where REVISION is one of "
@@ -258,7 +250,7 @@ def _refuse_unserved(live: Live) -> NoReturn:
     )
 
 
-def _share_notes(live: Live) -> list[str]:
+def _share_notes(live: Traffic) -> list[str]:
     shares = _percents(normalise(live.targets))
     notes = [
         f"{revision} is gone or not ready: its {percent} % go to a revision that serves"
@@ -272,7 +264,7 @@ def _share_notes(live: Live) -> list[str]:
     return notes
 
 
-def _usable_tags(live: Live, candidate: str = "") -> tuple[Tags, list[str]]:
+def _usable_tags(live: Traffic, candidate: str = "") -> tuple[Tags, list[str]]:
     """The tags whose revision is there, and a note for each other one; a tag on LATEST goes on following it."""
     tags = _tags(live.targets)
     gone = {tag for tag, revision in tags.items() if revision not in (None, candidate, *live.ready)}
@@ -289,9 +281,9 @@ def _refuse_foreign_tag(tag: str, revision: str | None, own_tags: Collection[str
     )
 
 
-def _split(shares: Shares, tags: Tags) -> tuple[Target, ...]:
-    percents = (Target(revision, percent) for revision, percent in shares.items() if percent)
-    return (*percents, *(Target(revision, 0, tag) for tag, revision in tags.items()))
+def _split(shares: Shares, tags: Tags) -> tuple[TrafficTarget, ...]:
+    percents = (TrafficTarget(revision, percent) for revision, percent in shares.items() if percent)
+    return (*percents, *(TrafficTarget(revision, 0, tag) for tag, revision in tags.items()))
 
 
 def _scaled(shares: Shares) -> Shares:
@@ -306,7 +298,7 @@ def _scaled(shares: Shares) -> Shares:
     return scaled
 
 
-def _percents(targets: Iterable[Target]) -> Shares:
+def _percents(targets: Iterable[TrafficTarget]) -> Shares:
     shares: Shares = {}
     for target in targets:
         if target.percent:
@@ -314,11 +306,11 @@ def _percents(targets: Iterable[Target]) -> Shares:
     return shares
 
 
-def _tags(targets: Iterable[Target]) -> Tags:
+def _tags(targets: Iterable[TrafficTarget]) -> Tags:
     return {target.tag: target.revision for target in targets if target.tag}
 
 
-def _place(tags: Tags, tag: str) -> str:
+def _where(tags: Tags, tag: str) -> str:
     return f"on {_name(tags[tag])}" if tag in tags else "nowhere"
 
 

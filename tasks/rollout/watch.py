@@ -12,36 +12,22 @@ from datetime import UTC, datetime, timedelta
 from prefect.logging import get_run_logger
 
 from infra.gcp import monitoring
-from infra.gcp.monitoring import Served
-from tasks.analysis.probes import authorization, probe_until_clear, rules_of
-from tasks.analysis.verdict import (
-    Course,
-    Judgement,
-    Probe,
-    Rules,
-    Window,
-    combine,
-    judge_probes,
-    judge_window,
-    on_inconclusive,
-    spread,
-)
-from tasks.manifest.settings import Canary, Health
-from tasks.model import Candidate, Request, Verdict
+from tasks.analysis.metrics import LOOKS_PER_BAKE, rules_for, window
+from tasks.analysis.probes import probe_service, rules_of
+from tasks.analysis.verdict import Course, Judgement, combine, judge_probes, judge_window, on_inconclusive
+from tasks.model import Candidate, Place, Request, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
-from tasks.rollout.dark import read_service
+from tasks.rollout.live import read_live
 from tasks.rollout.split import ALL
 from tasks.rollout.traffic import Written, refuse_foreign_change
 
-LOOKS_PER_BAKE = 6  # how often a step is looked at while it bakes; `Rules.looks` pays for them
 LONGEST_WAIT_S = 30.0
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
 # Minutes differ, so what was served in others is no match: only this much slower is held against a candidate.
 OTHER_MINUTES_RATIO = 2.0
 OTHER_MINUTES_MS = 100.0
-TESTS_PER_LOOK = 3  # errors, and latency by two tests
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +38,9 @@ class Hold:
     began: datetime
 
 
-def following(request: Request, hold: Hold | None, now: datetime) -> Hold:
+def following(hold: Hold | None, bake_s: float, now: datetime) -> Hold:
     """The hold that begins now; before the first one, stable has served for as long as a step bakes at least."""
-    return Hold(hold.began if hold else now - timedelta(seconds=_bake_s(request)), now)
+    return Hold(hold.began if hold else now - timedelta(seconds=bake_s), now)
 
 
 @step("watch", run_name="watch at {percent} %", timeout_s=WATCH_TIMEOUT_S, state="The candidates have traffic.")
@@ -67,13 +53,14 @@ async def watch(
     has moved traffic from where it was `written`.
     """
     settings, logger, started = request.settings, get_run_logger(), time.monotonic()
-    asked: Counter[Candidate] = Counter()
-    enough_s = _bake_s(request) + settings.slo.metrics_lag_s
+    asked: Counter[Place] = Counter()
+    enough_s = settings.bake_s + settings.slo.metrics_lag_s
     pause_s = min(max(enough_s / LOOKS_PER_BAKE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
     while True:
         await asyncio.sleep(pause_s)
         await all_of([_refuse_moved(request, each, written) for each in candidates])
-        judgement = combine(await all_of([_look(request, each, written, hold, asked) for each in candidates]))
+        end = datetime.now(UTC) - timedelta(seconds=settings.slo.metrics_lag_s)
+        judgement = combine(await all_of([_look(request, each, written, hold, end, asked) for each in candidates]))
         waited_s = time.monotonic() - started
         logger.info("%d %% after %.0f s: %s, %s", percent, waited_s, judgement.verdict, judgement.reason)
         if judgement.verdict is Verdict.UNHEALTHY:
@@ -86,91 +73,47 @@ async def watch(
 
 
 async def _refuse_moved(request: Request, candidate: Candidate, written: Written) -> None:
-    service, _ = await read_service(request.run_service(candidate.service, candidate.region))
-    refuse_foreign_change(service, written[candidate.service, candidate.region])
+    live = await read_live(request, candidate.place)
+    refuse_foreign_change(live.service, written[candidate.place])
 
 
 async def _look(
-    request: Request, candidate: Candidate, written: Written, hold: Hold, asked: Counter[Candidate]
+    request: Request, candidate: Candidate, written: Written, hold: Hold, end: datetime, asked: Counter[Place]
 ) -> Judgement:
     """One candidate: its real requests in this hold against stable's, and whether it still answers on its own URL.
 
     Stable's are those of the same time, or where it has no share any more, those of the hold before; then only a much
-    longer latency is held against the candidate. asked: how often we have called a candidate in this hold; Cloud
-    Monitoring counts that in, but it says nothing about users.
+    longer latency is held against the candidate. end: until when the metrics are known. asked: how often we have called
+    a candidate in this hold; Cloud Monitoring counts that in, but it says nothing about users.
     """
-    end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
-    stable = candidate.before.serving
-    compares = any(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == stable)
+    place, stable = candidate.place, candidate.before.serving
+    service = request.run_service(place)
+    compares = any(t.percent for t in written[place][-1] if t.revision == stable)
     since, until = (hold.began, end) if compares else (hold.before, min(hold.began, end))
+    health = request.service(place.service).health.model_copy(update={"samples": 1})  # until one answer is accepted
     ours, theirs, probes = await asyncio.gather(
-        served(request, candidate, candidate.revision, hold.began, end),
-        served(request, candidate, stable, since, until),
-        _probe(request, candidate),
+        monitoring.served(service, candidate.revision, hold.began, end),
+        monitoring.served(service, stable, since, until),
+        probe_service(service, candidate.service_url, candidate.url, health),
     )
-    asked[candidate] += len(probes)
-    ours = replace(ours, requests=max(ours.requests - asked[candidate], ours.errors))
-    next_percent = min((step for step in _steps(request) if step > share_of(candidate, written)), default=ALL)
-    rules = rules_for(request)
+    asked[place] += len(probes)
+    ours = replace(ours, requests=max(ours.requests - asked[place], ours.errors))
+    next_percent = min((each for each in request.settings.steps if each > share_of(candidate, written)), default=ALL)
+    rules = rules_for(request.settings, len(request.services))
     if not compares:
         rules = replace(rules, slower_ratio=OTHER_MINUTES_RATIO, slower_ms=OTHER_MINUTES_MS)
     judgements = [
         judge_window(window(ours), window(theirs), rules, next_percent),
-        _answers(probes, request.service(candidate.service).health),
+        judge_probes(probes, rules_of(health)),
     ]
-    return _named(candidate, combine(judgements))
-
-
-async def served(request: Request, candidate: Candidate, revision: str, start: datetime, end: datetime) -> Served:
-    if end <= start:
-        return Served()
-    service = f"{request.app}-{candidate.service}"
-    return await monitoring.served(request.project, candidate.region, service, revision, start, end)
-
-
-async def _probe(request: Request, candidate: Candidate) -> list[Probe]:
-    """Tries until one is accepted, and no more than that."""
-    health = request.service(candidate.service).health
-    headers = await authorization(request.run_service(candidate.service, candidate.region), candidate.service_url)
-    return await probe_until_clear(candidate.url + health.path, _once(health), headers)
-
-
-def _answers(probes: Sequence[Probe], health: Health) -> Judgement:
-    return judge_probes(probes, rules_of(_once(health)))
-
-
-def _once(health: Health) -> Health:
-    return health.model_copy(update={"samples": 1})
-
-
-def rules_for(request: Request) -> Rules:
-    """The more often a release is looked at, the more evidence each look needs; see `Rules.looks`."""
-    slo = request.settings.slo
-    holds = len(_steps(request)) + 1
-    looks = len(request.services) * len(request.settings.regions) * holds * LOOKS_PER_BAKE * TESTS_PER_LOOK
-    return Rules(error_limit=slo.max_error_rate, min_requests=slo.min_requests, looks=max(looks, Rules().looks))
+    return _named(place, combine(judgements))
 
 
 def share_of(candidate: Candidate, written: Written) -> int:
     """Percent."""
-    return sum(t.percent for t in written[candidate.service, candidate.region][-1] if t.revision == candidate.revision)
+    return sum(t.percent for t in written[candidate.place][-1] if t.revision == candidate.revision)
 
 
-def _steps(request: Request) -> tuple[int, ...]:
-    strategy = request.settings.strategy
-    return tuple(strategy.canary) if isinstance(strategy, Canary) else ()
-
-
-def _bake_s(request: Request) -> float:
-    strategy = request.settings.strategy
-    return strategy.bake_s if isinstance(strategy, Canary) else 0.0
-
-
-def window(served: Served) -> Window:
-    return Window(served.requests, served.errors, spread(served.bounds_ms, served.buckets) if served.requests else ())
-
-
-def _named(candidate: Candidate, judgement: Judgement) -> Judgement:
-    where = f"{candidate.service} in {candidate.region}"
-    evidence = tuple(f"{where}: {line}" for line in judgement.evidence)
-    return Judgement(judgement.verdict, f"{where}: {judgement.reason}", evidence)
+def _named(place: Place, judgement: Judgement) -> Judgement:
+    evidence = tuple(f"{place}: {line}" for line in judgement.evidence)
+    return Judgement(judgement.verdict, f"{place}: {judgement.reason}", evidence)

@@ -18,7 +18,8 @@ from prefect.states import Cancelling
 from flows.deploy import deploy
 from infra.gcp import builds
 from infra.gcp.run import services as run
-from tasks.history.record import ReleaseRecord, State, read_history
+from tasks.history.record import ReleaseRecord, State
+from tasks.history.store import read_history
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program

@@ -15,7 +15,8 @@ import httpx
 from flows.deploy import deploy
 from flows.rollback import rollback
 from infra.gcp.run import services as run
-from tasks.history.record import ReleaseRecord, read_history
+from tasks.history.record import ReleaseRecord
+from tasks.history.store import read_history
 from tasks.model import Release
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud, environment
@@ -123,7 +124,7 @@ async def go_back(app: App, environment: str = "production", **parameters: Any) 
     return release
 
 
-async def find(app: App, service: str = "web", region: str = REGION, project: str = PROJECT) -> run.Service:
+async def find(app: App, service: str = "web", region: str = REGION, project: str = PROJECT) -> run.RunService:
     found = await run.get_service(f"projects/{project}/locations/{region}/services/{app.name}-{service}")
     assert found is not None
     return found

@@ -28,13 +28,13 @@ from flows.rollback import rollback
 from infra.gcp.artifacts import repositories
 from infra.gcp.iam import accounts
 from infra.gcp.run import services, workloads
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import Kind, Outcome
 from tasks.cleanup.journal import read_memory, write_memory
 from tasks.cleanup.propose import Proposal
 from tasks.failures.errors import CleanupRefused, ParameterError
-from tasks.history.record import read_history
+from tasks.history.store import read_history
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.cleaning import BUCKET, RETENTION, SERVICES, Old, artifact, plan_then, pointed_at
 from tests.e2e.conftest import REGION, App

@@ -14,9 +14,9 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from flows.drift import drift
 from flows.rollback import rollback
 from infra.gcp.run import services
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.drift.look import EVENT
-from tasks.history.record import read_history
+from tasks.history.store import read_history
 from tests.conftest import LocalCloud
 from tests.e2e.cleaning import BUCKET, SERVICES, Old, artifact, pointed_at
 from tests.e2e.conftest import REGION, App

@@ -17,7 +17,7 @@ import pytest
 
 from flows.deploy import deploy
 from tasks.failures.roles import REQUIRED_APIS
-from tasks.model import Image, Live, Release
+from tasks.model import Image, Release, Serving
 from tasks.source.source import Source
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
@@ -59,8 +59,8 @@ class Shipped:
     app: App
     release: Release
 
-    def live(self, service: str) -> Live:
-        return next(live for live in self.release.live if live.service == service)
+    def live(self, service: str) -> Serving:
+        return next(live for live in self.release.live if live.place.service == service)
 
     def image(self, service: str) -> Image:
         return next(image for image in self.release.images if image.service == service)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from infra.gcp.run import services as run
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import Frozen, HookFailed, SlipwayError, TrafficConflict
 from tasks.history.record import ReleaseRecord, State
 from tests.conftest import PROJECT, LocalCloud

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.gcp.run import services
-from infra.gcp.run.services import TrafficTarget
+from infra.gcp.run.traffic import TrafficTarget
 from tests.cli.command import slipway
 from tests.conftest import OTHER_PROJECT, PROJECT
 from tests.e2e.conftest import REGION, App, program

@@ -181,7 +181,7 @@ async def test_after_the_commands_that_it_names_the_app_ships(unready: Unready, 
 
 async def test_what_is_missing_and_safe_to_create_is_created(bare: App, cloud: LocalCloud) -> None:
     release = await ship(bare)
-    assert [live.service for live in release.live] == ["web"]
+    assert [live.place.service for live in release.live] == ["web"]
     name = f"projects/{BARE_PROJECT}/locations/{REGION}/repositories/{bare.name}"
     repository = artifactregistry_v1.ArtifactRegistryClient().get_repository(name=name)
     assert repository.docker_config.immutable_tags

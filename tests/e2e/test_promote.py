@@ -21,8 +21,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.promote import promote
 from tasks.failures.errors import Frozen, NotApproved, PromotionRefused
 from tasks.history.record import State
-from tasks.model import Release
-from tasks.release.gates import Override
+from tasks.model import Override, Release
 from tasks.source.source import Source
 from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
@@ -96,7 +95,10 @@ async def the_digests_proven_in_staging_serve_production_after_approval(app: App
     assert not any(image.built for image in release.images)
     record = (await history(app))[0]
     assert (record.action, record.origin, record.state) == ("promote", "staging", State.RELEASED)
-    assert record.approval == "Ada: go, the numbers are good"
+    approval = record.approval
+    assert approval is not None
+    assert (approval.who, approval.decision, approval.reason) == ("Ada", "go", "the numbers are good")
+    assert approval.when is not None
     assert record.images == {image.service: image.reference for image in staged.images}
 
 
@@ -174,7 +176,7 @@ async def a_freeze_declared_after_the_commit_holds_for_its_promotion(app: App) -
     with pytest.raises(Frozen):
         await promoted(app)
     await promoted(app, override=Override(who="Ada", why="the shop is down"))
-    assert (await history(app))[0].override == "Ada: the shop is down"
+    assert str((await history(app))[0].override) == "Ada: the shop is down"
 
 
 SCENARIOS: tuple[Scenario, ...] = (

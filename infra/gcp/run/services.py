@@ -16,6 +16,7 @@ from google.protobuf import field_mask_pb2, json_format
 from infra.gcp.calls.attempts import PASSING
 from infra.gcp.calls.clients import OPERATIONS, READ, call, client, finish, read
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.run.traffic import TrafficTarget
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
@@ -24,17 +25,7 @@ SETTLE_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class TrafficTarget:
-    """`revision` None is whatever revision is the latest ready one. `uri` is set in live traffic with a tag."""
-
-    revision: str | None
-    percent: int = 0
-    tag: str = ""
-    uri: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
+class RunService:
     """A service as Cloud Run reports it. `body` is the whole resource in its JSON form."""
 
     name: str  # projects/{project}/locations/{region}/services/{id}
@@ -60,6 +51,24 @@ class Service:
     def region(self) -> str:
         return self.name.split("/")[3]
 
+    @property
+    def routed(self) -> dict[str, int]:
+        """Percent by revision as requests are routed now, LATEST's at the revision it stands for."""
+        shares: dict[str, int] = {}
+        for target in self.live:
+            if target.percent:
+                revision = target.revision or self.latest_ready
+                shares[revision] = shares.get(revision, 0) + target.percent
+        return shares
+
+    def uri_of(self, revision: str) -> str:
+        """The URL of its own that a revision has; '' for one without a tag."""
+        return next((target.uri for target in self.live if target.uri and target.revision == revision), "")
+
+    def uri_of_tag(self, tag: str) -> str:
+        """'' where nothing is routed by it."""
+        return next((target.uri for target in self.live if target.uri and target.tag == tag), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -76,12 +85,12 @@ class Revision:
     etag: str
 
 
-async def get_service(name: str) -> Service | None:
+async def get_service(name: str) -> RunService | None:
     found = await read("run.services.get", client(run_v2.ServicesAsyncClient).get_service, {"name": name})
     return None if found is None else _service(found)
 
 
-async def list_services(project: str, region: str) -> list[Service]:
+async def list_services(project: str, region: str) -> list[RunService]:
     parent = f"projects/{project}/locations/{region}"
     pager = await call(
         "run.services.list", client(run_v2.ServicesAsyncClient).list_services, {"parent": parent}, retry=READ
@@ -89,7 +98,7 @@ async def list_services(project: str, region: str) -> list[Service]:
     return [_service(found) async for found in pager]
 
 
-async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -> Service:
+async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -> RunService:
     """`body` is the Service resource in JSON form, without name and traffic. Waits until it is ready."""
     parent, _, service_id = name.rpartition("/services/")
     request = run_v2.CreateServiceRequest(parent=parent, service_id=service_id, service=_message(body))
@@ -97,7 +106,7 @@ async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -
     return _service(await finish("run.services.create", operation, timeout_s))
 
 
-async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout_s: float) -> Service:
+async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout_s: float) -> RunService:
     """Writes only `fields` of the service that `body` names; its etag, if given, guards against others' changes.
 
     When Google's answer is lost, the service itself is asked whether the change was made; it is never written twice.
@@ -115,7 +124,7 @@ async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout
 
 async def _unless_written(
     message: run_v2.Service, fields: Sequence[str], error: GoogleError, timeout_s: float
-) -> Service:
+) -> RunService:
     """The service, settled, if the change that ended with `error` was made all the same; else raises `error`.
 
     ABORTED then means what callers take it for, that the service has changed since its etag was read: a write that
@@ -132,7 +141,7 @@ async def _unless_written(
     return settled
 
 
-def _as_asked(found: Service, message: run_v2.Service, fields: Sequence[str]) -> bool:
+def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str]) -> bool:
     """Names of revisions are given once, so the same name is the same template."""
     asked = {"traffic": tuple(_target(target) for target in message.traffic), "template": message.template.revision}
     has = {
@@ -142,7 +151,7 @@ def _as_asked(found: Service, message: run_v2.Service, fields: Sequence[str]) ->
     return all(asked[name] == has[name] for name in fields if name in asked)
 
 
-async def until_settled(service: Service, timeout_s: float) -> Service:
+async def until_settled(service: RunService, timeout_s: float) -> RunService:
     """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
     deadline = time.monotonic() + timeout_s
     while not service.settled:
@@ -156,7 +165,7 @@ async def until_settled(service: Service, timeout_s: float) -> Service:
     return service
 
 
-async def set_traffic(name: str, targets: Sequence[TrafficTarget], etag: str, timeout_s: float) -> Service:
+async def set_traffic(name: str, targets: Sequence[TrafficTarget], etag: str, timeout_s: float) -> RunService:
     """Replaces the whole split; raises GoogleError ABORTED if the service has changed since `etag` was read."""
     body = {"name": name, "etag": etag, "traffic": [traffic_body(target) for target in targets]}
     return await update_service(body, ["traffic"], timeout_s)
@@ -219,11 +228,11 @@ def _message(body: Mapping[str, Any]) -> run_v2.Service:
     return message
 
 
-def _service(found: run_v2.Service) -> Service:
+def _service(found: run_v2.Service) -> RunService:
     condition = found.terminal_condition
     succeeded = condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
     settled = not found.reconciling and found.generation == found.observed_generation
-    return Service(
+    return RunService(
         name=found.name,
         etag=found.etag,
         generation=found.generation,

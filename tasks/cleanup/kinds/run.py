@@ -12,7 +12,7 @@ from infra.gcp.run.workloads import Workload
 from tasks.cleanup.engine.model import Item, Kind, Listing, Use
 from tasks.cleanup.found import Found, Memory, listed, projects_of
 from tasks.cleanup.kinds.images import References
-from tasks.model import Request
+from tasks.model import Place, Request
 from tasks.names.labels import label_value, owner_of
 
 AT_ONCE = 16
@@ -191,7 +191,7 @@ def _manifest_uses(requests: Sequence[Request], there: set[str]) -> Iterable[Use
     """Services that slipway.yaml defines and that exist."""
     for request in requests:
         names = (
-            request.run_service(name, region)
+            Place(name, region).run_service(request.project, request.app)
             for name in request.manifest.services
             for region in request.settings.regions
         )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.drift.compare import Difference, Drift, classify, compare
+from tasks.drift.compare import Difference, DriftKind, classify, compare
 from tests.tasks.drift.specs import IDS, IMAGE, NAMES, SPECS, Spec, served
 
 ENV, LIMITS = "template.containers[0].env", "template.containers[0].resources.limits"
@@ -256,18 +256,21 @@ def shares(**percents: int) -> Spec:
 @pytest.mark.parametrize(
     ("live", "drift"),
     [
-        (shares(v3=100), Drift.NONE),
-        (shares(v2=100), Drift.ROLLED_BACK),
-        (shares(v1=100), Drift.ROLLED_BACK),
-        (shares(v3=50, v2=50), Drift.ROLLED_BACK),
-        (shares(failed=100), Drift.TRAFFIC),
-        (shares(v2=50, failed=50), Drift.TRAFFIC),
-        ({**service(), "traffic": [{"percent": 100}]}, Drift.TRAFFIC),
-        ({**shares(v3=100), "traffic": [*shares(v3=100)["traffic"], {"revision": "v1", "tag": "old"}]}, Drift.TRAFFIC),
-        ({**shares(v2=100), "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, Drift.CHANGED),
+        (shares(v3=100), DriftKind.NONE),
+        (shares(v2=100), DriftKind.ROLLED_BACK),
+        (shares(v1=100), DriftKind.ROLLED_BACK),
+        (shares(v3=50, v2=50), DriftKind.ROLLED_BACK),
+        (shares(failed=100), DriftKind.TRAFFIC),
+        (shares(v2=50, failed=50), DriftKind.TRAFFIC),
+        ({**service(), "traffic": [{"percent": 100}]}, DriftKind.TRAFFIC),
+        (
+            {**shares(v3=100), "traffic": [*shares(v3=100)["traffic"], {"revision": "v1", "tag": "old"}]},
+            DriftKind.TRAFFIC,
+        ),
+        ({**shares(v2=100), "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, DriftKind.CHANGED),
     ],
     ids=["none", "one back", "two back", "half", "a failed one", "partly", "latest", "a tag", "more than traffic"],
 )
-def test_a_human_rollback_is_told_from_other_drift(live: Spec, drift: Drift) -> None:
+def test_a_human_rollback_is_told_from_other_drift(live: Spec, drift: DriftKind) -> None:
     good = {"v1": "v1.0.0", "v2": "v1.1.0"}
     assert classify(compare(shares(v3=100), live), good) is drift

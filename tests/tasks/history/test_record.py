@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.history.record import (
+    Approval,
     ReleaseRecord,
     State,
     TargetRecord,
@@ -14,14 +15,15 @@ from tasks.history.record import (
     irreversible_since,
     seen_healthy,
     with_candidate,
-    with_outcome,
+    with_ending,
     with_snapshot,
 )
-from tasks.model import Candidate, Snapshot
-from tests.tasks.builders import a_record
+from tasks.model import Candidate, Ending, Outcome, Override, Place, Snapshot
+from tests.tasks.builders import NOW, a_record
 
 REGION = "europe-west1"
-BEFORE = Snapshot("api", REGION, (), "api-1", "api-1", config={"timeout": "5s"})
+API = Place("api", REGION)
+BEFORE = Snapshot(API, (), "api-1", "api-1", config={"timeout": "5s"})
 
 
 def named(*releases: ReleaseRecord) -> list[str]:
@@ -51,17 +53,17 @@ class TestSeenHealthy:
     HISTORY = (a_record("v3", 3, state=State.FAILED), a_record("v2", 2), a_record("v1", 1))
 
     def test_the_newest_good_release_counts_and_a_failed_one_never(self) -> None:
-        assert seen_healthy(self.HISTORY, "api", REGION, ("api-v4",)) == "api-v2"
+        assert seen_healthy(self.HISTORY, API, ("api-v4",)) == "api-v2"
 
     def test_what_is_known_to_be_bad_is_passed_over(self) -> None:
-        assert seen_healthy(self.HISTORY, "api", REGION, ("api-v4", "api-v2")) == "api-v1"
+        assert seen_healthy(self.HISTORY, API, ("api-v4", "api-v2")) == "api-v1"
 
     def test_a_place_in_which_nothing_was_released_has_none(self) -> None:
-        assert seen_healthy(self.HISTORY, "api", "elsewhere", ()) == ""
+        assert seen_healthy(self.HISTORY, Place("api", "elsewhere"), ()) == ""
 
     def test_nothing_from_before_an_irreversible_migration_is_gone_back_to(self) -> None:
         history = (a_record("v4", 4, state=State.STARTED, irreversible=True), *self.HISTORY)
-        assert seen_healthy(history, "api", REGION, ()) == ""
+        assert seen_healthy(history, API, ()) == ""
 
 
 def test_a_record_of_an_older_version_of_slipway_is_read_and_what_it_did_not_say_is_empty() -> None:
@@ -71,20 +73,69 @@ def test_a_record_of_an_older_version_of_slipway_is_read_and_what_it_did_not_say
         "targets": [{"service": "api", "region": REGION, "revision": "api-v1", "outcome": "live"}],
     }  # fmt: skip
     read = ReleaseRecord.model_validate(old)
-    assert (read.images, read.override, read.targets[0].before) == ({}, "", ())
-    assert seen_healthy([read], "api", REGION, ()) == "api-v1"
+    assert (read.images, read.approval, read.override, read.targets[0].before) == ({}, None, None, ())
+    assert seen_healthy([read], API, ()) == "api-v1"
 
 
 def test_the_snapshot_is_recorded_before_there_is_a_candidate_and_stays_with_it() -> None:
     planned = TargetRecord(service="api", region=REGION)
     snapped = with_snapshot(planned, BEFORE)
     assert (snapped.serving, snapped.config, snapped.revision) == ("api-1", {"timeout": "5s"}, "")
-    candidate = Candidate("api", REGION, "api-2", "v2", "https://v2", "https://api", BEFORE, ())
+    candidate = Candidate("api-2", "v2", "https://v2", "https://api", BEFORE, ())
     deployed = with_candidate(snapped, candidate, {"api": "image@sha256:2"})
     assert (deployed.revision, deployed.serving, deployed.image) == ("api-2", "api-1", "image@sha256:2")
     assert deployed.outcome == "dark"
 
 
 def test_what_was_never_deployed_was_not_touched_by_a_failed_release() -> None:
-    assert with_outcome(TargetRecord(service="api", region=REGION), "", "").outcome == "untouched"
-    assert with_outcome(TargetRecord(service="api", region=REGION, outcome="dark"), "escalated", "why").said == "why"
+    planned, dark = (
+        TargetRecord(service="api", region=REGION, outcome=each) for each in (Outcome.PLANNED, Outcome.DARK)
+    )
+    assert with_ending(planned, None).outcome is Outcome.UNTOUCHED
+    assert with_ending(dark, None) == dark
+    assert with_ending(dark, Ending(API, Outcome.ESCALATED, "why")).said == "why"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", None),
+        ("Ada: go, the numbers are good", Approval(who="Ada", decision="go", reason="the numbers are good")),
+        ("Ada: Ops: go, at last: go", Approval(who="Ada: Ops", decision="go", reason="at last: go")),
+        ("Ada: go, no reason given", Approval(who="Ada", decision="go")),
+        ("somehow", Approval(who="somehow", decision="go")),
+    ],
+    ids=["none", "with a reason", "with colons", "without a reason", "in other words"],
+)
+def test_an_approval_that_was_recorded_in_words_is_read(written: str, read: Approval | None) -> None:
+    assert reread({"approval": written}).approval == read
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", None),
+        ("Ada: the shop is down", Override(who="Ada", why="the shop is down")),
+        ("somehow", Override.model_construct(who="somehow", why="")),
+    ],
+    ids=["none", "as it was written", "in other words"],
+)
+def test_an_override_that_was_recorded_in_words_is_read(written: str, read: Override | None) -> None:
+    assert reread({"override": written}).override == read
+
+
+def test_who_decided_what_and_when_survives_the_way_through_the_bucket() -> None:
+    override = Override(who="Ada", why="the shop is down")
+    record = a_record("v1", 1, approval=Approval(who="Ada", decision="go", when=NOW), override=override)
+    assert ReleaseRecord.model_validate_json(record.model_dump_json()) == record
+
+
+def test_the_words_of_an_outcome_stay_the_same_in_records() -> None:
+    words = ["planned", "dark", "live", "untouched", "taken back", "left", "escalated", "failed"]
+    assert [str(outcome) for outcome in Outcome] == words
+    target = TargetRecord(service="api", region=REGION, outcome=Outcome.TAKEN_BACK)
+    assert target.model_dump(mode="json")["outcome"] == "taken back"
+
+
+def reread(fields: dict[str, Any]) -> ReleaseRecord:
+    return ReleaseRecord.model_validate({**a_record("v1", 1).model_dump(mode="json"), **fields})

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.failures.errors import RollbackRefused
 from tasks.history.record import ReleaseRecord, State
-from tasks.release.gates import Override
+from tasks.model import Override
 from tasks.release.rollback import as_it_was, choose, narrowed
 from tests.tasks.builders import a_record, a_request, a_target
 

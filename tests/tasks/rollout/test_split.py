@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from infra.gcp.run.traffic import TrafficTarget as Target
 from tasks.failures.errors import TrafficConflict
 from tasks.model import Verdict
 from tasks.rollout.split import (
-    Live,
     Move,
-    Step,
-    Target,
+    NextSplit,
+    Traffic,
     changed_by_other,
     dark,
     next_split,
@@ -27,8 +27,8 @@ V1, V2, V3 = "api-v1", "api-v2", "api-v3"
 CANARY = (5, 25, 50)
 
 
-def live(*targets: Target, latest: str | None = V1, ready: str = f"{V1} {V2} {V3}") -> Live:
-    return Live(targets, latest, frozenset(ready.split()))
+def live(*targets: Target, latest: str | None = V1, ready: str = f"{V1} {V2} {V3}") -> Traffic:
+    return Traffic(targets, latest, frozenset(ready.split()))
 
 
 def shares(targets: tuple[Target, ...]) -> dict[str | None, int]:
@@ -133,16 +133,16 @@ class TestDark:
         )
 
     def test_a_failed_revision_left_in_the_desired_traffic_does_not_break_the_next_deploy(self) -> None:
-        stuck = Live((Target("failed", 100),), V1, frozenset({V1, V3}), observed=(Target(V1, 80), Target(V3, 20)))
+        stuck = Traffic((Target("failed", 100),), V1, frozenset({V1, V3}), observed=(Target(V1, 80), Target(V3, 20)))
         assert shares(dark(stuck, V2, "v2").targets) == {V1: 80, V3: 20}
 
     def test_when_nothing_ready_serves_the_deploy_is_refused_with_the_revisions_to_choose_from(self) -> None:
         with pytest.raises(TrafficConflict) as refusal:
-            dark(Live((Target("failed", 100),), None, frozenset({V1, V3})), V2, "v2")
+            dark(Traffic((Target("failed", 100),), None, frozenset({V1, V3})), V2, "v2")
         assert "api-v1, api-v3" in refusal.value.remedy
 
     def test_a_first_deployment_is_told_apart(self) -> None:
-        first = dark(Live((), None, frozenset()), V1, "v1")
+        first = dark(Traffic((), None, frozenset()), V1, "v1")
         assert first.first
         assert first.targets == (Target(V1, 100), Target(V1, 0, "v1"))
 
@@ -169,7 +169,7 @@ class TestNextSplit:
             split = step.targets
             seen.append(step.percent)
         assert seen == [5, 25, 50, 100]
-        assert step == Step(Move.DONE, split, 100, "healthy at 100 %: the release is complete")
+        assert step == NextSplit(Move.DONE, split, 100, "healthy at 100 %: the release is complete")
 
     @pytest.mark.parametrize("held", [0, 5, 25, 50, 100])
     def test_an_inconclusive_verdict_holds_the_split(self, held: int) -> None:
@@ -314,8 +314,8 @@ class Service(RuleBasedStateMachine):
         self.snapshot = self.service
 
     @property
-    def service(self) -> Live:
-        return Live(self.targets, self.latest, frozenset(self.ready))
+    def service(self) -> Traffic:
+        return Traffic(self.targets, self.latest, frozenset(self.ready))
 
     def serving(self) -> dict[str, int]:
         """What Cloud Run routes: nothing of the service's own rules, only its API's."""

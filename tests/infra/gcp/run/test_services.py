@@ -9,11 +9,12 @@ import pytest
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
+from infra.gcp.run.traffic import TrafficTarget
 from tests.conftest import LocalCloud
 from tests.infra.emulator.emulated_run import HELLO, PARENT, new_name
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
-LATEST = services.TrafficTarget(None, 100, "now")
+LATEST = TrafficTarget(None, 100, "now")
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def no_faults_left(cloud: LocalCloud) -> Iterator[None]:
     cloud.put("/faults", [])
 
 
-async def new_service() -> services.Service:
+async def new_service() -> services.RunService:
     return await services.create_service(
         f"{PARENT}/services/{new_name('written')}", {"template": {"containers": [{"image": HELLO}]}}, 60
     )

@@ -1,0 +1,1 @@
+"""The `slipway` command: thin over the flows."""

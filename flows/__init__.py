@@ -1,0 +1,1 @@
+"""The flows: each a sentence of tasks. Begin with `deploy`."""

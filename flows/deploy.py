@@ -8,6 +8,7 @@ from flows.reconcile import tidy_up
 from tasks.builds.build import build
 from tasks.cleanup.after_release import clean_up
 from tasks.history.ledger import recorded
+from tasks.history.record import Intent
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
 from tasks.orchestration.lock import one_at_a_time
@@ -56,7 +57,7 @@ async def deploy(
             version = await name_version(request)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            async with recorded(request, version, irreversible=irreversible, override=override) as ledger:
+            async with recorded(request, Intent(version, irreversible=irreversible, override=override)) as ledger:
                 await run_hooks(request, "before")
                 images = await build(request, version)
                 await ledger.built(images)

@@ -17,7 +17,7 @@ from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
 from tasks.release.gates import refuse_frozen
 from tasks.release.hooks import run_hooks
-from tasks.release.promote import check_images, read_promotion
+from tasks.release.promote import check_images, promotion, read_promotion
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
 from tasks.release.summary import report
@@ -58,15 +58,7 @@ async def promote(
             await check_images(request, proven)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            async with recorded(
-                request,
-                named,
-                "promote",
-                origin=origin,
-                images=proven.images,
-                irreversible=proven.irreversible,
-                override=override,
-            ) as ledger:
+            async with recorded(request, promotion(proven, named, origin, override)) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)
             await clean_up(request, released)

@@ -8,7 +8,6 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.history.ledger import recorded
-from tasks.history.record import version_of
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
 from tasks.orchestration.lock import one_at_a_time
@@ -16,7 +15,7 @@ from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import shown_progress
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import go_back
-from tasks.release.rollback import choose_release
+from tasks.release.rollback import choose_release, going_back
 from tasks.release.summary import report
 from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
@@ -46,15 +45,7 @@ async def rollback(
         async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
             await settle_abandoned(request)
             target, serving = await choose_release(request, to, override)
-            async with recorded(
-                request,
-                version_of(target),
-                "rollback",
-                left=serving.version,
-                override=override,
-                images=target.images,
-                places=[each.place for each in target.targets],
-            ) as ledger:
+            async with recorded(request, going_back(target, serving, override)) as ledger:
                 released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)
             return released

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MAX_LINES = 400
-MAX_FUNCTION_LINES = 60
+MAX_LINES = 350
+MAX_FUNCTION_LINES = 35
 
-# What each layer may import of this project, and which foreign packages it must not.
+# What each layer may import of this project is for import-linter (`make lint`); this is what it may name in a string.
 LAYERS = {
-    "cli": ({"cli", "flows", "tasks"}, {"google"}),
-    "flows": ({"flows", "tasks"}, {"google", "subprocess", "httpx"}),
-    "tasks": ({"tasks", "infra.gcp"}, {"google", "subprocess"}),
-    "infra/gcp": ({"infra.gcp"}, {"prefect"}),
-    "infra/emulator": ({"infra.emulator"}, {"prefect"}),
-    "deployments": ({"flows", "tasks", "deployments"}, {"google"}),
+    "cli": {"cli", "flows", "tasks"},
+    "flows": {"flows", "tasks"},
+    "tasks": {"tasks", "infra.gcp"},
+    "infra/gcp": {"infra.gcp"},
+    "infra/emulator": {"infra.emulator"},
+    "deployments": {"flows", "tasks", "deployments"},
 }
 # What a layer may besides start as a process or load when it is asked for: modules it names in a string, past imports.
 STARTS = {"cli": {"infra.emulator", "infra.emulator.cli", "deployments.automations"}}
@@ -33,15 +33,6 @@ def files(layer: str) -> list[Path]:
 
 def production() -> list[Path]:
     return [path for layer in LAYERS for path in files(layer)]
-
-
-def imports(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def named(path: Path) -> Iterator[str]:
@@ -57,37 +48,13 @@ def inside(name: str, packages: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_imports_only_the_layers_below_it(layer: str) -> None:
-    allowed, _ = LAYERS[layer]
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in files(layer)
-        for name in imports(path)
-        if name.split(".")[0] in OURS and name not in OURS and not inside(name, allowed)
-    ]
-    assert not wrong
-
-
-@pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_names_only_the_layers_below_it_and_what_it_may_start(layer: str) -> None:
-    allowed, _ = LAYERS[layer]
+    allowed = LAYERS[layer]
     wrong = [
         f"{path.relative_to(ROOT)} names {name}"
         for path in files(layer)
         for name in named(path)
         if not inside(name, allowed) and name not in STARTS.get(layer, ())
-    ]
-    assert not wrong
-
-
-@pytest.mark.parametrize("layer", LAYERS)
-def test_a_layer_keeps_away_from_what_belongs_elsewhere(layer: str) -> None:
-    _, forbidden = LAYERS[layer]
-    wrong = [
-        f"{path.relative_to(ROOT)} imports {name}"
-        for path in files(layer)
-        for name in imports(path)
-        if inside(name, forbidden)
     ]
     assert not wrong
 
@@ -100,6 +67,19 @@ def test_production_code_never_mentions_the_emulator() -> None:
         if "emulator" in path.read_text().lower()
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "package", [path.parent for path in files("tasks") + files("infra") if path.name == "__init__.py"]
+)
+def test_a_room_says_what_it_is_and_hands_nothing_on(package: Path) -> None:
+    body = ast.parse((package / "__init__.py").read_text()).body
+    assert len(body) == 1
+    assert isinstance(body[0], ast.Expr)
+
+
+def test_only_what_crosses_rooms_stands_beside_them() -> None:
+    assert {path.name for path in (ROOT / "tasks").glob("*.py")} == {"__init__.py", "model.py"}
 
 
 def test_flows_define_no_classes() -> None:

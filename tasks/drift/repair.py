@@ -9,7 +9,7 @@ from tasks.drift.compare import DriftKind
 from tasks.drift.judge import Comparison
 from tasks.failures.errors import Cause, RepairRefused
 from tasks.history.ledger import recorded
-from tasks.history.record import ReleaseRecord, images_of, version_of
+from tasks.history.record import Intent, ReleaseRecord, images_of, version_of
 from tasks.model import Request
 from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
@@ -46,7 +46,7 @@ async def ship_again(request: Request, record: ReleaseRecord) -> None:
     await check_images(request, record)
     await create_missing(request, readiness)
     version = version_of(record)
-    async with recorded(request, version, "refresh", images=wanted) as ledger:
+    async with recorded(request, Intent(version, "refresh", images=wanted)) as ledger:
         await release(request, version, images_of(record, version), ledger)
 
 

@@ -22,8 +22,8 @@ from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import to_slipway
 from tasks.failures.redact import redact
 from tasks.history.record import (
-    Action,
     Approval,
+    Intent,
     ReleaseRecord,
     State,
     StepRecord,
@@ -36,7 +36,7 @@ from tasks.history.record import (
     with_snapshot,
 )
 from tasks.history.store import read_open, record_name
-from tasks.model import Candidate, Ending, Image, Override, Place, Proof, Request, Serving, Snapshot, Version
+from tasks.model import Candidate, Ending, Image, Place, Proof, Request, Serving, Snapshot
 
 NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
 
@@ -134,23 +134,9 @@ class Ledger:
 
 
 @asynccontextmanager
-async def recorded(
-    request: Request,
-    version: Version,
-    action: Action = "deploy",
-    *,
-    places: Sequence[Place] = (),
-    images: Mapping[str, str] | None = None,
-    origin: str = "",
-    left: str = "",
-    irreversible: bool = False,
-    override: Override | None = None,
-) -> AsyncIterator[Ledger]:
-    """Writes the intent, and when the block fails, why; the block itself says when the release stands.
-
-    places: where it is to go; without any, to all that the request names. The others are fields of the record.
-    """
-    bucket = request.settings.bucket
+async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
+    """Writes the intent, and when the block fails, why; the block itself says when the release stands."""
+    bucket, version = request.settings.bucket, intent.version
     release = ReleaseRecord(
         app=request.app,
         environment=request.environment,
@@ -160,13 +146,13 @@ async def recorded(
         run_id=request.run_id,
         trigger=await who_started(request.run_id),
         started=datetime.now(UTC),
-        action=action,
-        left=left,
-        origin=origin,
-        override=override,
-        irreversible=irreversible,
-        images=dict(images or {}),
-        targets=planned(places or request.places),
+        action=intent.action,
+        left=intent.left,
+        origin=intent.origin,
+        override=intent.override,
+        irreversible=intent.irreversible,
+        images=dict(intent.images),
+        targets=planned(intent.places or request.places),
     )
     name = record_name(release)
     ledger = Ledger(bucket, name, release, await _write(bucket, name, release, 0))

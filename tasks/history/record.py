@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
@@ -92,6 +93,20 @@ class StepRecord(_Frozen):
     ended: datetime
     verdict: Verdict
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a release sets out to do; its record begins with it."""
+
+    version: Version
+    action: Action = "deploy"
+    places: Sequence[Place] = ()  # where it is to go; without any, to all that the request names
+    images: Mapping[str, str] = field(default_factory=dict)  # service -> image reference by digest
+    origin: str = ""  # the environment that a promotion comes from
+    left: str = ""  # the version that a rollback turns away from
+    irreversible: bool = False
+    override: Override | None = None
 
 
 class ReleaseRecord(_Frozen):

@@ -9,9 +9,9 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.failures.errors import Cause, ParameterError, PromotionRefused
-from tasks.history.record import ReleaseRecord, State, good
+from tasks.history.record import Intent, ReleaseRecord, State, good
 from tasks.history.store import read_history
-from tasks.model import Request
+from tasks.model import Override, Request, Version
 from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
@@ -68,6 +68,17 @@ def choose(history: Sequence[ReleaseRecord], origin: str, version: str | None) -
             Cause.CONFLICT,
         )
     return found
+
+
+def promotion(proven: ReleaseRecord, named: Version, origin: str, override: Override | None) -> Intent:
+    return Intent(
+        named,
+        "promote",
+        origin=origin,
+        images=proven.images,
+        irreversible=proven.irreversible,
+        override=override,
+    )
 
 
 @stage("build")

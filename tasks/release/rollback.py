@@ -8,7 +8,7 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
-from tasks.history.record import ReleaseRecord, State, TargetRecord, good, irreversible_since
+from tasks.history.record import Intent, ReleaseRecord, State, TargetRecord, good, irreversible_since, version_of
 from tasks.history.store import read_history
 from tasks.model import Candidate, Override, Place, Request
 from tasks.names.naming import traffic_tag
@@ -33,6 +33,17 @@ async def choose_release(
     target = narrowed(request, whole)
     _tell_what_stays(request, whole, target)
     return target, serving
+
+
+def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override | None) -> Intent:
+    return Intent(
+        version_of(target),
+        "rollback",
+        left=serving.version,
+        override=override,
+        images=target.images,
+        places=[each.place for each in target.targets],
+    )
 
 
 def choose(

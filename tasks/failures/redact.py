@@ -1,7 +1,8 @@
 """Masks what must never be shown: tokens, keys, passwords, signed URLs, and the values of secret variables.
 
 Ordinary text goes through unchanged, so that every message may be masked without a second thought: names of
-secrets (`projects/p/secrets/NAME`), e-mail addresses, digests, commit ids and revision names stay.
+secrets (`projects/p/secrets/NAME`), e-mail addresses, digests, commit ids and revision names stay. Libraries such as
+detect-secrets find the lines of files that hold a secret, not where in a message it begins and ends.
 """
 
 from __future__ import annotations

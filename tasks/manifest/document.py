@@ -1,7 +1,8 @@
 """YAML with line numbers and without surprises.
 
 Plain scalars mean what YAML 1.2's core schema says: only true and false are booleans, so `on` and `no` are words; 10:30
-and 2026-01-31 are text, not a number of seconds and a date.
+and 2026-01-31 are text, not a number of seconds and a date. PyYAML with resolvers of its own:
+ruamel.yaml knows YAML 1.2, but builds types of its own, for the sake of comments that nobody writes back here.
 """
 
 from __future__ import annotations

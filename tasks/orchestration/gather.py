@@ -1,4 +1,7 @@
-"""Work side by side that ends as one: all done, or one error that names every failure."""
+"""Work side by side that ends as one: all done, or one error that names every failure.
+
+asyncio's TaskGroup cancels the others at the first failure; here they may go on to their end.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from prefect import Flow, State, get_client
@@ -16,6 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 
 from tasks.failures.errors import ParameterError
+from tasks.failures.hints import closest
 
 
 async def refuse_parameters(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -41,5 +41,4 @@ def unfit(signature: inspect.Signature, given: Iterable[str] | Mapping[str, obje
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    return "".join(f" (did you mean {meant}?)" for meant in closest(name, known))

@@ -8,6 +8,10 @@ from typing import Any, TypeVar
 
 from prefect import State, Task
 from prefect.client.schemas.objects import TaskRun
+from tenacity import AsyncRetrying
+from tenacity.retry import retry_if_exception
+from tenacity.stop import stop_after_attempt
+from tenacity.wait import wait_chain, wait_fixed
 
 from tasks.failures.errors import Transient
 from tasks.failures.explain import explain
@@ -28,13 +32,25 @@ async def is_transient(_task: Task[Any, Any], task_run: TaskRun, state: State[An
     return transient is Transient.YES or (transient is Transient.MAYBE and task_run.run_count <= 1)
 
 
-async def repeated(work: Callable[[], Awaitable[R]], pauses_s: Sequence[float]) -> R:
+async def repeated(
+    work: Callable[[], Awaitable[R]],
+    pauses_s: Sequence[float],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> R:
     """For work outside a task: tried again after each pause, unless its failure is permanent."""
-    for pause_s in pauses_s:
-        try:
-            return await work()
-        except Exception as error:
-            if explain(error).transient is Transient.NO:
-                raise
-        await asyncio.sleep(pause_s)
-    return await work()
+
+    async def once() -> R:  # tenacity awaits only what is declared as async, no lambda
+        return await work()
+
+    tries = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Exception) and _may_pass(error)),
+        stop=stop_after_attempt(len(pauses_s) + 1),
+        wait=wait_chain(*map(wait_fixed, pauses_s)),
+        sleep=sleep,
+        reraise=True,
+    )
+    return await tries(once)
+
+
+def _may_pass(error: Exception) -> bool:
+    return explain(error).transient is not Transient.NO

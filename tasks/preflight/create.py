@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from infra.gcp import builds, project, secrets
 from infra.gcp.artifacts import repositories
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.polling import until
 from infra.gcp.run import services
 from infra.gcp.storage import objects
 from tasks.model import Gap, Missing, Readiness, Request
@@ -94,15 +95,15 @@ async def unless_there(creation: Awaitable[object]) -> None:
 
 async def _settled(read: Callable[[], Awaitable[object]]) -> None:
     """Repeats a read while its API is said to be disabled: enabling takes a while to be known everywhere."""
-    async with asyncio.timeout(PROPAGATION_TIMEOUT_S):
-        while True:
-            try:
-                await read()
-                return
-            except GoogleError as error:
-                if error.reason != "SERVICE_DISABLED":
-                    return  # what else is wrong is told by the checks
-            await asyncio.sleep(1.0)
+
+    async def known() -> bool:
+        try:
+            await read()
+        except GoogleError as error:
+            return error.reason != "SERVICE_DISABLED"  # what else is wrong is told by the checks
+        return True
+
+    await until(known, limit_s=PROPAGATION_TIMEOUT_S, pause_s=1.0)
 
 
 _CREATE: dict[Missing, Callable[[Request, str], Awaitable[None]]] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import os
 import re
 import signal
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.failures.errors import Cause, SourceError, Transient
+from tasks.failures.hints import closest
 
 TIMEOUT_S = 30.0
 
@@ -114,7 +114,7 @@ async def similar_refs(folder: Path, ref: str) -> list[str]:
     """Up to three branches and tags whose names are close to one that does not exist, closest first."""
     names = "--format=%(refname:strip=2)"
     listed = await git(folder, "for-each-ref", names, "refs/heads", "refs/tags", "refs/remotes")
-    return difflib.get_close_matches(ref, {name.removeprefix("origin/") for name in listed.split()}, n=3)
+    return closest(ref, {name.removeprefix("origin/") for name in listed.split()}, most=3)
 
 
 async def _started(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:

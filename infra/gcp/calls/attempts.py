@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -11,15 +10,22 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from tenacity import AsyncRetrying, RetryCallState
+from tenacity.retry import retry_if_exception
+from tenacity.stop import stop_after_attempt, stop_before_delay
+from tenacity.wait import wait_exponential_jitter
+
 from infra.gcp.calls.errors import GoogleError, translated
 
 T = TypeVar("T")
+Sleep = Callable[[float], Awaitable[None]]
+Clock = Callable[[], float]  # seconds that only grow
 
 # What may be over a moment later. AIP-194 lets only UNAVAILABLE be retried without knowing the method; these are
 # safe because `Attempts` above one are given to calls that may be repeated alone.
 PASSING = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "INTERNAL", "ABORTED", "UNKNOWN"})
-FIRST_PAUSE_S = 0.25
-LONGEST_PAUSE_S = 4.0
+# https://cloud.google.com/storage/docs/retry-strategy, quicker
+_BACKOFF = wait_exponential_jitter(multiplier=0.25, max=4.0, jitter=0.25)
 CIRCUIT_LIMIT = 10  # failures of one method in a row, none answered in between
 CIRCUIT_OPEN_S = 15.0
 
@@ -39,24 +45,41 @@ READ = Attempts(5, 10.0, 30.0)  # only where repeating the call is harmless
 
 @dataclass(slots=True)
 class Circuit:
-    """What one method of Google has done lately. It opens, so that calls fail at once, when nothing gets through."""
+    """What one method of Google has done lately. It opens, so that calls fail at once, when nothing gets through.
+
+    No library's breaker heeds how long Google itself asks to stay away.
+    """
 
     failures: int = 0
     open_until_s: float = 0.0  # time.monotonic
     last: GoogleError | None = None
 
-    def refuse_if_open(self) -> None:
-        if self.last is not None and time.monotonic() < self.open_until_s:
+    def refuse_if_open(self, now_s: float) -> None:
+        if self.last is not None and now_s < self.open_until_s:
             raise self.last
 
-    def failed(self, error: GoogleError) -> None:
+    def failed(self, error: GoogleError, now_s: float) -> None:
         """Google may also say itself how long not to come back."""
         self.failures, self.last = self.failures + 1, error
         rest_s = max(error.retry_after_s or 0.0, CIRCUIT_OPEN_S if self.failures >= CIRCUIT_LIMIT else 0.0)
-        self.open_until_s = time.monotonic() + rest_s
+        self.open_until_s = now_s + rest_s
 
     def answered(self) -> None:
         self.failures, self.last = 0, None
+
+    @contextmanager
+    def watching(self, name: str, clock: Clock) -> Iterator[None]:
+        """Notes how the call within ends; raises its failure as a GoogleError. A refusal is an answer too."""
+        try:
+            with translated(name):
+                yield
+        except GoogleError as error:
+            if error.status in PASSING:
+                self.failed(error, clock())
+            else:
+                self.answered()
+            raise
+        self.answered()
 
 
 @dataclass(slots=True)
@@ -93,36 +116,46 @@ def closed_circuits() -> Iterator[None]:
         yield
 
 
-async def attempted(name: str, work: Callable[[], Awaitable[T]], attempts: Attempts) -> T:
+async def attempted(
+    name: str,
+    work: Callable[[], Awaitable[T]],
+    attempts: Attempts,
+    *,
+    sleep: Sleep = asyncio.sleep,
+    clock: Clock = time.monotonic,
+) -> T:
     """The result of `work`, a call to the Google method `name`, after as many attempts as it takes and may take.
 
     Raises GoogleError: at once when the failure is permanent or the method's circuit is open.
     """
-    caller, deadline = current_caller(), time.monotonic() + attempts.limit_s
+    caller = current_caller()
     circuit = caller.circuits.setdefault(name, Circuit())
-    number = 1
-    while True:
-        circuit.refuse_if_open()
-        try:
-            with translated(name):
-                result = await work()
-        except GoogleError as error:
-            if error.status not in PASSING:
-                circuit.answered()
-                raise
-            pause_s = _pause_s(number, error)
-            circuit.failed(error)
-            if number >= attempts.count or time.monotonic() + pause_s > deadline:
-                raise
-            caller.notice(f"attempt {number} of {attempts.count}: {error}; again in {pause_s:.1f} s")
-        else:
-            circuit.answered()
-            return result
-        await asyncio.sleep(pause_s)
-        number += 1
+
+    async def once() -> T:
+        with circuit.watching(name, clock):
+            return await work()
+
+    def tell(state: RetryCallState) -> None:
+        number, pause_s = state.attempt_number, state.upcoming_sleep
+        caller.notice(f"attempt {number} of {attempts.count}: {_error(state)}; again in {pause_s:.1f} s")
+
+    tries = AsyncRetrying(
+        before=lambda _: circuit.refuse_if_open(clock()),
+        retry=retry_if_exception(lambda error: isinstance(error, GoogleError) and error.status in PASSING),
+        stop=stop_after_attempt(attempts.count) | stop_before_delay(attempts.limit_s),
+        wait=_pause_s,
+        before_sleep=tell,
+        sleep=sleep,
+        reraise=True,
+    )
+    return await tries(once)
 
 
-def _pause_s(number: int, error: GoogleError) -> float:
+def _pause_s(state: RetryCallState) -> float:
     """Twice as long each time, with jitter so that many callers do not come back at once, or as Google says."""
-    backoff_s = min(FIRST_PAUSE_S * 2.0 ** (number - 1), LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)  # noqa: S311
-    return max(backoff_s, (error.retry_after_s or 0.0) + 0.01)
+    asked_s = getattr(_error(state), "retry_after_s", None) or 0.0
+    return max(_BACKOFF(state), asked_s + 0.01)
+
+
+def _error(state: RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None

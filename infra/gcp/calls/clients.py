@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -15,6 +14,7 @@ from google.auth.credentials import Credentials
 
 from infra.gcp.calls.attempts import ONCE, READ, Attempts, attempted, current_caller
 from infra.gcp.calls.errors import GoogleError, translated
+from infra.gcp.calls.polling import until
 
 __all__ = ["ONCE", "READ", "call", "client", "current_credentials", "finish", "read", "use_credentials"]
 
@@ -89,12 +89,15 @@ async def finish(name: str, operation: Any, timeout_s: float) -> Any:
 
     An error whose `method` is `OPERATIONS` says nothing of the operation, only that it could not be asked.
     """
-    deadline, pause_s = time.monotonic() + timeout_s, FIRST_POLL_S
-    while not await attempted(OPERATIONS, lambda: operation.done(retry=NEVER), READ):
-        if time.monotonic() + pause_s > deadline:
-            raise GoogleError(name, "DEADLINE_EXCEEDED", f"The operation has not ended after {timeout_s:.0f} s.")
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.4, LONGEST_POLL_S)
+
+    async def ended() -> bool:
+        return bool(await attempted(OPERATIONS, lambda: operation.done(retry=NEVER), READ))
+
+    try:
+        await until(ended, limit_s=timeout_s, pause_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S)
+    except TimeoutError:
+        late = f"The operation has not ended after {timeout_s:.0f} s."
+        raise GoogleError(name, "DEADLINE_EXCEEDED", late) from None
     with translated(name):
         return await operation.result()
 

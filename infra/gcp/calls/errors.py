@@ -13,7 +13,6 @@ import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import grpc
@@ -44,6 +43,7 @@ _HTTP_TO_STATUS = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
+_RETRY_AFTER = urllib3.Retry(retry_after_max=30 * 86_400)  # its own most is 6 h, shorter than a daily quota's
 _DETAILS = "google.rpc."  # the package of google/rpc/error_details.proto
 
 
@@ -273,17 +273,11 @@ def _error_body(response: Any) -> dict[str, Any]:
 
 
 def _retry_after_s(headers: Mapping[str, str] | None) -> float | None:
-    """RFC 9110, section 10.2.3: a number of seconds, or a date, which counts from the answer's own Date."""
-    value = (headers or {}).get("Retry-After", "")
+    """RFC 9110, section 10.2.3: a number of seconds, or a date."""
     try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        until, now = (parsedate_to_datetime(each) for each in (value, (headers or {}).get("Date", "")))
-    except ValueError:
+        return _RETRY_AFTER.parse_retry_after((headers or {}).get("Retry-After", ""))
+    except urllib3.exceptions.InvalidHeader:
         return None
-    return max(0.0, (until - now).total_seconds())
 
 
 def _status_without_answer(exc: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from google.protobuf import field_mask_pb2, json_format
 from infra.gcp.calls.attempts import PASSING
 from infra.gcp.calls.clients import OPERATIONS, READ, call, client, finish, read
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.polling import until
 from infra.gcp.run.traffic import TrafficTarget
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -153,16 +153,19 @@ def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str])
 
 async def until_settled(service: RunService, timeout_s: float) -> RunService:
     """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
-    deadline = time.monotonic() + timeout_s
-    while not service.settled:
-        if time.monotonic() > deadline:
-            raise GoogleError("run.services.get", "DEADLINE_EXCEEDED", f"{service.name} has not settled.")
-        await asyncio.sleep(SETTLE_POLL_S)
+
+    async def look() -> RunService:
         found = await get_service(service.name)
         if found is None:
             raise GoogleError("run.services.get", "NOT_FOUND", f"{service.name} was deleted meanwhile.")
-        service = found
-    return service
+        return found
+
+    if service.settled:
+        return service
+    try:
+        return await until(look, lambda found: found.settled, limit_s=timeout_s, pause_s=SETTLE_POLL_S)
+    except TimeoutError:
+        raise GoogleError("run.services.get", "DEADLINE_EXCEEDED", f"{service.name} has not settled.") from None
 
 
 async def set_traffic(name: str, targets: Sequence[TrafficTarget], etag: str, timeout_s: float) -> RunService:

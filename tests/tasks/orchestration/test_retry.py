@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 
 import pytest
@@ -11,7 +12,7 @@ from prefect.states import Completed, Failed
 
 from infra.gcp.calls.errors import GoogleError
 from tasks.failures.errors import Cause, CloudError, Transient
-from tasks.orchestration.retry import is_transient
+from tasks.orchestration.retry import is_transient, repeated
 
 
 @task
@@ -46,3 +47,40 @@ async def test_only_what_may_pass_by_itself_is_repeated(error: Exception, attemp
 
 async def test_a_state_without_an_error_is_not_repeated() -> None:
     assert not await is_transient(anything, run(1), Completed(data=42))
+
+
+class Work:
+    """Fails with these, one after the other, then succeeds; what is slept in between is noted."""
+
+    def __init__(self, *failures: BaseException) -> None:
+        self._failures = list(failures)
+        self.pauses: list[float] = []
+
+    async def once(self) -> str:
+        if self._failures:
+            raise self._failures.pop(0)
+        return "done"
+
+    async def sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+
+async def test_work_outside_a_task_is_repeated_after_each_pause() -> None:
+    work = Work(google("UNAVAILABLE"), CloudError("x", transient=Transient.MAYBE))
+    assert await repeated(lambda: work.once(), (1.0, 2.0, 4.0), work.sleep) == "done"
+    assert work.pauses == [1.0, 2.0]
+
+
+async def test_the_last_failure_is_the_one_that_is_raised() -> None:
+    work = Work(google("UNAVAILABLE"), google("INTERNAL"), google("ABORTED"))
+    with pytest.raises(GoogleError, match="ABORTED"):
+        await repeated(work.once, (1.0, 2.0), work.sleep)
+    assert work.pauses == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("stop", [google("PERMISSION_DENIED"), TypeError("a bug"), asyncio.CancelledError()], ids=repr)
+async def test_work_that_cannot_succeed_is_not_repeated(stop: BaseException) -> None:
+    work = Work(stop)
+    with pytest.raises(type(stop)):
+        await repeated(work.once, (1.0,), work.sleep)
+    assert work.pauses == []

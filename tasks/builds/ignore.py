@@ -7,6 +7,7 @@ because gcloud too falls back to it. .git is never sent, the Dockerfile and .doc
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -89,7 +90,17 @@ def _docker_pattern(line: str) -> str:
     text = line.strip()
     sign = "!" if text.startswith("!") else ""
     path = os.path.normpath(text.removeprefix("!").strip()).strip("/")
-    return "" if path == "." else f"{sign}/{path}"
+    return "" if path in ("", ".") else f"{sign}/{_docker_wildcards(path)}"
+
+
+def _docker_wildcards(path: str) -> str:
+    """Where Docker's are others than .gitignore's, as moby/patternmatcher reads them: only ^ negates a set, `**.log`
+    is any path that ends so, and any other `**x` is an x in any folder.
+    """
+    path = path.replace("[!", r"[\!")
+    if re.fullmatch(r"\*\*[^/*?\\[\]][^*?\\[\]]*", path):
+        return f"**/{path.removeprefix('*')}"
+    return re.sub(r"(^|/)\*\*(?=[^/])", r"\1**/", path)
 
 
 def _with_included(path: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,11 +56,11 @@ def ignore_rules(text: str) -> list[tuple[bool, re.Pattern[str]]]:
     rules = []
     for line in text.splitlines():
         stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
+        if not stripped or line.startswith("#"):
             continue
         ignores = not stripped.startswith("!")
-        pattern = normalise(stripped.removeprefix("!").strip())
-        if pattern:
+        pattern = posixpath.normpath(stripped.removeprefix("!").strip()).lstrip("/")
+        if pattern not in ("", "."):
             rules.append((ignores, _glob(pattern)))
     return rules
 
@@ -101,13 +102,13 @@ def _walk(root: Path, rules: list[tuple[bool, re.Pattern[str]]]) -> Iterator[str
 
 @lru_cache(maxsize=256)
 def _glob(pattern: str) -> re.Pattern[str]:
-    """Go's filepath.Match, and `**` for any number of folders."""
+    """Go's filepath.Match, and `**` for any number of folders, as moby/patternmatcher reads them."""
     out, position = "", 0
     while position < len(pattern):
-        if pattern.startswith("**/", position):
-            out, position = out + "(?:.*/)?", position + 3
-        elif pattern.startswith("**", position):
-            out, position = out + ".*", position + 2
+        if pattern.startswith("**", position):
+            position += 3 if pattern.startswith("**/", position) else 2
+            suffix = position == 2 and not re.search(r"[*?\\[\]]", pattern[2:])  # **.log is any path that ends so
+            out += ".*" if suffix or position == len(pattern) else "(?:.*/)?"
         elif (bracket := re.match(r"\[(\^?)([^\]]+)\]", pattern[position:])) is not None:
             out += f"[{bracket[1]}{re.escape(bracket[2]).replace(chr(92) + '-', '-')}]"
             position += bracket.end()

@@ -1,21 +1,22 @@
 """Ignore files mean what gcloud and Docker mean by them.
 
-The tables below were compared with `gcloud meta list-files-for-upload` and `buildah copy --ignorefile`.
+The table below was compared with `gcloud meta list-files-for-upload`, tests/data/dockerignore.json with what
+`docker build` sends of a folder.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.builds.ignore import source_files
 from tasks.failures.errors import SourceError
 
-FILES = (
-    *("Dockerfile", "a.log", "readme.md", "docs/node_modules/y.js", "docs/readme.md", "node_modules/a/x.js"),
-    *("src/app.py", "src/b.py", "src/deep/c.py", "src/z.log", "vendor/drop.txt", "vendor/keep.txt"),
-)
+DOCKER = json.loads((Path(__file__).parents[2] / "data/dockerignore.json").read_text())
+FILES = ("Dockerfile", *DOCKER["files"])
 
 
 @pytest.fixture
@@ -34,25 +35,6 @@ def below(*folders: str) -> set[str]:
     return {name for name in FILES if name.startswith(folders)}
 
 
-DOCKER = {
-    "node_modules": below("node_modules/"),
-    "**/node_modules": below("node_modules/", "docs/node_modules/"),
-    "*.md\n**/*.log": {"readme.md", "a.log", "src/z.log"},
-    "*\n!src/app.py": set(FILES) - {"Dockerfile", "src/app.py"},
-    "*\n!src": set(FILES) - {"Dockerfile"} - below("src/"),
-    "vendor/*\n!vendor/keep.txt": {"vendor/drop.txt"},
-    "/docs/\n": below("docs/"),
-    "docs/../vendor": below("vendor/"),
-    "src/*.py\n!**/b.py": {"src/app.py"},
-    "src/**\n!src/deep": {"src/app.py", "src/b.py", "src/z.log"},
-    "# a comment\n\n  node_modules  ": below("node_modules/"),
-    "?.log": {"a.log"},
-    "[ab].log": {"a.log"},
-    "./readme.md": {"readme.md"},
-    "**": set(FILES) - {"Dockerfile"},
-    ".": set(),
-}
-
 GCLOUD = {
     "node_modules": below("node_modules/", "docs/node_modules/"),
     "/node_modules": below("node_modules/"),
@@ -67,12 +49,12 @@ GCLOUD = {
 }
 
 
-@pytest.mark.parametrize(("text", "expected"), DOCKER.items(), ids=list(DOCKER))
+@pytest.mark.parametrize("case", DOCKER["cases"], ids=lambda case: case["ignore"])
 def test_dockerignore_patterns_start_at_the_folder_and_the_last_match_decides(
-    folder: Path, text: str, expected: set[str]
+    folder: Path, case: dict[str, Any]
 ) -> None:
-    (folder / ".dockerignore").write_text(text)
-    assert left_out(folder) == expected
+    (folder / ".dockerignore").write_text(case["ignore"])
+    assert left_out(folder) == set(case["left_out"]), case["says"]
 
 
 @pytest.mark.parametrize(("text", "expected"), GCLOUD.items(), ids=list(GCLOUD))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
@@ -16,13 +17,13 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
 from tasks.builds.archive import pack
 from tasks.builds.log import LogCursor
-from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body
+from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body, earlier_builds, earlier_images
 from tasks.failures.build_log import diagnose
 from tasks.failures.errors import BuildFailed, Cause, TagTaken
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
 from tasks.model import Image, Request, Version
-from tasks.names.references import Package
+from tasks.names.references import ImageReference, Package
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
@@ -146,7 +147,26 @@ async def _start(request: Request, recipe: Recipe) -> Build:
             f"The source gs://{recipe.bucket}/{recipe.source_object} is gone.",
             "start the run again; it uploads the source anew.",
         )
+    recipe = replace(recipe, cache_from=await _cache(request, recipe))
     return await builds.create_build(request.project, request.build_region, build_body(recipe, source.generation))
+
+
+async def _cache(request: Request, recipe: Recipe) -> str:
+    """The newest earlier image of the service that still exists, by digest: every build starts on an empty machine.
+
+    '' when there is none, when none can be looked for, and for buildpacks, which take over nothing from images.
+    """
+    if recipe.dockerfile is None:
+        return ""
+    package = recipe.package
+    try:
+        found = await builds.find_builds(request.project, request.build_region, earlier_builds(recipe))
+        for image in earlier_images(recipe, found):
+            if digest := await repositories.digest_of(package.repository, package.name, image.tag):
+                return str(ImageReference(package.uri, digest=digest))
+    except GoogleError as error:
+        get_run_logger().warning("%s is built without a cache: %s", recipe.service, explain(error).problem)
+    return ""
 
 
 async def _follow(build: Build, recipe: Recipe, logger: RunLogger) -> Build:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tasks.manifest.settings import BuildSettings
 from tasks.names.naming import config_digest
-from tasks.names.references import Package
+from tasks.names.references import ImageReference, Package
 
 DOCKER = "gcr.io/cloud-builders/docker"
 PACK = "gcr.io/k8s-skaffold/pack"
@@ -15,6 +16,13 @@ BUILDPACKS = "gcr.io/buildpacks/builder:google-22"
 CONTENT_TAG_DIGITS = 32
 QUEUE_LIMIT_S = 600
 UNDER_WAY = 'status="QUEUED" OR status="WORKING"'
+
+
+class BuildResult(Protocol):
+    """What the Cloud Build API says of a build; `infra.gcp.builds.Build` is one."""
+
+    @property
+    def digests(self) -> Mapping[str, str]: ...  # image:tag -> sha256:…
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,22 @@ def build_tags(recipe: Recipe) -> list[str]:
     return ["slipway", f"app-{recipe.app}", f"service-{recipe.service}", f"run-{recipe.run_id}", recipe.content_tag]
 
 
+def earlier_builds(recipe: Recipe) -> str:
+    """Cloud Build's filter for what has been built of the service before."""
+    return f'status="SUCCESS" AND tags="app-{recipe.app}" AND tags="service-{recipe.service}"'
+
+
+def earlier_images(recipe: Recipe, builds: Sequence[BuildResult]) -> list[ImageReference]:
+    """What these builds have left of the recipe's package, each image once, in the order of the builds."""
+    found: dict[str, ImageReference] = {}
+    for build in builds:
+        for name, digest in build.digests.items():
+            image = ImageReference.parse(name)
+            if image.uri == recipe.uri:
+                found.setdefault(digest, image)
+    return list(found.values())
+
+
 def adoptable(recipe: Recipe) -> str:
     """Cloud Build's filter for a build of the same content under the same version that is still going on."""
     image = f"{recipe.uri}:{recipe.tag}"
@@ -87,6 +111,8 @@ def _docker(recipe: Recipe, images: list[str]) -> dict[str, Any]:
         args += ["--tag", image]
     for key, value in sorted(recipe.settings.args.items()):
         args += ["--build-arg", f"{key}={value}"]
+    # The image says how its layers were made, so that the next build can take them over: BuildKit reads that from the
+    # registry, without a pull. https://docs.docker.com/build/cache/backends/inline/
     args += ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]
     if recipe.cache_from:
         args += ["--cache-from", recipe.cache_from]

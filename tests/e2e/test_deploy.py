@@ -9,7 +9,11 @@ import pytest
 from google.cloud import run_v2
 
 from flows.deploy import deploy
+from infra.gcp import builds
+from infra.gcp.artifacts import images
+from infra.gcp.storage import objects
 from tasks.model import Release
+from tasks.names.references import ImageReference
 from tasks.source.source import Source
 from tests.conftest import PROJECT
 from tests.e2e.conftest import REGION, App, program
@@ -51,3 +55,36 @@ async def test_a_version_that_names_other_content_is_refused_before_any_build(sh
     shop.git("tag", "-f", "v1.0.0")
     with pytest.raises(Exception, match="already exists with digest"):
         await ship(shop)
+
+
+async def log_of(release: Release) -> str:
+    """What Cloud Build wrote while it built the release's one image."""
+    image = release.images[0]
+    assert image.built
+    build = await builds.get_build(f"{builds.parent(PROJECT, REGION)}/builds/{image.build_id}")
+    return (await objects.read_from(build.log_bucket, build.log_object, 0)).decode()
+
+
+async def test_a_second_version_takes_over_the_layers_of_the_first_that_stay_the_same(shop: App) -> None:
+    first = await ship(shop)
+    shop.write("web", program(body="ok, once more"))
+    shop.commit("v1.1.0")
+    second = await ship(shop)
+    assert "Using cache" not in await log_of(first)
+    log = await log_of(second)
+    assert f"importing cache manifest from {first.images[0].reference}" in log
+    assert "Using cache" in log
+
+
+async def test_a_version_whose_predecessors_image_is_gone_is_built_without_a_cache(shop: App) -> None:
+    image = (await ship(shop)).images[0]
+    package = ImageReference.parse(image.uri).package
+    assert package is not None
+    await images.set_immutable_tags(package.repository, immutable=False)
+    assert await images.delete_image(f"{package.repository}/dockerImages/{package.name}@{image.digest}", 60)
+    await images.set_immutable_tags(package.repository, immutable=True)
+    shop.write("web", program(body="ok, once more"))
+    shop.commit("v1.1.0")
+    second = await ship(shop)
+    assert "importing cache manifest" not in await log_of(second)
+    assert second.live

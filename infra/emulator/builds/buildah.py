@@ -52,7 +52,7 @@ class Buildah:
         await self._ask(["tag", image.id, canonical(name)], scratch)
 
     async def build(self, arguments: Sequence[str], scratch: Path, output: Output) -> InBuildah:
-        """`buildah bud` with these further arguments; every base must be at hand. Cached layer by layer."""
+        """`buildah bud` with these further arguments; every base must be at hand. Keeps every layer."""
         id_file = scratch / f"{os.urandom(8).hex()}.id"
         command = ["bud", "--isolation", "chroot", "--network", "host", "--layers", "--timestamp", "0", "--pull=never"]
         command += ["--format", "docker", "--iidfile", str(id_file)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from infra.emulator.builds.builtin import Builtin, Options, base_names
 from infra.emulator.builds.dockerfile import Dockerfile
 from infra.emulator.builds.localimages import InBuildah, LocalImage, Stored, as_base
 from infra.emulator.builds.mirror import Mirror
-from infra.emulator.builds.registry import Registry
+from infra.emulator.builds.registry import PushError, Registry
 
 Output = Callable[[str], None]
 
@@ -38,6 +38,7 @@ class BuildRequest:
     tags: tuple[str, ...]
     options: Options
     push: bool = False
+    caches: tuple[str, ...] = ()  # images whose layers may be taken over; only those, as the machine is a new one
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +65,10 @@ class Builders:
         found = {name: self._at_hand(name, output) for name in names}
         chosen = await self._choose([name for name, image in found.items() if image is None])
         output(f"Building with {chosen.why}")
+        caches = [image for name in request.caches if (image := self._cache(name, output))]
         if chosen.buildah:
-            return await self._with_buildah(found, request, output)
-        return await self._built_in(parsed, found, request, output)
+            return await self._with_buildah(found, request, output, cached=bool(caches))
+        return await self._built_in(parsed, found, caches, request, output)
 
     async def _choose(self, elsewhere: list[str]) -> choice.Choice:
         try:
@@ -93,9 +95,19 @@ class Builders:
         self.registry.images.add_blob(manifest)
         return Stored(manifest, f" ---> {name} comes from the local mirror")
 
+    def _cache(self, name: str, output: Output) -> Stored | None:
+        """The image to take layers over from; None when there is none, which fails no build."""
+        output(f"importing cache manifest from {name}")
+        try:
+            return Stored(self.registry.pull(bases.tagged(name), lambda _: None))
+        except PushError:
+            output(f"ERROR: {name}: not found")
+            return None
+
     async def _with_buildah(
-        self, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output
+        self, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output, *, cached: bool
     ) -> LocalImage:
+        """With `cached`, what buildah has kept of earlier builds serves as the cache: it knows every step of theirs."""
         buildah, blobs = self.workshop.buildah, self.registry.cloud.data / "blobs"
         for name, image in found.items():
             if isinstance(image, InBuildah):
@@ -107,12 +119,19 @@ class Builders:
         arguments = ["--file", str(request.dockerfile)]
         arguments += [f"--build-arg={name}={value}" for name, value in request.options.arguments.items()]
         arguments += [f"--label={name}={value}" for name, value in request.options.labels.items()]
+        if not cached:
+            arguments.append("--no-cache")
         if request.options.target:
             arguments.append(f"--target={request.options.target}")
         return await buildah.build([*arguments, str(request.context)], self.scratch, output)
 
     async def _built_in(
-        self, parsed: Dockerfile, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output
+        self,
+        parsed: Dockerfile,
+        found: Mapping[str, LocalImage | None],
+        caches: Sequence[Stored],
+        request: BuildRequest,
+        output: Output,
     ) -> LocalImage:
         loop = asyncio.get_running_loop()
         blobs = self.registry.images.blobs
@@ -121,7 +140,10 @@ class Builders:
         output(f"Sending build context to Docker daemon  {loaded.size() / 1000:.4g}kB")
         with tempfile.TemporaryDirectory(dir=self.scratch) as folder:
             files = {name: self._unpacker(base, Path(folder, str(i))) for i, (name, base) in enumerate(starts.items())}
-            builder = Builtin(parsed, request.options, starts, files, lambda text: _hand_over(loop, output, text))
+            known = [as_base(image, blobs.read) for image in caches]
+            builder = Builtin(
+                parsed, request.options, starts, files, known, lambda text: _hand_over(loop, output, text)
+            )
             return Stored(await asyncio.to_thread(builder.build, loaded, blobs))
 
     def _base(self, name: str, image: LocalImage | None) -> Base:

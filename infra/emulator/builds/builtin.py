@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from infra.emulator.artifacts.blobs import Blobs
@@ -81,12 +81,16 @@ class Builtin:
         options: Options,
         bases: Mapping[str, Base],
         files: Mapping[str, Callable[[], rootfs.Tree]],
+        caches: Sequence[Base],
         output: Callable[[str], None],
     ) -> None:
-        """`bases` by the name that the Dockerfile gives them; `files` gives a base's files, unpacked when needed."""
+        """`bases` by the name that the Dockerfile gives them; `files` gives a base's files, unpacked when needed.
+
+        Layers that `caches` have already are said to be theirs: they are the same bytes, as layers are reproducible.
+        """
         self._parsed, self._options, self._say = parsed, options, output
         self._bases = {"scratch": SCRATCH, **bases}
-        self._files = files
+        self._files, self._caches = files, caches
         self._step = 0
 
     def build(self, context: Context, blobs: Blobs) -> bytes:
@@ -101,6 +105,8 @@ class Builtin:
             for instruction in stage.instructions:
                 self._announce(total, instruction)
                 build.apply(instruction, context, lambda source: self._files_of(source, done), blobs)
+                if any(build.last_layer_is_in(image) for image in self._caches):
+                    self._say(" ---> Using cache")
             done[str(index)] = build
             if stage.name:
                 done[stage.name] = build

@@ -20,8 +20,8 @@ from infra.emulator.iam.identity import Identity
 
 Output = Callable[[str], None]
 # Options of `docker build` that change how it goes, not what comes of it here.
-WITHOUT_EFFECT = ("--cache-from", "--cache-to", "--network", "--platform", "--progress", "--add-host", "--memory")
-SWITCHES_WITHOUT_EFFECT = ("--no-cache", "--pull", "--rm", "--force-rm", "--compress", "--load", "--quiet", "-q")
+WITHOUT_EFFECT = ("--cache-to", "--network", "--platform", "--progress", "--add-host", "--memory")
+SWITCHES_WITHOUT_EFFECT = ("--pull", "--rm", "--force-rm", "--compress", "--load", "--quiet", "-q")
 USAGE_ERROR = 125  # what the docker command answers for itself, as opposed to for what it runs
 
 
@@ -120,11 +120,12 @@ class CommandParser(argparse.ArgumentParser):
 def _build_request(arguments: list[str], cwd: Path) -> BuildRequest:
     """Raises DockerError for what docker would not take either, or for what cannot be done here."""
     parser = CommandParser("docker build", add_help=False, allow_abbrev=False)
-    for names in (("-t", "--tag"), ("--build-arg",), ("--label",)):
+    for names in (("-t", "--tag"), ("--build-arg",), ("--label",), ("--cache-from",)):
         parser.add_argument(*names, action="append", default=[])
     parser.add_argument("-f", "--file", default="")
     parser.add_argument("--target", default="")
     parser.add_argument("--push", action="store_true")
+    parser.add_argument("--no-cache", action="store_true")
     for name in WITHOUT_EFFECT:
         parser.add_argument(name, action="append")
     for name in SWITCHES_WITHOUT_EFFECT:
@@ -134,7 +135,13 @@ def _build_request(arguments: list[str], cwd: Path) -> BuildRequest:
     root = (cwd / given.path).resolve()
     options = Options(_settings(given.build_arg), _settings(given.label), given.target)
     file = cwd / given.file if given.file else root / "Dockerfile"
-    return BuildRequest(root, file, tuple(given.tag), options, given.push)
+    caches = () if given.no_cache else tuple(map(_cache_name, given.cache_from))
+    return BuildRequest(root, file, tuple(given.tag), options, given.push, caches)
+
+
+def _cache_name(source: str) -> str:
+    """The image of `--cache-from IMAGE` or `--cache-from type=registry,ref=IMAGE`."""
+    return dict(word.partition("=")[::2] for word in source.split(",")).get("ref", source)
 
 
 def _settings(words: Sequence[str]) -> dict[str, str]:

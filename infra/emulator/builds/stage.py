@@ -64,6 +64,14 @@ class StageBuild:
         }
         return Base(config, tuple(self._layers))
 
+    def last_layer_is_in(self, image: Base) -> bool:
+        """Whether the last step added a layer, and the image was made by the same steps up to there."""
+        if self._history[-1].get("empty_layer"):
+            return False
+        history = list(image.config.get("history") or ())
+        steps, layers = len(self._history), len(self._diff_ids)
+        return history[:steps] == self._history and image.diff_ids[:layers] == self._diff_ids
+
     def apply(self, instruction: Instruction, context: Context, files: Files, blobs: Blobs) -> None:
         """Raises DockerfileError."""
         if instruction.name in ("COPY", "ADD"):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.builds.build import reusable_digest
-from tasks.builds.recipe import Recipe, adoptable, build_body
+from tasks.builds.recipe import Recipe, adoptable, build_body, earlier_images
 from tasks.failures.errors import TagTaken
 from tasks.manifest.settings import BuildSettings
 from tasks.names.references import Package
@@ -94,6 +95,30 @@ def test_version_run_and_machine_do_not_change_the_content_tag() -> None:
 def test_only_a_build_of_the_same_content_under_the_same_version_is_adopted() -> None:
     assert RECIPE.content_tag in adoptable(RECIPE)
     assert f"{RECIPE.uri}:{RECIPE.tag}" in adoptable(RECIPE)
+
+
+def test_the_cache_is_looked_for_among_earlier_images_of_the_same_package_newest_first() -> None:
+    elsewhere = RECIPE.uri.replace("/shop/", "/staging/")
+    newest = Built(
+        {f"{RECIPE.uri}:v1.3.0": "sha256:3", f"{RECIPE.uri}:src-3": "sha256:3", f"{elsewhere}:v1": "sha256:0"}
+    )
+    before = Built({f"{RECIPE.uri}:v1.2.0": "sha256:2", f"{RECIPE.uri}-admin:v1.2.0": "sha256:1"})
+    found = earlier_images(RECIPE, [newest, before])
+    assert [(image.uri, image.tag) for image in found] == [(RECIPE.uri, "v1.3.0"), (RECIPE.uri, "v1.2.0")]
+
+
+def test_a_build_takes_layers_from_the_cache_it_is_given_and_tells_its_own() -> None:
+    plain, cached = (
+        build_body(recipe, 1)["steps"][0] for recipe in (RECIPE, replace(RECIPE, cache_from="api@sha256:1"))
+    )
+    assert cached["args"] == [*plain["args"][:-1], "--cache-from", "api@sha256:1", "."]
+    assert "BUILDKIT_INLINE_CACHE=1" in plain["args"]
+    assert "DOCKER_BUILDKIT=1" in plain["env"]
+
+
+@dataclass(frozen=True)
+class Built:
+    digests: Mapping[str, str]
 
 
 digests = st.none() | st.sampled_from(["sha256:1", "sha256:2"])

@@ -34,7 +34,7 @@ def build(folder: Path, text: str, files: dict[str, str] | None = None, options:
     bases = {name: stand_in(name) or Base({}) for name in base_names(parsed, options)}
     blobs = Blobs(folder / "blobs")
     said: list[str] = []
-    manifest = Builtin(parsed, options, bases, {}, said.append).build(context.load(root), blobs)
+    manifest = Builtin(parsed, options, bases, {}, (), said.append).build(context.load(root), blobs)
     return Image(manifest, blobs, folder / "image", said)
 
 

@@ -64,6 +64,41 @@ def test_the_same_source_gives_the_same_digest_in_another_build(builtin: Builds)
     assert len(digests) == 1
 
 
+def test_a_build_takes_over_the_layers_of_the_image_it_is_given_as_cache(builtin: Builds) -> None:
+    repository = builtin.repository()
+    text = "FROM scratch\nCOPY library /library\nENV A=1\nCOPY main.py /\nCOPY last /\n"
+
+    def built(tag: str, main: str, *options: str, dockerfile: str = text) -> dict[str, Any]:
+        files = {"Dockerfile": dockerfile, "library": "large", "main.py": main, "last": "same"}
+        image = f"{repository}/app:{tag}"
+        step = docker("build", "-t", image, *options, ".")
+        build = builtin.run(step, source=builtin.source(files), images=[image])
+        assert build["status"] == "SUCCESS", builtin.log(build)
+        return build
+
+    first = built("v1", "1")
+    cache = f"{repository}/app@{first['results']['images'][0]['digest']}"
+    log = builtin.log(built("v2", "2", "--cache-from", cache))
+    assert f"importing cache manifest from {cache}" in log
+    assert log.count("---> Using cache") == 1  # what comes after a layer that differs is made anew too
+    assert log.index("COPY library") < log.index("Using cache") < log.index("ENV A=1")
+    assert builtin.log(built("v3", "1", "--cache-from", f"type=registry,ref={cache}")).count("Using cache") == 3
+    other = built("v4", "1", "--cache-from", cache, dockerfile=text.replace("A=1", "A=2"))
+    assert builtin.log(other).count("Using cache") == 1
+    assert "Using cache" not in builtin.log(built("v5", "1"))
+    assert "Using cache" not in builtin.log(built("v6", "1", "--no-cache", "--cache-from", cache))
+
+
+def test_a_cache_that_is_gone_fails_no_build(builtin: Builds) -> None:
+    repository = builtin.repository()
+    image, cache = f"{repository}/app:v1", f"{repository}/app@sha256:{'0' * 64}"
+    step = docker("build", "-t", image, "--cache-from", cache, ".")
+    build = builtin.run(step, source=builtin.source(PYTHON_APP), images=[image])
+    assert build["status"] == "SUCCESS", builtin.log(build)
+    assert f"ERROR: {cache}: not found" in builtin.log(build)
+    assert "Using cache" not in builtin.log(build)
+
+
 def test_run_fails_the_step_with_line_and_remedy(builtin: Builds) -> None:
     source = builtin.source({"Dockerfile": "FROM python:3.12-slim\nRUN pip install flask\n"})
     build = builtin.run(docker("build", "-t", "x", "."), source=source)
@@ -205,11 +240,15 @@ def test_buildah_runs_commands_and_caches_layers(buildah: Builds, tmp_path: Path
     base, image = system_image(buildah, tmp_path), f"{buildah.repository()}/app:v1"
     text = f'FROM {base}\nARG WHO=world\nRUN echo "hello $WHO" > /greeting && [ -s /greeting ]\nCMD cat /greeting\n'
     source = buildah.source({"Dockerfile": text})
-    step = docker("build", "-t", image, "--label", "a=b", ".")
-    first, second = (buildah.run(step, source=source, images=[image]) for _ in range(2))
+    options = ("-t", image, "--label", "a=b")
+    first, second, third = (
+        buildah.run(docker("build", *options, *cache, "."), source=source, images=[image])
+        for cache in ((), ("--cache-from", image), ())
+    )
     assert first["status"] == "SUCCESS", buildah.log(first)
     assert "RUN echo" in buildah.log(first)
     assert "Using cache" in buildah.log(second)
+    assert "Using cache" not in buildah.log(third)
     assert first["results"]["images"][0]["digest"] == second["results"]["images"][0]["digest"]
     assert buildah.config(image)["config"]["Labels"]["a"] == "b"
     assert len(buildah.manifest(image)["layers"]) == 2

@@ -13,6 +13,7 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import Revision, TrafficTarget
 from infra.gcp.run.services import Service as RunService
+from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import CandidateFailed, Cause, SlipwayError, TrafficConflict, Transient
 from tasks.failures.explain import explain
 from tasks.manifest.values import SecretRef
@@ -242,7 +243,9 @@ async def _failed(
     """Says which container failed, why, and its last lines; takes our tag off it so that it blocks nothing later."""
     await untag(service, wanted.revision)
     lines = await _last_lines(request, service, wanted.revision)
-    explanation = explain(error)
+    _, project, _, region, _, run_name = service.split("/")
+    known = Known(project=project, region=region, service=run_name, revision=wanted.revision)
+    explanation = explain(error, known, "\n".join(lines))
     said = "\n".join(f"  {line}" for line in lines)
     return CandidateFailed(
         f"{name} did not start in {before.region} (revision {wanted.revision}): {explanation.problem}"

@@ -19,6 +19,7 @@ from tasks.builds.archive import pack
 from tasks.builds.log import LogCursor
 from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body, earlier_builds, earlier_images
 from tasks.failures.build_log import diagnose
+from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import BuildFailed, Cause, TagTaken
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
@@ -208,15 +209,16 @@ def _image(build: Build, recipe: Recipe) -> Image:
 
 def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:
     """Names the step, its last lines and what to do."""
-    diagnosis = diagnose(log, build.steps)
-    explanation = explain(diagnosis.headline or build.failure or build.detail)
+    project, region = build.name.split("/")[1:4:2]
+    known = Known(project=project, region=region, build=build.id)
+    diagnosis = diagnose(log or build.failure or build.detail, build.steps, known)
     lines = "\n".join(f"  {line}" for line in diagnosis.last_lines)
     return BuildFailed(
         f"The build of {recipe.service} ended {build.status} in step {diagnosis.step or '?'}: "
         f"{diagnosis.headline or build.failure or build.detail}\n{lines}",
-        explanation.remedy or f"read the log at {build.log_url}, correct the source and start the run again.",
+        diagnosis.remedy or f"read the log at {build.log_url}, correct the source and start the run again.",
         diagnosis.cause,
         build.log_url,
         "Nothing was deployed; live traffic is as it was.",
-        explanation.transient,
+        diagnosis.transient,
     )

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from tasks.failures.catalogue.matching import WRAPPERS, Match, match
-from tasks.failures.errors import Cause
+from tasks.failures.catalogue.blanks import NOTHING, Known, fill
+from tasks.failures.catalogue.matching import BUILD_RULES, RULES, WRAPPERS, Match, Rule, match
+from tasks.failures.errors import Cause, Transient
 from tasks.failures.redact import redact
 
 FETCH_SOURCE = "fetch source"
@@ -32,6 +33,7 @@ _PHASE_FAILED = (
 _NOISE = re.compile(
     r"^(?:npm (?:warn|notice)|\[notice\]|deprecat|warning: (?!retrying)|debconf:|WARN\b)", re.IGNORECASE
 )
+_DEPLOYS = re.compile(r"Cloud Run|\(gcloud\.[\w.]*\b(?:run|functions|deploy)\b|[Rr]evision '|terraform|googleapi:")
 _FAILED_STATUSES = frozenset({"FAILURE", "TIMEOUT", "INTERNAL_ERROR", "CANCELLED", "EXPIRED"})
 
 
@@ -54,32 +56,42 @@ class BuildDiagnosis:
     cause: Cause
     headline: str  # the log line that names the cause, "" for an empty log
     last_lines: tuple[str, ...]  # of the failing step, without the prefix, at most 20
+    remedy: str  # "" if the cause is not known
+    transient: Transient
 
 
-def diagnose(log: str, steps: Sequence[Step] = ()) -> BuildDiagnosis:
+def diagnose(log: str, steps: Sequence[Step] = (), known: Known = NOTHING) -> BuildDiagnosis:
     """`steps` are the build's, in order: they name the failing step when the log alone does not."""
     lines = log.splitlines()
     number = _failed_number(lines, steps)
     shown = [line for line in _lines_of(lines, number) if line.strip()]
-    found = recognise(log)
+    found = _in_a_build(lines)
     headline = found.line if found else next((line for line in reversed(shown) if line.strip()), "")
     return BuildDiagnosis(
         step=_phase(lines) if number is None else _name(number, lines, steps),
         cause=found.rule.cause if found else Cause.BUILD_STEP_FAILED,
         headline=redact(headline.strip()),
         last_lines=tuple(redact(line) for line in shown[-_SHOWN_LINES:]),
+        remedy=fill(found.rule.remedy, redact(log), known) if found else "",
+        transient=found.rule.transient if found else Transient.NO,
     )
 
 
-def recognise(text: str) -> Match | None:
-    """What `tasks.catalogue` says of a message; of a build log, what it says of the failing step."""
+def recognise(text: str, rules: Sequence[Rule] = RULES) -> Match | None:
+    """What the catalogue says of a message; of a build log, what it says of the failing step."""
     if not _IS_A_BUILD_LOG.search(text):
-        return match(text)
-    lines = text.splitlines()
+        return match(text, rules=rules)
+    return _in_a_build(text.splitlines(), BUILD_RULES if rules is RULES else rules)
+
+
+def _in_a_build(lines: Sequence[str], rules: Sequence[Rule] = BUILD_RULES) -> Match | None:
+    """A step that deploys fails as what it deploys does; any other program that fails is a failed build."""
     telling = [line for line in _lines_of(lines, _failed_number(lines, ())) if not _NOISE.match(line.strip())]
-    found = match("\n".join(telling[-_TAIL_LINES:]))
+    if rules is BUILD_RULES and _DEPLOYS.search("\n".join(telling)):
+        rules = RULES
+    found = match("\n".join(telling[-_TAIL_LINES:]), rules=rules)
     if found is None or found.rule in WRAPPERS:
-        return match("\n".join(telling)) or found
+        return match("\n".join(telling), rules=rules) or found
     return found
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infra.gcp.calls.errors import GoogleError, from_exception, is_foreign
 from tasks.failures.build_log import recognise
-from tasks.failures.catalogue.blanks import as_command, as_prose
+from tasks.failures.catalogue.blanks import NOTHING, Known, fill
 from tasks.failures.catalogue.matching import Match, match
 from tasks.failures.catalogue.stated import room_of
 from tasks.failures.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
@@ -23,6 +23,7 @@ _UNKNOWN_REMEDY = (
     "This failure is not in the catalogue: read the whole message, look at https://status.cloud.google.com, and "
     "search for its words with `gcloud logging read 'severity>=ERROR' --freshness=1h`."
 )
+_OF_A_CONTAINER = frozenset({Cause.CONTAINER_PORT, Cause.CONTAINER_CRASH})
 # What Python raises when a program is wrong. In a pasted message the same words tell of the user's program.
 _BUGS = (TypeError, AttributeError, NameError, LookupError, AssertionError, ArithmeticError, NotImplementedError)
 _BUG_REMEDY = (
@@ -42,32 +43,35 @@ class Explanation:
     evidence: str = ""  # the line of the message that this rests on
 
 
-def explain(error: BaseException | str) -> Explanation:
-    """Explains an exception of any layer, or a pasted message: gcloud, Terraform, build log, HTTP, whatever."""
+def explain(error: BaseException | str, known: Known = NOTHING, log: str = "") -> Explanation:
+    """Explains an exception of any layer, or a pasted message: gcloud, Terraform, build log, HTTP, whatever.
+
+    known: what the run knows besides; log: the last lines of the container that failed, which say more than Google.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return explain(error.exceptions[0])
+        return explain(error.exceptions[0], known, log)
     if isinstance(error, SlipwayError):
         texts = (redact(each) for each in (error.problem, error.remedy, error.link))
         return Explanation(error.cause, error.transient, *texts)
     if isinstance(error, str):
-        message = redact(error)
-        return _explanation(recognise(message), message)
+        message = redact(f"{error}\n{log}" if log else error)
+        return _explanation(recognise(message), message, known)
     if is_foreign(error):
         google = from_exception(error, "")
-        return _explanation(_google_match(google), redact(_words(google)))
+        return _explanation(_google_match(google, log), redact(_words(google)), known)
     if isinstance(error, _BUGS):
         return _own_bug(error)
-    return explain(f"{type(error).__name__}: {error}")
+    return explain(f"{type(error).__name__}: {error}", known, log)
 
 
-def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED) -> SlipwayError:
+def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED, known: Known = NOTHING) -> SlipwayError:
     """The same failure for people: `doing` is what was tried ("Creating revision api-1-4-0 in europe-west1").
 
     A SlipwayError is passed through. Raise the answer `from` the error.
     """
     if isinstance(error, SlipwayError):
         return error
-    said = explain(error)
+    said = explain(error, known)
     problem = f"{doing} failed. {said.problem}"
     if said.evidence and said.evidence not in problem:
         problem = f"{problem} ({said.evidence})"
@@ -82,13 +86,15 @@ def _own_bug(error: Exception) -> Explanation:
     return Explanation(Cause.OTHER, Transient.NO, f"Slipway itself has a bug ({said}{place}).", _BUG_REMEDY, "")
 
 
-def _google_match(error: GoogleError) -> Match | None:
-    """The rule that fits, with Google's own message as the evidence."""
+def _google_match(error: GoogleError, log: str) -> Match | None:
+    """The rule that fits, with Google's own message as the evidence; the container's log may say more."""
     message = redact(error.message)
     certain = "\n".join([error.reason, *(each.type for each in error.violations)]).strip()
     found = match(certain) if certain else None
     if found is None:
         found = match(message, room_of(error.status)) or match(f"{error.status}: ")
+    if log and found and found.rule.cause is Cause.CONTAINER_PORT:  # so Cloud Run says of all that end early
+        found = match(redact(f"{error.message}\n{log}"), _OF_A_CONTAINER) or found
     return Match(found.rule, message) if found else None
 
 
@@ -103,10 +109,10 @@ def _printable(line: str) -> str:
     return "".join(filter(str.isprintable, line[:_SHOWN])).strip()
 
 
-def _explanation(found: Match | None, message: str) -> Explanation:
+def _explanation(found: Match | None, message: str, known: Known) -> Explanation:
     if found is None:
         first = next(filter(None, map(_printable, message.splitlines())), "The message is empty.")
         return Explanation(Cause.OTHER, Transient.NO, first, _UNKNOWN_REMEDY, "https://cloud.google.com/support")
     rule = found.rule
-    problem, remedy = as_prose(rule.problem, message), as_command(rule.remedy, message)
+    problem, remedy = fill(rule.problem, message, known), fill(rule.remedy, message, known)
     return Explanation(rule.cause, rule.transient, problem, remedy, rule.link, found.line)

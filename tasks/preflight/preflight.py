@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
+from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import UNTOUCHED, Cause, PreflightFailed
 from tasks.failures.explain import explain
 from tasks.model import Missing, Problem, Readiness, Request
@@ -51,7 +52,7 @@ async def _guarded(check: Check, request: Request) -> Readiness:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             return await check.run(request)
     except (GoogleError, TimeoutError) as error:
-        explanation = explain(error)
+        explanation = explain(error, Known(project=request.project))
         text = f"Could not be checked: {explanation.problem}"
         if check.optional:
             return Readiness(notes=(f"{check.name}: {text}",))

@@ -13,6 +13,7 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import Revision, RunService
 from infra.gcp.run.traffic import TrafficTarget
+from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError
 from tasks.failures.explain import explain
 from tasks.manifest.values import SecretRef
@@ -154,7 +155,8 @@ async def _failed(project: str, live: LiveService, revision: str, error: GoogleE
     """Says which container failed, why, and its last lines; takes our tag off it so that it blocks nothing later."""
     await untag(live.service.name, revision)
     lines = await _last_lines(project, live.service.id, revision)
-    explanation = explain(error)
+    known = Known(project=project, region=live.place.region, service=live.service.id, revision=revision)
+    explanation = explain(error, known, "\n".join(lines))
     said = "\n".join(f"  {line}" for line in lines)
     return CandidateFailed(
         f"{live.place.service} did not start in {live.place.region} (revision {revision}): {explanation.problem}"

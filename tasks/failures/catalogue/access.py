@@ -1,144 +1,18 @@
-"""Who may do what: switched-off APIs, billing, organisation policies, permissions and credentials."""
+"""Who may do what: permissions and credentials."""
 
 from __future__ import annotations
 
-from tasks.failures.catalogue.rule import MAYBE, NO, rule
+from tasks.failures.catalogue.rule import NO, rule
 from tasks.failures.errors import Cause
-
-BILLING = (
-    rule(
-        Cause.BILLING,
-        NO,
-        "The billing account cannot take another project.",
-        "Ask for more at https://support.google.com/code/contact/billing_quota_increase, or unlink an unused "
-        "project with `gcloud billing projects unlink UNUSED_PROJECT`.",
-        "https://cloud.google.com/billing/docs/how-to/manage-billing-account",
-        r"billing quota",
-        r"billing_quota_increase",
-    ),
-    rule(
-        Cause.BILLING,
-        NO,
-        "There is no working billing account behind {project}.",
-        "Link an open billing account with `gcloud billing projects link {project} "
-        "--billing-account ACCOUNT_ID`, wait a few minutes, then run again.",
-        "https://cloud.google.com/billing/docs/how-to/modify-project",
-        r"billing[_ ](?:is )?disabled",
-        r"billing (?:must|needs to|has to) be enabled",
-        r"billing to be enabled",
-        r"billing (?:is|has|was) not (?:been )?(?:enabled|set up|open|active)",
-        r"(?:enable|set up|activate|add) billing",
-        r"billing[- ]enabled",
-        r"billing[_ ]not[_ ](?:open|found|enabled|active)",
-        r"billing account (?:for |of |associated |linked |with |that |id |[\w'-]+ ){0,9}"
-        r"(?:is|was|has been|could) (?:not|in state|disabled|closed|suspended|delinquent|inactive|absent)",
-        r"(?:absent|closed|delinquent|disabled|inactive|invalid|valid|active|open) billing account",
-        r"not (?:been )?configured billing",
-        r"(?:error|failed) (?:setting|linking|updating) billing(?![\s\S]*has not been used)",
-        r"accountdisabled|userprojectaccountproblem|account (?:is )?not in good standing",
-        r"pay[- ]as[- ]you[- ]go|must be on the blaze|not (?:allowed|available|supported) in the free tier",
-        r"free trial (?:has |is )?(?:ended|expired|over)",
-        r"payment (?:method|is|required|failed|overdue)",
-        r"402 payment",
-    ),
-)
-
-API_DISABLED = (
-    rule(
-        Cause.API_DISABLED,
-        NO,
-        "It was not possible to switch on {api}.",
-        "Run `gcloud services enable {api} --project {project}` yourself: it shows the real obstacle, mostly "
-        "missing billing, an organisation policy or a missing role.",
-        "https://cloud.google.com/service-usage/docs/enable-disable",
-        r"failed to (?:ensure|enable)[^\n]{0,40} api\b",
-        r"failed to (?:ensure|enable) apis?\b",
-    ),
-    rule(
-        Cause.API_DISABLED,
-        MAYBE,
-        "In {project}, {api} is switched off, or was switched on only moments ago.",
-        "Run `gcloud services enable {api} --project {project}`, wait a few minutes, then run again.",
-        "https://cloud.google.com/service-usage/docs/enable-disable",
-        r"has not been used in (?:this )?project",
-        r"api has not been (?:used|enabled)",
-        r"service_disabled",
-        r"access ?not ?configured",
-        r"\bapis?\b[^\n]{0,80}(?:(?:is|are) not|isn't|not yet|not) (?:currently )?enabled",
-        r"\.googleapis\.com\]?'? (?:is|are) (?:not enabled|disabled)",
-        r"services?[^\n]{0,60}\.googleapis\.com[^\n]{0,60} (?:not enabled|disabled)",
-        r"is not enabled for (?:the |this )?project",
-        r"apis? (?:is|are|was) disabled",
-        r"(?:please |must |to )enable (?:or contact project owners to enable )?the [\w. ()-]{2,60} apis?\b",
-        r"please enable [\w. ()-]{2,60} apis? ",
-        r"enable it by visiting",
-        r"ensure (?:that )?the [\w ()-]{2,80} apis?[^\n]{0,60} (?:enabled|activated)",
-    ),
-)
-
-ORG_POLICY = (
-    rule(
-        Cause.ORG_POLICY,
-        NO,
-        "The organisation does not let principals from outside it be named in a policy.",
-        "Deploy without public access (`--no-allow-unauthenticated`), or have an organisation administrator "
-        "relax constraints/iam.allowedPolicyMemberDomains for project {project}.",
-        "https://cloud.google.com/resource-manager/docs/organization-policy/restricting-domains",
-        r"do(?:es)? not belong to a permitted customer",
-        r"allowedpolicymemberdomains",
-        r"domain[- ]restricted sharing",
-    ),
-    rule(
-        Cause.ORG_POLICY,
-        NO,
-        "A VPC Service Controls perimeter forbids this call.",
-        "Give the uniqueIdentifier of the message to the perimeter's administrator, who finds the reason at "
-        "https://console.cloud.google.com/security/service-perimeter and adds an ingress or egress rule.",
-        "https://cloud.google.com/vpc-service-controls/docs/troubleshooting",
-        r"prohibited by organization's policy",
-        r"vpc ?service ?controls",
-        r"vpcservicecontrols",
-        r"security_policy_violated",
-    ),
-    rule(
-        Cause.ORG_POLICY,
-        NO,
-        "Binary Authorization does not let this image run.",
-        "Sign the image with the attestor that the policy names, or see which rule denied it with "
-        "`gcloud container binauthz policy export --project {project}`.",
-        "https://cloud.google.com/binary-authorization/docs/run/overview",
-        r"binary ?authorization",
-        r"(?:image|attest)[^\n]{0,60} denied by (?:attestor|policy)",
-        r"not authorized by policy",
-    ),
-    rule(
-        Cause.ORG_POLICY,
-        NO,
-        "An organisation policy forbids this: {constraint}.",
-        "See what it allows with `gcloud org-policies describe {constraint} --effective --project {project}`, "
-        "then change the setting, or have an organisation policy administrator grant an exception.",
-        "https://cloud.google.com/resource-manager/docs/organization-policy/overview",
-        r"constraints/\w+\.",
-        r"org(?:ani[sz]ation)?(?:al)?[-_ ]?polic(?:y|ies)",
-        r"blocked by [^\n]{0,60}polic(?:y|ies)",
-        r"violates? (?:the )?(?:org[\w-]* )?constraint",
-        r"constraint [\w./:'\"-]{3,80} (?:is |was )?violated",
-        r"(?<!check\syour\s)organization(?:'s|s)? (?:security )?polic(?:y|ies)",
-        r"(?:org_restriction|location_policy|location_org_policy|tls_org_policy|resource_usage_restriction)_violat",
-        r"key creation is not allowed on this service account",
-        r"ingress (?:setting |traffic )?[^\n]{0,40}(?:is )?(?:not allowed|disallowed)",
-        r"disableserviceaccountkeycreation",
-        r"is not (?:in|on) the (?:organization's )?allow(?:ed)? ?list",
-    ),
-)
 
 PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "The build's log may not be read by {principal}; the build itself may be fine.",
-        "Run `gcloud projects add-iam-policy-binding {project} --member={member} --role=roles/viewer`, or build with "
-        "your own log bucket (`gcloud builds submit --gcs-log-dir=gs://BUCKET`).",
+        "The build's log may not be read by [{principal}|the caller]; the build itself may be fine.",
+        "[Run `gcloud projects add-iam-policy-binding {project} --member={member} --role=roles/viewer`|Give "
+        "the caller roles/viewer on the project at https://console.cloud.google.com/iam-admin/iam], or build "
+        "with a log bucket of your own (`--gcs-log-dir`).",
         "https://cloud.google.com/build/docs/securing-builds/store-manage-build-logs",
         r"cloudbuild-logs",
         r"can only stream logs if you are viewer",
@@ -154,7 +28,7 @@ PERMISSION = (
         r"(?:bad|invalid|incorrect|wrong|missing|no valid|expired) (?:\w+ )?(?:credentials?|username|password|login)\b",
         r"invalid_grant",
         r"invalid_rapt",
-        r"\breauth",
+        r"reauth\w*",
         r"(?:tokens?|credentials?|session|login)(?: \S+){0,4} (?:(?:has|have) been|is|are|was|were|has|have) "
         r"(?:expired|revoked|invalid|missing|not valid|malformed)",
         r"authpermanentfail|authenticationerror|loginrequired|(?:not|been) logged (?:in|out)",
@@ -187,8 +61,9 @@ PERMISSION = (
         Cause.PERMISSION,
         NO,
         "The API key is missing, wrong or restricted.",
-        "Check the key's restrictions at https://console.cloud.google.com/apis/credentials?project={project} "
-        "(allow {api}), or send the key that belongs to this gateway.",
+        "Check the key's restrictions at "
+        "https://console.cloud.google.com/apis/credentials[?project={project}][ (allow {api})], or send the "
+        "key that belongs to this gateway.",
         "https://cloud.google.com/docs/authentication/api-keys",
         r"api[_ ]key[_ ](?:not valid|invalid|is invalid|expired|service_blocked|http_referrer|ip_address)",
         r"valid api key",
@@ -203,8 +78,9 @@ PERMISSION = (
         NO,
         "The request carried no identity that Cloud Run accepts.",
         "Call with `Authorization: Bearer $(gcloud auth print-identity-token)` from an account with "
-        "roles/run.invoker, or open the service with `gcloud run services add-iam-policy-binding {service} "
-        "--member=allUsers --role=roles/run.invoker`.",
+        "roles/run.invoker, or open the service[ with `gcloud run services add-iam-policy-binding {service} "
+        "--member=allUsers --role=roles/run.invoker --region={service_region} --project={service_project}`| "
+        "(`public: true` in slipway.yaml)].",
         "https://cloud.google.com/run/docs/authenticating/overview",
         r"allow unauthenticated invocations",
         r"the request was not authenticated",
@@ -217,9 +93,11 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "The deployer ({principal}) may not act as {account}.",
-        "Run `gcloud iam service-accounts add-iam-policy-binding {account} "
-        "--member={member} --role=roles/iam.serviceAccountUser`.",
+        "The deployer[ ({principal})] may not act as [{account}|the service account].",
+        "[Run `gcloud iam service-accounts add-iam-policy-binding {account} --member={member} "
+        "--role=roles/iam.serviceAccountUser`|Give the deployer roles/iam.serviceAccountUser on {account} at "
+        "https://console.cloud.google.com/iam-admin/serviceaccounts|Give the deployer "
+        "roles/iam.serviceAccountUser on it at https://console.cloud.google.com/iam-admin/serviceaccounts].",
         "https://cloud.google.com/iam/docs/service-accounts-actas",
         r"\bact ?as\b",
         r"serviceaccounts?\.actas",
@@ -228,9 +106,13 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "What runs the container or build may not read {secret}.",
-        "Run `gcloud secrets add-iam-policy-binding {secret} --project {project} --member={member} "
-        "--role=roles/secretmanager.secretAccessor`.",
+        "What runs the container or build may not read [the secret {secret}|a secret].",
+        "[Run `gcloud secrets add-iam-policy-binding {secret} --project {secret_project} --member={member} "
+        "--role=roles/secretmanager.secretAccessor`|Give the account that it runs as "
+        "roles/secretmanager.secretAccessor on {secret} at "
+        "https://console.cloud.google.com/security/secret-manager|Give the account that it runs as "
+        "roles/secretmanager.secretAccessor on the secret at "
+        "https://console.cloud.google.com/security/secret-manager].",
         "https://cloud.google.com/run/docs/configuring/services/secrets",
         r"permission denied on secret",
         r"secretmanager\.versions\.access",
@@ -239,29 +121,37 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "The registry does not let {principal} use {repository}: {permission} is missing.",
-        "Run `gcloud artifacts repositories add-iam-policy-binding {repository} --location={region} "
-        "--project={project} --member={member} --role={role}`.",
+        "The registry does not let [{principal}|the caller] use [the repository {repository}|the "
+        "repository][: {permission} is missing].",
+        "[Run `gcloud artifacts repositories add-iam-policy-binding {repository} "
+        "--location={repository_location} --project={repository_project} --member={member} "
+        "--role={role}`|Give the account that was refused {role} on the repository {repository} at "
+        "https://console.cloud.google.com/artifacts|Give the account that was refused {role} on the "
+        "repository at https://console.cloud.google.com/artifacts|Give the account that was refused access "
+        "to the repository at https://console.cloud.google.com/artifacts]; a repository that does not exist "
+        "is refused in the same words.",
         "https://cloud.google.com/artifact-registry/docs/access-control",
         r"artifactregistry\.repositories\.\w*artifacts|createonpush|uploadartifacts|downloadartifacts",
     ),
     rule(
         Cause.PERMISSION,
         NO,
-        "Cloud Run may not pull the image from {repository}.",
-        "Run `gcloud artifacts repositories add-iam-policy-binding {repository} --location={region} "
-        "--member={member} --role=roles/artifactregistry.reader` with `--project` set to the project that holds the "
-        "image; the member is the Cloud Run service agent of the project that runs it.",
+        "Cloud Run may not pull the image[ from the repository {repository}].",
+        "Give the Cloud Run service agent of the project that runs the image roles/artifactregistry.reader "
+        "on [the repository {repository} of project {repository_project}|the repository] at "
+        "https://console.cloud.google.com/artifacts.",
         "https://cloud.google.com/run/docs/deploying#other-projects",
         r"must have permission to read the image",
     ),
     rule(
         Cause.PERMISSION,
         NO,
-        "Docker is not logged in to the registry, or its login may not use {repository}.",
-        "Run `gcloud auth configure-docker {region}-docker.pkg.dev`, and give the account it uses "
-        "roles/artifactregistry.writer to push (or reader to pull) with `gcloud artifacts repositories "
-        "add-iam-policy-binding {repository} --location={region} --member={member} --role=ROLE`.",
+        "Docker is not logged in to the registry, or its login may not use [the repository {repository}|the "
+        "repository].",
+        "[Run `gcloud auth configure-docker {repository_location}-docker.pkg.dev`|Log in with `gcloud auth "
+        "configure-docker`, naming the registry's host if it is not gcr.io], and give the account that it "
+        "uses roles/artifactregistry.writer to push, or reader to pull, at "
+        "https://console.cloud.google.com/artifacts.",
         "https://cloud.google.com/artifact-registry/docs/docker/authentication",
         r"unauthorized: ",
         r"unauthorized to",
@@ -296,21 +186,22 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
-        "Something is not allowed or does not exist: {principal} lacks {permission}.",
-        "Run `gcloud projects add-iam-policy-binding {project} --member={member} "
-        "--role={role}`, then run again; see who lacks what at "
+        "Something is not allowed or does not exist: [{principal}|the caller] lacks [{permission}|a permission].",
+        "[Run `gcloud projects add-iam-policy-binding {project} --member={member} --role={role}`|Give it "
+        "{role} at https://console.cloud.google.com/iam-admin/iam|Grant a role that holds it at "
+        "https://console.cloud.google.com/iam-admin/iam], then run again; see who lacks what at "
         "https://console.cloud.google.com/iam-admin/troubleshooter.",
         "https://cloud.google.com/iam/docs/troubleshoot-access",
-        r"permission_?denied",
+        r"permission_?denied\w*",
         r"permission[s:]? [\[\"'`]*[\w./:*-]+[\]\"'`]*(?: was| is)? (?:denied|missing|required)",
-        r"permission denied (?:on|for|to|when|while) \w",
-        r"(?:does|do|did) not have (?:the )?[^\n]{0,120}(?:permission|access|role|authoriz)",
-        r"(?:does|do)n't have [^\n]{0,80}(?:permission|access)",
+        r"permission denied (?:on|for|to|when|while)",
+        r"(?:does|do|did) not have (?:the )?[^\n]{0,120}(?:permissions?|access|roles?|authoriz\w+)",
+        r"(?:does|do)n't have [^\n]{0,80}(?:permissions?|access)",
         r"not have [\w.]+ access to",
         r"(?:lacks?|missing|without|insufficient|needs?|require[sd]?)(?: the)?(?: \S+){0,6} (?:iam )?(?:permission|role)s?\b",
-        r"must (?:have|grant|be granted) [^\n]{0,80}(?:permission|role|access)",
+        r"must (?:have|grant|be granted) [^\n]{0,80}(?:permissions?|roles?|access)",
         r"iam_permission_denied",
-        r"access ?denied",
+        r"access ?denied\w*",
         r"access to [^\n]{1,120} (?:was |is )?denied",
         r"denied on resource",
         r"forbidden from accessing",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.failures.catalogue.logs import RUN_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
 from tasks.failures.errors import Cause
 
@@ -10,7 +11,7 @@ REQUEST_TIMEOUT = (
         Cause.TIMEOUT,
         NO,
         "The request took longer than the service's request time-out.",
-        "Make the request shorter, or give it longer with `gcloud run services update {service} --timeout=SECONDS`.",
+        "Make the request shorter, or give it longer: `timeout` of the service in slipway.yaml.",
         "https://cloud.google.com/run/docs/configuring/request-timeout",
         r"maximum request timeout",
         r"request has been terminated because it has reached",
@@ -19,8 +20,8 @@ REQUEST_TIMEOUT = (
         Cause.TIMEOUT,
         NO,
         "What the queue or schedule called did not answer by its deadline.",
-        "Do the work faster, or raise the deadline of the task (`dispatchDeadline`) and of the service with "
-        "`gcloud run services update {service} --timeout=SECONDS`.",
+        "Do the work faster, or raise the deadline of the task (`dispatchDeadline`) and `timeout` of the "
+        "service in slipway.yaml.",
         "https://cloud.google.com/tasks/docs/creating-http-target-tasks",
         r"deadline_exceeded[\s\S]{0,200}attemptduration",
     ),
@@ -28,7 +29,7 @@ REQUEST_TIMEOUT = (
         Cause.TIMEOUT,
         MAYBE,
         "The service did not answer within its request time-out.",
-        "Send the request again; if it stays, give it longer with `gcloud run services update {service} --timeout=SECONDS`.",
+        "Send the request again; if it stays, give it longer: `timeout` of the service in slipway.yaml.",
         "https://cloud.google.com/run/docs/configuring/request-timeout",
         r"upstream request timeout",
     ),
@@ -41,22 +42,23 @@ NETWORK = (
         "The metadata server, which hands out credentials on Google Cloud, cannot be reached from here.",
         "Outside of Google Cloud log in with `gcloud auth application-default login`; inside, run again.",
         "https://cloud.google.com/docs/authentication/provide-credentials-adc",
-        r"cannotconnecttometadataserver",
+        r"cannotconnecttometadataserver\w*",
         r"(?:169\.254\.169\.254|metadata\.google\.internal)[^\n]{0,120}"
         r"(?:host is down|no route|unreachable|timed? ?out|timeout|refused|no such host)",
     ),
     rule(
         Cause.NETWORK,
         NO,
-        "The TLS certificate of {host} is not trusted here; often a proxy intercepts the connection.",
-        "Trust the proxy's certificate: set REQUESTS_CA_BUNDLE, SSL_CERT_FILE and "
-        "`gcloud config set core/custom_ca_certs_file CA.pem`, or go round the proxy.",
+        "The TLS certificate of [{host}|the server] is not trusted here; often a proxy intercepts the connection.",
+        "Trust the proxy's certificate (REQUESTS_CA_BUNDLE, SSL_CERT_FILE, and for gcloud the property "
+        "core/custom_ca_certs_file), or go round the proxy; `gcloud info --run-diagnostics` shows what is "
+        "intercepted.",
         "https://cloud.google.com/sdk/docs/proxy-settings",
-        r"certificate[_ ]verif",
+        r"certificate[_ ]verif\w*",
         r"certificate signed by unknown",
         r"x509:",
-        r"self[- _]signed cert",
-        r"unable to (?:get local issuer|verify the first) cert",
+        r"self[- _]signed cert\w*",
+        r"unable to (?:get local issuer|verify the first) cert\w*",
         r"(?:certificate|cert) (?:has expired|is not valid|is not trusted|expired)",
         r"unable_to_(?:get_issuer|verify_leaf)",
         r"hostname mismatch|doesn't match either of|err_tls_cert",
@@ -99,8 +101,9 @@ NETWORK = (
     rule(
         Cause.NETWORK,
         YES,
-        "The name of {host} could not be looked up.",
-        "Run again; if it stays, check DNS with `getent hosts {host}`.",
+        "The name of [{host}|the server] could not be looked up.",
+        "Run again; if it stays, check DNS[ with `getent hosts {host}`| and the spelling of the address: "
+        "`gcloud info --run-diagnostics` looks up Google's].",
         "https://cloud.google.com/sdk/docs/proxy-settings",
         r"no such host",
         r"name or service not known|name does not resolve",
@@ -112,7 +115,7 @@ NETWORK = (
         r"\beai_again",
         r"nameresolutionerror",
         r"unknownhostexception",
-        r"dns (?:resolution|lookup|error|failure)",
+        r"dns (?:resolution|lookup|errors?|failures?)",
         r"server misbehaving",
         r"name resolution",
         r"gaierror",
@@ -121,24 +124,24 @@ NETWORK = (
     rule(
         Cause.NETWORK,
         YES,
-        "The connection to {host} broke or could not be made.",
+        "The connection to [{host}|the server] broke or could not be made.",
         "Run again; if it stays, check the network, the proxy and https://status.cloud.google.com.",
         "https://status.cloud.google.com",
         r"connection (?:was |is |has been )?(?:reset|aborted|closed|broken|refused|dropped|lost|timed ?out|terminated)",
-        r"connection(?:reset|aborted|refused|error)\b",
+        r"connection(?:reset|aborted|refused|error)\w*",
         r"connection error",
         r"\becon(?:nreset|nrefused|naborted)|\betimedout|\bepipe\b|\besockettimedout",
         r"broken pipe",
         r"socket (?:hang up|closed|is closed)",
         r"remote end closed",
-        r"remotedisconnected|protocolerror|incompleteread|chunkedencodingerror",
+        r"remotedisconnected|protocolerror|incompleteread\w*|chunkedencodingerror",
         r"unexpected eof|eof occurred",
         r": eof\b",
         r"tls handshake",
-        r"ssl(?:eof|zero)|ssl_error_syscall|ssl routines|sslerror|ssl handshake",
+        r"ssl(?:eof|zero)\w*|ssl_error_syscall|ssl routines|sslerror|ssl handshake",
         r"i/o timeout",
         r"connect(?:ion)? time(?:d )?-?out",
-        r"connecttimeout|readtimeout",
+        r"connecttimeout\w*|readtimeout\w*",
         r"read timed out|read operation timed out|the read timed out",
         r"client\.timeout exceeded",
         r"net/http: request canceled",
@@ -147,7 +150,7 @@ NETWORK = (
         r"failed to connect to(?! all backends)",
         r"(?:could not|couldn't|unable to|cannot) connect to(?! the docker daemon)",
         r"transport is closing|transport: error|connection is closing|goaway|rst_stream",
-        r"network (?:error|timeout|connectiv|connection problem|is down|failure|socket)",
+        r"network (?:errors?|timeout|connectivity|connection problems?|is down|failure|socket)",
         r"npm (?:err!|error) network",
         r"fetch failed",
         r"stream removed|http2: |stream error",
@@ -174,6 +177,14 @@ TIMEOUT = (
     ),
     rule(
         Cause.TIMEOUT,
+        MAYBE,
+        "The revision did not become ready in the time allowed: its container does not start, or there is no room for it.",
+        f"Read its last lines in {RUN_LOG}, then run again.",
+        "https://cloud.google.com/run/docs/troubleshooting",
+        r"progress ?deadline ?exceeded|exceeded (?:its |the )?progress deadline|initial scale was never achieved",
+    ),
+    rule(
+        Cause.TIMEOUT,
         YES,
         "The operation did not finish in the time allowed.",
         "Run again: what was begun is found and adopted; if it stays, look at https://status.cloud.google.com and "
@@ -184,7 +195,7 @@ TIMEOUT = (
         r"timed out",
         r"timeout (?:while|when) waiting",
         r"wait(?:ing)? (?:for )?[^\n]{0,80} time(?:d )?out",
-        r"exceeded (?:the |its )?(?:timeout|deadline|time limit|allocated time)",
+        r"exceeded (?:the |its )?(?:\w+ )?(?:timeout|deadline|time limit|allocated time)",
         r"(?:did|has|have) not (?:completed?|finish(?:ed)?|become ready|respond(?:ed)?) (?:with)?in",
         r"gateway time-?out",
         r"timeouterror|timeoutexception",
@@ -212,7 +223,7 @@ SERVICE_UNAVAILABLE = (
         r"upstream (?:connect error|request|server)",
         r"no healthy upstream",
         r"(?:server|service|system|backend)[^\n]{0,40}(?:overloaded|is busy|encountered an)",
-        r"received unexpected http status: 5|\bstatus code:? 50[23]\b",
+        r"received unexpected http status: 5\d\d|\bstatus code:? 50[23]\b",
     ),
 )
 

@@ -1,270 +1,128 @@
-"""Fills the blanks of a problem or remedy with what the message itself names.
+"""Fills the blanks of a problem or remedy with what the message itself names, or the run knows.
 
-In a problem a blank reads as prose, "project acme" or, when the message names none, "the project". In a remedy
-it reads as part of a command, `acme` or `PROJECT_ID`, so that the command stays readable.
+A blank is filled only when its value was surely read: it stands at a place where messages give it, it fits the
+grammar of its kind, and the message gives no other. A part of a template in brackets is shown only if every blank
+in it is filled; else what follows its bar is: `Enable it[ with `gcloud services enable {api}`| in the console].`
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 
-from tasks.failures.roles import ACT_AS, CLEANUP_NEEDS, ENABLE, NEEDS
-
-_EMAIL = r"\b[\w.+-]{1,64}@[\w.-]+\w"
-_ID = r"[a-z][a-z0-9-]*[a-z0-9]"
-_GOOGLES = "serverless-runtimes|gae-runtimes|cloudrun|cloud-builders|buildpacks|kaniko-project|k8s-skaffold"
-_REGION = r"(?:africa|asia|australia|europe|me|northamerica|southamerica|us)-[a-z]+\d{1,2}"
+from tasks.failures.catalogue.grammar import fits
+from tasks.failures.catalogue.permissions import role_for, role_titled
+from tasks.failures.catalogue.places import PLACES, SLOTS, Places
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
-    placeholder: str  # in a command, when the message does not name it
-    named: str  # in prose; {} is the value
-    unnamed: str  # in prose, when the message does not name it
-    patterns: tuple[re.Pattern[str], ...]  # how messages name it, most reliable first; group 1 is the value
+class Known:
+    """What a run knows about the failure besides its message; '' is unknown. `region` is a Cloud Run region."""
 
-    def find(self, message: str) -> str | None:
-        return next((found[1] for each in self.patterns if (found := each.search(message))), None)
+    project: str = ""
+    region: str = ""
+    service: str = ""  # its name at Cloud Run, without project and region
+    revision: str = ""
+    account: str = ""  # the service account that the work runs as
+    build: str = ""  # the id of a Cloud Build build in `region`
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value and not fits(each.name, value):
+                object.__setattr__(self, each.name, "")
+
+    def of(self, slots: Iterable[str]) -> dict[str, str]:
+        """The slots that the run knows; those of one group (a build and its region) together or not at all."""
+        whole = {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "own_project": self.project,
+            **({"service_project": self.project, "service_region": self.region} if self.service else {}),
+            **({"build_project": self.project, "build_region": self.region} if self.build else {}),
+        }
+        return {slot: whole[slot] for slot in slots if whole.get(slot)}
 
 
-def _blank(placeholder: str, named: str, unnamed: str, *patterns: str) -> Blank:
-    return Blank(placeholder, named, unnamed, tuple(re.compile(each) for each in patterns))
-
-
-_BLANKS = {
-    "project": _blank(
-        "PROJECT_ID",
-        "project {}",
-        "the project",
-        r"[?&]project=([\w:.-]+)",
-        r"--project[= ]([\w:.-]+)",
-        r"\bprojects/([\w:.-]+)",
-        r"\bproject(?: number)? [\['\"(#]+([\w:.-]+)[\]'\")]",
-        r"\bproject[_ ]number:(\d+)",
-        rf"\b[Pp]roject (\d{{6,}}|(?=[a-z0-9-]*[0-9-]){_ID})\b",
-        r"@([a-z][a-z0-9-]+)\.iam\.gserviceaccount\.com",
-        r"\b(?:service-)?(\d{6,})(?:-compute@developer|@cloudbuild|@[\w-]+\.iam|\.cloudbuild-logs)",
-        rf"-docker\.pkg\.dev/(?!{_GOOGLES})({_ID})/",
-        rf"\bgcr\.io/(?!{_GOOGLES})({_ID})/",
-    ),
-    "api": _blank(
-        "API_NAME.googleapis.com",
-        "{}",
-        "a Google API",
-        r"apis/(?:api|library)/([a-z0-9-]+\.googleapis\.com)",
-        r"\bAPI \[([a-z0-9-]+\.googleapis\.com)\]",
-        r"[\"']service[\"']\s*:\s*[\"']([a-z0-9-]+\.googleapis\.com)",
-        r"\bservices?[ (s)'\[\"/]+([a-z0-9-]+\.googleapis\.com)",
-        r"\b([a-z0-9-]{1,63}\.googleapis\.com)",
-    ),
-    "permission": _blank(
-        "PERMISSION",
-        "the permission {}",
-        "a permission",
-        r"[\"'\\]([a-z][A-Za-z]+(?:\.[A-Za-z]+){2,3})\\?[\"']",
-        r"\b([a-z]+\.[a-zA-Z]+\.[a-z][a-zA-Z]+) (?:access|permission)",
-        r"[Pp]ermissions?:? \[?([a-z]+\.[a-zA-Z]+\.[a-z][a-zA-Z]+)",
-    ),
-    "principal": _blank(
-        "PRINCIPAL",
-        "{}",
-        "the caller",
-        rf"authenticated as ({_EMAIL})",
-        rf"\b({_EMAIL})\]? (?:does|do) not have",
-        rf"[Uu]ser \[({_EMAIL})\]",
-        rf"(?:permission|role|access) to ({_EMAIL})",
-        rf"\(({_EMAIL})\)",
-        rf"\b(?:[Rr]evision |runtime )?service account:? \[?({_EMAIL})",
-        rf"({_EMAIL})",
-    ),
-    "account": _blank(
-        "SERVICE_ACCOUNT",
-        "the service account {}",
-        "the service account",
-        rf"service account:? [\['\"]?(?:projects/[\w-]+/serviceAccounts/)?({_EMAIL})",
-        r"\b([\w.+-]{1,64}@[\w.-]+gserviceaccount\.com)",
-    ),
-    "repository": _blank(
-        "REPOSITORY",
-        "the repository {}",
-        "the repository",
-        r"repositories/([\w-]+)",
-        r"[Rr]epository \\?\"([\w.-]+)",
-        r"-docker\.pkg\.dev/[\w.:-]+/([\w-]+)",
-    ),
-    "region": _blank(
-        "REGION",
-        "{}",
-        "this region",
-        r"locations/([a-z]+-[a-z]+\d|us|europe|asia)\b",
-        rf"\b({_REGION})\b",
-        r"\b(us|europe|asia)-docker\.pkg\.dev",
-    ),
-    "bucket": _blank(
-        "BUCKET",
-        "the bucket {}",
-        "the bucket",
-        r"gs://([\w.-]+)",
-        r"/b/([\w.-]+)/o\b",
-        r"\bbuckets?[ /\[\"']+([\w.-]*[\d.-][\w.-]*\w)",
-        r"access to ([a-z0-9][\w.-]+\w)[.,]",
-    ),
-    "secret": _blank(
-        "SECRET",
-        "the secret {}",
-        "the secret",
-        r"secrets/([\w-]+)",
-        r"[Ss]ecret \[?['\"]?([\w-]+)['\"]? (?:was )?not",
-    ),
-    "image": _blank(
-        "IMAGE",
-        "the image {}",
-        "the image",
-        r"[Ii]mage [\['\"]([^'\"\]\s]+)",
-        r"manifest for (\S+?) not found",
-        r"tag: (\S+)",
-        r"pull access denied for ([^\s,]+)",
-        r"\b([\w-]{1,40}\.pkg\.dev/[^\s'\",]+|\b(?:\w+\.)?gcr\.io/[^\s'\",]+)",
-    ),
-    "service": _blank(
-        "SERVICE",
-        "the service {}",
-        "the service",
-        r"\bservices/([a-z][a-z0-9-]*)(?![\w.-])",
-        r"\b[Ss]ervice [\['\"]([a-z][a-z0-9-]*)[\]'\"]",
-        r"[Rr]evision [\['\"]?([a-z][a-z0-9-]*?)-\d{5}-[a-z0-9]{3}",
-    ),
-    "revision": _blank(
-        "REVISION",
-        "the revision {}",
-        "the revision",
-        r"[Rr]evision [\['\"\\]*([a-z][\w-]*\d[\w-]*)",
-        r"revisions/([\w-]+)",
-    ),
-    "port": _blank("PORT", "port {}", "the port it was given", r"PORT=(\d+)", r"\bport (\d+)"),
-    "quota": _blank(
-        "QUOTA",
-        "the quota {}",
-        "a quota",
-        r"quota metric '([^']+)'",
-        r"Quota '([^']+)'",
-        r"Quota violated:\s+(\w+)",
-        r"quota_metric[\"':= ]+([\w./-]+)",
-        r"(total allowable \w+)",
-        r"requested total (CPU|memory)",
-    ),
-    "constraint": _blank(
-        "CONSTRAINT",
-        "the constraint {}",
-        "an organisation policy",
-        r"(constraints/[\w.]+)",
-        r"\b(iam\.[a-z]\w+|run\.[a-z]\w+)\b",
-    ),
-    "lock": _blank("LOCK_ID", "{}", "the lock", r"\bID:\s+([0-9a-f-]{36}|\d{10,})"),
-    "host": _blank(
-        "HOST",
-        "{}",
-        "the server",
-        r"host='([^']+)'",
-        r"lookup ([\w.-]+)",
-        r"https?://([\w.-]+)",
-        r"(?:getaddrinfo|resolv\w+) \w* ?'?([\w-]+(?:\.[\w-]+)+)",
-        r"\b([\w-]{1,63}\.(?:googleapis|docker|pypi|npmjs|debian|github)\.\w+)",
-    ),
-    "argument": _blank("OPTION", "{}", "an option", r"argument (--?[\w-]+)", r"(--[\w-]+)"),
-    "field": _blank(
-        "FIELD",
-        "{}",
-        "one of its values",
-        r"\"field\": \"(?:Violation in )?([^\"]+)",
-        r"Violation in ([\w.]+)",
-        r"\b((?:spec|metadata|template)\.[\w.\[\]]*\w)",
-    ),
-}
+NOTHING = Known()
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
-# Roles of permissions that Slipway itself does not need but messages name; a family ends in a dot.
-# https://cloud.google.com/iam/docs/roles-permissions
-_ROLES = {
-    "artifactregistry.repositories.createOnPush": "roles/artifactregistry.createOnPushWriter",
-    "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader",
-    "artifactregistry.repositories.uploadArtifacts": "roles/artifactregistry.writer",
-    "artifactregistry.": "roles/artifactregistry.admin",
-    "apigateway.": "roles/apigateway.admin",
-    "billing.": "roles/billing.user",
-    "cloudbuild.": "roles/cloudbuild.builds.editor",
-    "compute.": "roles/compute.networkUser",
-    "iam.serviceAccountKeys.": "roles/iam.serviceAccountKeyAdmin",
-    "iam.serviceAccounts.create": "roles/iam.serviceAccountCreator",
-    "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",
-    "iam.serviceAccounts.signBlob": "roles/iam.serviceAccountTokenCreator",
-    "iam.serviceaccounts.actAs": "roles/iam.serviceAccountUser",  # Cloud Run's own spelling
-    "logging.": "roles/logging.viewer",
-    "logging.logEntries.create": "roles/logging.logWriter",
-    "monitoring.": "roles/monitoring.viewer",
-    "resourcemanager.": "roles/browser",
-    "resourcemanager.projects.setIamPolicy": "roles/resourcemanager.projectIamAdmin",
-    "run.": "roles/run.admin",
-    "run.routes.invoke": "roles/run.invoker",
-    "secretmanager.": "roles/secretmanager.admin",
-    "secretmanager.versions.access": "roles/secretmanager.secretAccessor",
-    "serviceusage.": "roles/serviceusage.serviceUsageAdmin",
-    "serviceusage.services.use": "roles/serviceusage.serviceUsageConsumer",
-    "storage.buckets.": "roles/storage.admin",
-    "storage.objects.": "roles/storage.objectUser",
-    "vpcaccess.": "roles/vpcaccess.user",
-} | {need.permission: need.role for need in (*NEEDS, *CLEANUP_NEEDS, ACT_AS, ENABLE)}
 
-_ROLE_TITLES = {
-    "Storage Object Viewer": "roles/storage.objectViewer",
-    "Secret Manager Secret Accessor": "roles/secretmanager.secretAccessor",
-    "Artifact Registry Writer": "roles/artifactregistry.writer",
-    "Service Account User": "roles/iam.serviceAccountUser",
-    "editor role": "roles/editor",
-}
+def fill(template: str, message: str, known: Known = NOTHING) -> str:
+    """The template with its blanks filled from the message and what is known."""
+    values = Values(message, known)
+
+    def chosen(optional: re.Match[str]) -> str:
+        for choice in optional[1].split("|"):
+            if all(values.get(slot) for slot in _SLOT.findall(choice)):
+                return _SLOT.sub(lambda slot: values.get(slot[1]), choice)
+        return ""
+
+    return _OPTIONAL.sub(chosen, template)
 
 
-def as_prose(template: str, message: str) -> str:
-    """A problem with each `{blank}` replaced by words."""
+class Values:
+    """What a message says for each slot, read when it is asked for."""
 
-    def words(slot: re.Match[str]) -> str:
-        value = _BLANKS[slot[1]].find(message)
-        return _BLANKS[slot[1]].unnamed if value is None else _BLANKS[slot[1]].named.format(value)
+    def __init__(self, message: str, known: Known = NOTHING) -> None:
+        self._message, self._known = message, known
+        self._read: dict[str, str] = {}
 
-    return _SLOT.sub(words, template)
+    def get(self, slot: str) -> str:
+        """'' if it was not surely read."""
+        if slot == "member":
+            return _member(self.get("principal"))
+        if slot == "role":
+            return self._role()
+        if slot not in self._read:
+            group = PLACES[SLOTS[slot]]
+            self._read |= dict.fromkeys(group.slots, "") | _values(group, self._message, self._known)
+        return self._read[slot]
 
-
-def as_command(template: str, message: str) -> str:
-    """A remedy with each `{blank}` replaced by a value or placeholder."""
-    return _SLOT.sub(lambda slot: _derived(slot[1], message), template)
-
-
-def role_for(permission: str) -> str:
-    """The smallest predefined role that we know to hold this permission, else a placeholder."""
-    if permission in _ROLES:
-        return _ROLES[permission]
-    families = [each for each in _ROLES if each.endswith(".") and permission.startswith(each)]
-    return _ROLES[max(families, key=len)] if families else "ROLE"
-
-
-def _derived(name: str, message: str) -> str:
-    compute = _DERIVED.get(name)
-    return compute(message) if compute else _BLANKS[name].find(message) or _BLANKS[name].placeholder
-
-
-def _role(message: str) -> str:
-    titled = next((role for title, role in _ROLE_TITLES.items() if title in message), "")
-    permission = _BLANKS["permission"].find(message)
-    return role_for(permission) if permission else titled or "ROLE"
+    def _role(self) -> str:
+        """A missing permission says which role; the roles that a message names may be those to be granted."""
+        if permission := self.get("permission"):
+            return role_for(permission)
+        if "role" not in self._read:
+            self._read["role"] = _values(PLACES["role"], self._message, NOTHING).get("role", "")
+        return self._read["role"] or role_titled(self._message)
 
 
-def _member(message: str) -> str:
+def _values(group: Places, message: str, known: Known) -> dict[str, str]:
+    mine = known.of(group.slots)
+    for tier in group.tiers:
+        found = _all_values(tier, message)
+        if not found:
+            continue
+        if all(mine.get(slot) in values for slot, values in found.items()):
+            return mine
+        sure = {slot: value for slot, values in found.items() if (value := _only(slot, values))}
+        return sure if len(sure) == len(found) else {}
+    return mine
+
+
+def _all_values(tier: Iterable[re.Pattern[str]], message: str) -> dict[str, set[str]]:
+    """Slot -> every value that the message gives at these places; '' for one that is none of its kind."""
+    found: dict[str, set[str]] = {}
+    for pattern in tier:
+        for place in pattern.finditer(message):
+            for slot, value in place.groupdict().items():
+                value = value.removesuffix(".")  # the sentence's
+                found.setdefault(slot, set()).add(value if fits(slot, value) else "")
+    return found
+
+
+def _only(slot: str, values: set[str]) -> str:
+    """The one value, '' for several. A project's id and its number are one project."""
+    if slot.endswith("project") and len(values) > 1:
+        ids = {value for value in values if not value.isdecimal()}
+        values = ids if len(ids) == 1 and len(values) == 2 else values
+    return next(iter(values)) if len(values) == 1 else ""
+
+
+def _member(principal: str) -> str:
     """An IAM member, which says its kind."""
-    principal = _BLANKS["principal"].find(message) or "PRINCIPAL"
-    person = "@" in principal and not principal.endswith("gserviceaccount.com")
-    return f"{'user' if person else 'serviceAccount'}:{principal}"
-
-
-_DERIVED: dict[str, Callable[[str], str]] = {"role": _role, "member": _member}
+    if not principal:
+        return ""
+    return f"{'serviceAccount' if principal.endswith('gserviceaccount.com') else 'user'}:{principal}"

@@ -15,7 +15,7 @@ TOOL_WRAPPER = (
         Cause.OTHER,
         NO,
         "A tool says that a command failed, not why.",
-        "Read the command's own output above this line, or run it by hand: `gcloud run deploy SERVICE --verbosity=debug`.",
+        "Read the command's own output above this line, or run it by hand with `--verbosity=debug`.",
         "https://cloud.google.com/sdk/docs/troubleshooting",
         r"the process '[^'\n]*' failed with exit code",
         r"failed to execute (?:gcloud )?command",
@@ -36,7 +36,7 @@ NOT_AN_ERROR = (
         Cause.OTHER,
         NO,
         "The build runs, but its log cannot be shown: the default log bucket is outside the VPC-SC perimeter.",
-        "Build with your own log bucket inside the perimeter: `gcloud builds submit --gcs-log-dir=gs://BUCKET`.",
+        "Build with a log bucket of your own inside the perimeter (`--gcs-log-dir` of `gcloud builds submit`).",
         "https://cloud.google.com/build/docs/securing-builds/store-manage-build-logs",
         r"default logs bucket is always outside any vpc-sc(?![\s\S]*viewer/owner)",
     ),
@@ -44,8 +44,8 @@ NOT_AN_ERROR = (
         Cause.OTHER,
         NO,
         "The work was cancelled.",
-        "Start it again if that was not wanted; who cancelled it is in the audit log: "
-        "`gcloud logging read 'logName:activity' --project {project}`.",
+        "Start it again if that was not wanted; who cancelled it is in the audit log [with `gcloud logging "
+        "read 'logName:activity' --project {project}`|at https://console.cloud.google.com/logs].",
         "https://cloud.google.com/logging/docs/audit",
         r"completed with status \"?cancell?ed",
         r"(?:aborted|cancell?ed|interrupted) by (?:the )?(?:user|operator|caller)",
@@ -56,8 +56,8 @@ NOT_AN_ERROR = (
         Cause.OTHER,
         MAYBE,
         "A Terraform provider, or the API behind it, contradicted itself.",
-        "Run `terraform apply` again; if it stays, update the provider with `terraform init -upgrade` and import "
-        "what was made with `terraform import ADDRESS ID`.",
+        "Run `terraform apply` again; if it stays, update the provider with `terraform init -upgrade` and "
+        "take what was made into the state with `terraform import`.",
         "https://github.com/hashicorp/terraform-provider-google/issues",
         r"provider produced (?:inconsistent|invalid|unexpected)",
         r"this is a bug in the provider",
@@ -79,8 +79,9 @@ INVALID_FOR_SURE = (
         Cause.INVALID_CONFIG,
         NO,
         "The workload identity provider's name is not one.",
-        "Give its full name, projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER; an empty "
-        "secret of the workflow is the usual culprit. `gcloud iam workload-identity-pools providers describe` shows it.",
+        "Give its full name, projects/NUMBER/locations/global/workloadIdentityPools/POOL/providers/PROVIDER, as "
+        "https://console.cloud.google.com/iam-admin/workload-identity-pools shows it; an empty secret of the workflow "
+        "is the usual culprit.",
         "https://github.com/google-github-actions/auth#inputs-workload-identity-federation",
         r"invalid value for \W{0,3}audience",
     ),
@@ -91,7 +92,7 @@ INVALID_FOR_SURE = (
         "Send less at once; how much each service takes is listed at https://cloud.google.com/run/quotas#request_limits.",
         "https://cloud.google.com/run/quotas",
         r"(?:message|payload|request|frame|body|headers?)(?: \w+){0,2} (?:is |are )?(?:too large|larger than)",
-        r"(?:message|payload|request|frame|body|headers?)(?: size)?[^\n]{0,30} exceed(?:s|ed)? [^\n]{0,20}(?:max|\d+ ?[km]i?b)",
+        r"(?:message|payload|request|frame|body|headers?)(?: size)?[^\n]{0,30} exceed(?:s|ed)? [^\n]{0,20}(?:max\w*|\d+ ?[km]i?b)",
         r"entity too large|payload too large|error 413",
     ),
 )
@@ -101,8 +102,8 @@ OUT_OF_REACH = (  # looks like a broken network
         Cause.INVALID_CONFIG,
         NO,
         "The container has no socket of this Cloud SQL instance.",
-        "Attach it with `gcloud run services update {service} --add-cloudsql-instances=PROJECT:REGION:INSTANCE`, and "
-        "give the service's account roles/cloudsql.client.",
+        "Attach the instance to [the service {service}|the service] (`--add-cloudsql-instances` of `gcloud "
+        "run services update`), and give the account that it runs as roles/cloudsql.client.",
         "https://cloud.google.com/sql/docs/postgres/connect-run",
         r"/cloudsql/[^\n]{0,120}(?:no such file|enoent)",
     ),
@@ -110,7 +111,9 @@ OUT_OF_REACH = (  # looks like a broken network
         Cause.INVALID_CONFIG,
         NO,
         "The container may not mount file systems: it needs the second generation execution environment.",
-        "Run `gcloud run services update {service} --execution-environment=gen2`.",
+        "[Run `gcloud run services update {service} --execution-environment=gen2 --region {service_region} "
+        "--project {service_project}`|Choose the second generation (`--execution-environment=gen2` of "
+        "`gcloud run services update`)].",
         "https://cloud.google.com/run/docs/about-execution-environments",
         r"fuse device not found|modprobe fuse",
     ),
@@ -141,7 +144,8 @@ WORK_POOL = (
         Cause.INVALID_CONFIG,
         NO,
         "The Prefect work pool's job settings are wrong.",
-        "Correct the job variables or the base job template: `prefect work-pool inspect NAME` shows them.",
+        "Correct the job variables or the base job template: `prefect work-pool ls` lists the pools, "
+        "`prefect work-pool inspect` shows one.",
         "https://docs.prefect.io/v3/deploy/infrastructure-concepts/work-pools",
         r"(?:worker|job|pool)\w*configuration\b",
         r"could not be submitted to infrastructure|base job template|job[_ ]variables",
@@ -152,7 +156,7 @@ INVALID_CONFIG = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
-        "The command line is wrong at {argument}.",
+        "The command line is wrong[ at {argument}].",
         "Correct that option; `gcloud run deploy --help` lists what it may be (an empty shell variable is the usual culprit).",
         "https://cloud.google.com/sdk/gcloud/reference",
         r"argument -?-?\w[\w-]*:",
@@ -171,8 +175,8 @@ INVALID_CONFIG = (
         Cause.INVALID_CONFIG,
         NO,
         "The image's name or kind is not one that Cloud Run takes.",
-        "Push the image to Artifact Registry (`docker push {region}-docker.pkg.dev/{project}/REPOSITORY/NAME`) "
-        "and deploy that name.",
+        "Push the image to Artifact Registry and deploy it by the name that `docker push` prints, "
+        "LOCATION-docker.pkg.dev/PROJECT/REPOSITORY/IMAGE.",
         "https://cloud.google.com/run/docs/deploying",
         r"expected an image path",
         r"invalid reference format|invalid image (?:name|reference|path)|could not parse reference",
@@ -187,7 +191,7 @@ INVALID_CONFIG = (
         "https://cloud.google.com/build/docs/build-config-file-schema.",
         "https://cloud.google.com/build/docs/build-config-file-schema",
         r"invalid build",
-        r"not a valid built-in substitution|substitution",
+        r"not a valid built-in substitution|substitutions?",
         r"build\.service_account|logs_bucket|service_account' is specified",
         r"cloudbuild\.ya?ml",
         r"invalid bucket",
@@ -199,7 +203,7 @@ INVALID_CONFIG = (
         "Correct it at the place that the message names, and check with `terraform validate`.",
         "https://developer.hashicorp.com/terraform/language",
         r"(?:unsupported|missing required|invalid|extraneous|duplicate|undeclared|incorrect)(?: \S+){0,2} (?:argument|block|attribute|"
-        r"function|reference|provider|resource|variable|module|configuration|value|character|expression|count|for_each|type|label)",
+        r"function|reference|provider|resource|variable|module|configuration|value|character|expression|count|for_each|type|label)s?",
         r"reference to undeclared",
         r"no value for required variable|value for undeclared variable",
         r"(?:backend|module|provider)[^\n]{0,60} (?:initiali[sz]ation required|not installed|changed)",
@@ -212,7 +216,7 @@ INVALID_CONFIG = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
-        "The request is wrong at {field}.",
+        "The request is wrong[ at {field}].",
         "Correct the value in slipway.yaml (or the command) as the message says; what is allowed is listed at "
         "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.",
         "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services",
@@ -221,18 +225,18 @@ INVALID_CONFIG = (
         r"invalid (?:value|name|field|json|yaml|format|path|resource|location|region|parameter|request|input|id|port|cpu|memory|type|"
         r"domain|url|state|operation|service|config\w*|ip|cidr|range|policy|member|principal|label|tag|key|syntax|character)",
         r"is (?:not (?:a )?valid|invalid|not supported|unsupported|malformed|not allowed)",
-        r"(?:not|un)supported",
+        r"(?:not |un)supported",
         r"must (?:be|contain|begin|start|end|match|only|use|not|consist|have)",
         r"should (?:be|match|only|not)",
-        r"can(?:not| not|'t) (?:be )?(?:both|contain|set|specified|used|combined|convert|unmarshal|update|change|begin|end)",
+        r"can(?:not| not|'t) (?:be )?(?:both|contain|set|specified|used|combined|convert|unmarshal|update|change|begin|end)(?:d|s|ed)?",
         r"may not (?:be|contain|exceed)",
-        r"only (?:lower|contain|letters|allowed|supported)",
+        r"only (?:lower\w*|contain|letters|allowed|supported)",
         r"reserved (?:env|name|environment|prefix)|is reserved|are automatically set",
         r"(?:too|is) (?:long|short|large|small)\b",
         r"out of range|outofrange|out_of_range",
         r"expected [\w\"' ]{1,60} (?:but|got|found|obtained|received)",
         r"unknown (?:field|name|property|key|parameter|region|location)|unexpected (?:field|key|property)",
-        r"malformed|unmarshal|mal-formed|bad syntax|yaml: |mapping values are not|validation error",
+        r"malformed|unmarshal\w*|mal-formed|bad syntax|yaml: |mapping values are not|validation errors?",
         r"too (?:low|high|many|few)\b|must (?:sum|add up|equal)|unexpected (?:input|value|argument|token)",
         r"failed[_ ]?precondition|failedprecondition",
         r"unimplemented|method not allowed|not implemented",

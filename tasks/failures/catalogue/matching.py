@@ -8,11 +8,12 @@ bare status names and codes last. Within a group the order counts too.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.failures.catalogue.access import API_DISABLED, BILLING, ORG_POLICY, PERMISSION
+from tasks.failures.catalogue.access import PERMISSION
 from tasks.failures.catalogue.availability import NETWORK, REQUEST_TIMEOUT, SERVICE_UNAVAILABLE, TIMEOUT, TRY_AGAIN
-from tasks.failures.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT
+from tasks.failures.catalogue.capacity import NO_CAPACITY, QUOTA, QUOTA_FOR_SURE, RATE_LIMIT, STATED_LIMIT
 from tasks.failures.catalogue.config import (
     INVALID_CONFIG,
     INVALID_FOR_SURE,
@@ -22,16 +23,16 @@ from tasks.failures.catalogue.config import (
     TOOL_WRAPPER,
     WORK_POOL,
 )
-from tasks.failures.catalogue.resources import (
+from tasks.failures.catalogue.conflicts import (
     ALREADY_EXISTS,
     CONFLICT,
-    GONE_FOR_SURE,
-    IMAGE_MISSING,
-    NOT_FOUND,
+    CONFLICT_FOR_SURE,
     STATE_LOCK,
     STATE_LOCK_IN_GENERAL,
 )
-from tasks.failures.catalogue.rule import Rule
+from tasks.failures.catalogue.projects import API_DISABLED, BILLING, ORG_POLICY
+from tasks.failures.catalogue.resources import GONE_FOR_SURE, IMAGE_MISSING, NOT_FOUND
+from tasks.failures.catalogue.rule import Rule, find
 from tasks.failures.catalogue.stated import ANY, room_in
 from tasks.failures.catalogue.statuses import STATUSES
 from tasks.failures.catalogue.workload import (
@@ -43,10 +44,11 @@ from tasks.failures.catalogue.workload import (
     CRASH_BEHIND_PORT,
     PROGRAM,
     PROGRAM_FOR_SURE,
+    in_a_build,
 )
 from tasks.failures.errors import Cause
 
-__all__ = ["RULES", "WRAPPERS", "Match", "Rule", "match"]
+__all__ = ["BUILD_RULES", "RULES", "WRAPPERS", "Match", "Rule", "match"]
 
 WRAPPERS: tuple[Rule, ...] = (*BUILD_WRAPPER, *TOOL_WRAPPER, *STATUSES)  # they say that something failed, not what
 RULES: tuple[Rule, ...] = (
@@ -70,6 +72,8 @@ RULES: tuple[Rule, ...] = (
     *NETWORK,
     *IMAGE_MISSING,
     *PERMISSION,
+    *CONFLICT_FOR_SURE,
+    *STATED_LIMIT,
     *TIMEOUT,
     *SERVICE_UNAVAILABLE,
     *PROGRAM_FOR_SURE,
@@ -85,6 +89,7 @@ RULES: tuple[Rule, ...] = (
     *STATE_LOCK_IN_GENERAL,
     *WRAPPERS,
 )
+BUILD_RULES = tuple(map(in_a_build, RULES))  # what the same words mean in a build's log
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,26 +100,31 @@ class Match:
     line: str
 
 
-def match(message: str, room: frozenset[Cause] | None = None) -> Match | None:
+def match(message: str, room: frozenset[Cause] | None = None, rules: Sequence[Rule] = RULES) -> Match | None:
     """The first rule, in order of precedence, that fits the message and whose cause is in `room`.
 
     Without `room` the statuses that the message states make it; if nothing in there fits, any cause will do.
     """
-    text = _legible(message)
-    lowered = text.encode().lower().decode()  # ASCII only: keeps every position where it was
+    text = legible(message)
+    lowered = in_lower_case(text)
     if room is not None:
-        return _first(text, lowered, room)
-    return _first(text, lowered, room_in(lowered)) or _first(text, lowered, ANY)
+        return _first(text, lowered, room, rules)
+    return _first(text, lowered, room_in(lowered), rules) or _first(text, lowered, ANY, rules)
 
 
-def _first(text: str, lowered: str, room: frozenset[Cause]) -> Match | None:
-    for rule in RULES:
+def _first(text: str, lowered: str, room: frozenset[Cause], rules: Sequence[Rule]) -> Match | None:
+    for rule in rules:
         if rule.cause not in room:
             continue
         for pattern in rule.patterns:
-            if found := pattern.search(lowered):
+            if found := find(pattern, lowered, text):
                 return Match(rule, _line_at(text, found.start()))
     return None
+
+
+def in_lower_case(text: str) -> str:
+    """ASCII only: keeps every position where it was."""
+    return text.encode(errors="replace").lower().decode()
 
 
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -128,7 +138,7 @@ _HEAD, _TAIL = 4_000, 16_000  # characters; a failure names itself where it begi
 _SHOWN = 500  # characters of a line, which may be a whole file
 
 
-def _legible(message: str) -> str:
+def legible(message: str) -> str:
     """Without colours and frames, and with the escaped line ends of a quoted message as real ones."""
     if len(message) > _HEAD + _TAIL:
         message = f"{message[:_HEAD]}\n{message[-_TAIL:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tasks.failures.catalogue.logs import READ_ITS_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
 from tasks.failures.errors import Cause
 
@@ -12,7 +13,8 @@ STATUSES = (
         Cause.RATE_LIMIT,
         YES,
         "Google asks for fewer calls.",
-        "Wait a minute and run again; if it stays, see https://console.cloud.google.com/iam-admin/quotas?project={project}.",
+        "Wait a minute and run again; if it stays, see "
+        "https://console.cloud.google.com/iam-admin/quotas[?project={project}].",
         "https://cloud.google.com/docs/quotas/view-manage",
         r"resource_?exhausted",
         r"\b429\b",
@@ -30,8 +32,8 @@ STATUSES = (
         Cause.NOT_FOUND,
         NO,
         "Something that was asked for does not exist.",
-        "Check the names, the project and the region in slipway.yaml with `gcloud projects describe {project}` and the list "
-        "command of that kind.",
+        "Check the name, the project and the region in slipway.yaml against what there is of that kind at "
+        "https://console.cloud.google.com/[?project={project}].",
         _CODES,
         r"\b404\b",
     ),
@@ -39,9 +41,10 @@ STATUSES = (
         Cause.CONFLICT,
         YES,
         "Somebody else changed the same thing at the same time.",
-        "Run again: it reads the present state first; `gcloud logging read 'logName:activity' --project {project}` shows who did it.",
+        "Run again: it reads the present state first; who did it is in the audit log [with `gcloud logging "
+        "read 'logName:activity' --project {project}`|at https://console.cloud.google.com/logs].",
         _CODES,
-        r"\b409\b|\b412\b|conflict",
+        r"\b409\b|\b412\b|conflict\w*",
     ),
     rule(
         Cause.TIMEOUT,
@@ -49,7 +52,7 @@ STATUSES = (
         "The operation did not finish in the time allowed.",
         "Run again: what was begun is found and adopted; if it stays, look at https://status.cloud.google.com.",
         _CODES,
-        r"time-?out",
+        r"time-?out(?:s|error|exception)?",
     ),
     rule(
         Cause.SERVICE_UNAVAILABLE,
@@ -73,13 +76,13 @@ STATUSES = (
         "The request is wrong.",
         "Correct slipway.yaml or the command as the message says; `gcloud run deploy --help` lists the options.",
         _CODES,
-        r"\b400\b|invalid",
+        r"\b400\b|invalid\w*",
     ),
     rule(
         Cause.INVALID_CONFIG,
         NO,
         "gcloud does not take the command as it is.",
-        "Correct it as the message says; `gcloud COMMAND --help` lists what it takes.",
+        "Correct it as the message says; the same command with `--help` lists what it takes.",
         "https://cloud.google.com/sdk/gcloud/reference",
         r"\(gcloud\.[\w.-]+\) ",  # no status, no code: gcloud itself refuses, before any call
     ),
@@ -87,9 +90,9 @@ STATUSES = (
         Cause.CONTAINER_CRASH,
         NO,
         "A program ended with an error.",
-        "Read its last lines with `gcloud run services logs read {service} --region {region}`.",
+        READ_ITS_LOG,
         "https://cloud.google.com/run/docs/troubleshooting",
         r"traceback \(most recent call",
-        r"exited with (?:code|status)|exit (?:code|status):? [1-9]",
+        r"exited with (?:code|status)|exit (?:code|status):? [1-9]\d*",
     ),
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tasks.failures.catalogue.rule import MAYBE, NO, rule
+from dataclasses import replace
+
+from tasks.failures.catalogue.logs import BUILD_LOG, READ_ITS_LOG, RUN_LOG
+from tasks.failures.catalogue.rule import MAYBE, NO, Rule, rule
 from tasks.failures.errors import Cause
 
 _BUILD_LINK = "https://cloud.google.com/build/docs/troubleshooting"
@@ -14,8 +17,8 @@ BUILD_STEP_FOR_SURE = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "What the build step is to run cannot be run.",
-        "Correct `entrypoint` and `args` of that step in cloudbuild.yaml; a script must be in the source and be "
-        "executable (`git update-index --chmod=+x SCRIPT`).",
+        "Correct `entrypoint` and `args` of that step in cloudbuild.yaml; a script must be in the source and "
+        "be executable (`git update-index --chmod=+x`).",
         _BUILD_LINK,
         r"starting step container failed",
     ),
@@ -50,7 +53,7 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "The buildpack cannot tell how to start the app.",
-        "Add a Procfile with the line `web: COMMAND` (or set GOOGLE_ENTRYPOINT), or add a Dockerfile.",
+        "Add a Procfile with a line for `web:` (or set GOOGLE_ENTRYPOINT), or add a Dockerfile.",
         _BUILDPACKS_LINK,
         r"entrypoint must be manually set",
         r"provide a main\.py|missing entrypoint",
@@ -107,8 +110,10 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         MAYBE,
         "The builder failed while it read or wrote images, not in the app's own code.",
-        "Run again; if it stays, choose a newer builder (`gcr.io/buildpacks/builder:latest`), or see in the log whether "
-        "the build may write the cache image: `gcloud builds log BUILD_ID --project {project}`.",
+        (
+            "Run again; if it stays, choose a newer builder (`gcr.io/buildpacks/builder:latest`), or see whether "
+            "the build may write the cache image; read " + BUILD_LOG + "."
+        ),
         _BUILDPACKS_LINK,
         r"failed with status code: (?:[346]\d)\b",
         r"failed to export|failed to write image|exporter?[^\n]{0,40} (?:failed|error)",
@@ -117,8 +122,11 @@ BUILD_STEP = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "The buildpack could not build the app.",
-        "Read the buildpack's last lines with `gcloud builds log BUILD_ID --project {project}`; most often the runtime "
-        "version (GOOGLE_RUNTIME_VERSION) or a dependency has to change.",
+        (
+            "Read the buildpack's last lines in "
+            + BUILD_LOG
+            + "; most often the runtime version (GOOGLE_RUNTIME_VERSION) or a dependency has to change."
+        ),
         _BUILDPACKS_LINK,
         r"failed with status code: \d+",
         r"failed to build: ",
@@ -151,11 +159,11 @@ BUILD_STEP = (
         r"missing go\.sum entry|cannot find module providing package|go: [^\n]{0,120}(?:no required module|cannot find|updates to go|unknown revision)",
         r"no required module provides|error: unrecognized command|failed to find one or more images",
         r"build constraints exclude all|cannot find package|undefined: ",
-        r"cannot be compiled|compile failed|compil(?:ation (?:error|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
+        r"cannot be compiled|compile failed|compil(?:ation (?:errors?|failed|failure)|eerror|er error)|failed with exit status|build failure\b(?!: build step)",
         r"could not compile|cargo build|error\[e\d+\]",
         r"maven|gradle|mvn |failed to execute goal|execution failed for task",
         r"installable set of packages|could not find compatible versions",
-        r"could not (?:find|resolve|install) (?:gem|dependenc|module|package)",
+        r"could not (?:find|resolve|install) (?:gem|dependenc(?:y|ies)|module|package)s?",
         r"make: \*\*\*|command not found",
         r"connect to the docker daemon|failed to fetch builder image",
         r"unable to locate package|\be: (?:package|unable|failed|version)",
@@ -167,7 +175,7 @@ BUILD_WRAPPER = (
         Cause.BUILD_STEP_FAILED,
         MAYBE,
         "A build step was stopped, or could not fetch its packages.",
-        "Run again; if it stays, read the step's last lines with `gcloud builds log BUILD_ID --project {project}`.",
+        ("Run again; if it stays, read the step's last lines in " + BUILD_LOG + "."),
         _BUILD_LINK,
         r"non-zero status: (?:100|143)\b",
     ),
@@ -175,7 +183,7 @@ BUILD_WRAPPER = (
         Cause.BUILD_STEP_FAILED,
         NO,
         "A build step failed; the message does not say why.",
-        "Read the step's last lines with `gcloud builds log BUILD_ID --project {project}`.",
+        ("Read the step's last lines in " + BUILD_LOG + "."),
         _BUILD_LINK,
         r"build step \d+",
         r"step exited with non-zero",
@@ -205,10 +213,10 @@ CONTAINER_CRASH = (
         Cause.CONTAINER_CRASH,
         NO,
         "The container ran out of memory.",
-        "Give it more with `gcloud run services update {service} --memory=1Gi` (in slipway.yaml: `memory`), or use less.",
+        "Give it more (`memory` in slipway.yaml), or use less.",
         "https://cloud.google.com/run/docs/configuring/services/memory-limits",
         r"memory limit of",
-        r"out[- ]of[- ]memory|outofmemory|oomkilled|oom-kill",
+        r"out[- ]of[- ]memory|outofmemory\w*|oomkilled|oom-kill",
         r"exceeded (?:its |the )?memory|using too much memory",
         r"cannot allocate memory",
     ),
@@ -216,8 +224,8 @@ CONTAINER_CRASH = (
         Cause.CONTAINER_CRASH,
         NO,
         "The container's command cannot be run.",
-        "Correct ENTRYPOINT, CMD or `command` (the file must be in the image, be executable and end its lines with "
-        "LF); try it with `docker run IMAGE`.",
+        "Correct ENTRYPOINT, CMD or `command` (the file must be in the image, be executable and end its "
+        "lines with LF); try the image with `docker run`.",
         "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",
         r"application failed to start",
         r"application exec likely failed|container sandbox:|missing script: \"?start",
@@ -231,8 +239,8 @@ CONTAINER_CRASH = (
         Cause.CONTAINER_CRASH,
         NO,
         "The program may not listen on the port that it wants.",
-        "Let it listen on the port in the PORT variable, and keep that above 1023 for a program that is not root: "
-        "`gcloud run services update {service} --port=8080`.",
+        "Let it listen on the port in the PORT variable; a program that is not root needs one above 1023 "
+        "(`port` in slipway.yaml).",
         "https://cloud.google.com/run/docs/container-contract#port",
         r"bind(?:\(\))? to \S+ failed \(13|listen (?:eacces|tcp \S+ bind): permission denied",
     ),
@@ -245,12 +253,11 @@ CRASH_BEHIND_PORT = (
         Cause.CONTAINER_CRASH,
         NO,
         "The program in the container ended with an error before it listened.",
-        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
-        "correct the code, its dependencies or the environment variables it needs.",
+        READ_ITS_LOG,
         _RUN_LINK,
         _PORT_MESSAGE
-        + r"traceback \(most|modulenotfounderror|importerror|cannot find module|uncaught|unhandled|panic: "
-        r"|exit\([1-9]|failed to find attribute '|worker failed to boot|(?:syntax|name|type|key|reference)error:))",
+        + r"traceback \(most|cannot find module|uncaught|unhandled|panic: |[a-z_.]*[a-z]{2}(?:error|exception): "
+        r"|exit\([1-9]|failed to find attribute '|worker failed to boot|(?:sh|bash|env): [^\n]{1,80}: not found))",
     ),
 )
 
@@ -259,10 +266,9 @@ PROGRAM_FOR_SURE = (
         Cause.CONTAINER_CRASH,
         NO,
         "The program in the container ended with an error.",
-        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
-        "correct the code, its dependencies or the environment variables it needs.",
+        READ_ITS_LOG,
         _RUN_LINK,
-        r"container called exit\([1-9]|container (?:has )?(?:exited|terminated|crashed)",
+        r"container called exit\([1-9]\d*\)|container (?:has )?(?:exited|terminated|crashed)",
         r"instance (?:was )?(?:terminated|crashed)|instance (?:could|did|can)(?: not|n't) start",
         r"nonzeroexitcode",
     ),
@@ -273,8 +279,7 @@ PROGRAM = (
         Cause.CONTAINER_CRASH,
         NO,
         "The program in the container ended with an error when it started or served.",
-        "Read its last lines with `gcloud run services logs read {service} --region {region} --project {project}`, and "
-        "correct the code, its dependencies or the environment variables it needs.",
+        READ_ITS_LOG,
         _RUN_LINK,
         r"uncaught signal",
         r"improperlyconfigured|validation error for \w+|class uri '",
@@ -290,8 +295,8 @@ PROGRAM = (
         r"cannot find module|err_module_not_found|err_require_esm|error: cannot find package",
         r"unhandled (?:exception|rejection|promise)|uncaught exception|uncaughtexception",
         r"panic: |segmentation fault|segfault|sigsegv|sigabrt|core dumped|goroutine \d+",
-        r"exception in thread|java\.lang\.|classnotfound|noclassdeffound|unable to access jarfile|no main manifest",
-        r"missing (?:required )?\S+ (?:config|env|environment|variable|setting)",
+        r"exception in thread|java\.lang\.|classnotfound\w*|noclassdeffound\w*|unable to access jarfile|no main manifest",
+        r"missing (?:required )?\S+ (?:config|env|environment|variable|setting)s?",
         r"(?:environment|env)(?:ironment)? variables?[^\n]{0,60} (?:not set|is not set|required|missing|undefined|must be)",
         r"missing (?:required )?(?:env|environment|config)|provide the \w+ environment variable",
         r"http response was malformed",
@@ -299,8 +304,8 @@ PROGRAM = (
         r"\beaddrinuse|address already in use",
         r"\beacces\b|operation not permitted|read-only file system",
         r"failed to start: |unable to start|terminated: ",
-        r"liveness[^\n]{0,20} probe",
-        r"migrations?[^\n]{0,60} fail|database (?:\S+ )?does not exist|password authentication failed",
+        r"liveness[^\n]{0,20} probes?",
+        r"migrations?[^\n]{0,60} fail\w*|database (?:\S+ )?does not exist|password authentication failed",
     ),
 )
 
@@ -308,19 +313,34 @@ CONTAINER_PORT = (
     rule(
         Cause.CONTAINER_PORT,
         NO,
-        "The container did not answer on {port} in time.",
-        "Make the program listen on 0.0.0.0 and the port in the PORT variable, or set `port` in slipway.yaml to the one it "
-        "uses; its log says more: `gcloud run services logs read {service} --region {region}`.",
+        "The container did not answer on [port {port}|the port it was given] in time.",
+        (
+            "Make the program listen on 0.0.0.0 and the port in the PORT variable, or set `port` in slipway.yaml "
+            "to the one it uses; read its last lines in " + RUN_LOG + "."
+        ),
         "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",
         r"listen(?:ing)? on (?:the )?port",
         r"port (?:defined|specified|provided) (?:provided )?by the port",
-        r"(?:startup|readiness)[^\n]{0,30} probes?[^\n]{0,60} (?:fail|timed out|check)",
-        r"probe[^\n]{0,60} fail|fail\w*[^\n]{0,60} probe",
+        r"(?:startup|readiness)[^\n]{0,30} probes?[^\n]{0,60} (?:fail\w*|timed out|checks?)",
+        r"probes?[^\n]{0,60} fail\w*|fail\w*[^\n]{0,60} probes?",
         r"health_?check_?container_?error",
         r"container failed to start",
         r"failed to listen|not listening|expected port|wrong port",
         r"port environment variable",
-        r"health check",
+        r"health checks?",
         r"aggressive probe error|failed to make tcp connection to port",
     ),
 )
+
+
+def in_a_build(rule: Rule) -> Rule:
+    """The rule as it reads of a build's log, where the program that failed is not the service."""
+    if rule.cause is not Cause.CONTAINER_CRASH:
+        return rule
+    return replace(
+        rule,
+        cause=Cause.BUILD_STEP_FAILED,
+        problem=rule.problem.replace("The program in the container", "A program of the build"),
+        remedy=f"Try the command with `docker build .` on your own machine; the lines above it are in {BUILD_LOG}.",
+        link=_BUILD_LINK,
+    )

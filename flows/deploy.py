@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
 from flows.reconcile import tidy_up
@@ -51,7 +53,7 @@ async def deploy(
     """
     async with workspace() as folder:
         request = await read_request(source, environment, services or [], folder)
-        refuse_frozen(request, override)
+        refuse_frozen(request.settings, override, datetime.now(UTC))
         async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
             readiness = await preflight(request)
             version = await name_version(request)

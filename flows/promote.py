@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prefect import flow
 
 from flows.reconcile import tidy_up
@@ -51,7 +53,7 @@ async def promote(
     """
     async with workspace() as folder:
         request, proven = await read_promotion(source, origin, environment, version, folder)
-        refuse_frozen(request, override)
+        refuse_frozen(request.settings, override, datetime.now(UTC))
         async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
             readiness = await preflight(request)
             named = await name_version(request)

@@ -20,7 +20,7 @@ from tasks.cleanup.journal import SHOWN, Journal, read_memory, read_plan, save_p
 from tasks.cleanup.scope import Estate
 from tasks.failures.errors import CleanupRefused
 from tasks.manifest.settings import Retention
-from tasks.orchestration.stage import key
+from tasks.orchestration.artifacts import key
 from tasks.orchestration.step import step
 
 PLAN_LIMIT_S = 24 * 3600.0  # a saved plan older than that has to be made again

@@ -74,6 +74,7 @@ class Transient(StrEnum):
 UNTOUCHED = "Nothing was changed."
 NOT_DEPLOYED = "Nothing was deployed."
 NOT_MOVED = "Live traffic was not moved."
+BEING_GIVEN_BACK = "All traffic is being given back."
 
 
 class SlipwayError(Exception):

@@ -41,8 +41,8 @@ from tasks.model import Candidate, Ending, Image, Place, Proof, Request, Serving
 NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
 
 
-class Changes(TypedDict, total=False):
-    """What may change in a record once it is begun."""
+class Facts(TypedDict, total=False):
+    """What becomes known of a release once its record is begun."""
 
     state: State
     reason: str
@@ -121,8 +121,8 @@ class Ledger:
         except SlipwayError as unwritten:
             get_run_logger().error("the release record says %s still: %s", State.STARTED, unwritten.problem)
 
-    async def _keep(self, **changes: Unpack[Changes]) -> None:
-        self.release = self.release.model_copy(update=dict(changes))
+    async def _keep(self, **facts: Unpack[Facts]) -> None:
+        self.release = self.release.model_copy(update=dict(facts))
         self._generation = await _write(self._bucket, self._name, self.release, self._generation)
 
     def _each(self, change: Callable[[TargetRecord], TargetRecord]) -> tuple[TargetRecord, ...]:

@@ -1,7 +1,8 @@
-"""What people see of a run in the Prefect UI: its name, and tables."""
+"""What people see of a run in the Prefect UI: its name, and tables; how such artifacts are called."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
@@ -11,7 +12,11 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from tasks.model import Request, Version
-from tasks.orchestration.stage import key
+
+
+def key(*parts: str) -> str:
+    """An artifact key: lower-case letters, digits and hyphens only."""
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
 async def table(request: Request, name: str, rows: Sequence[Mapping[str, object]], title: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 
 from tasks.failures.errors import TookTooLong
 from tasks.model import Request
+from tasks.orchestration.artifacts import key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,11 +36,6 @@ class Progress:
 
 
 _progress: ContextVar[Progress] = ContextVar("progress")
-
-
-def key(*parts: str) -> str:
-    """An artifact key: lower-case letters, digits and hyphens only."""
-    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
 @asynccontextmanager
@@ -74,7 +69,6 @@ async def deadline(request: Request, name: str) -> AsyncIterator[None]:
             f"{'The run' if name == 'total' else f'The stage {name}'} took longer than {limit_s:g} s.",
             f"look at what it was waiting for; environments.{request.environment}.timeouts.{name.replace(' ', '_')} in "
             "slipway.yaml says how long it may take.",
-            state="What had been changed is given back; the release record says what became of each service.",
         ) from error
 
 

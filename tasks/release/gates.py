@@ -10,24 +10,25 @@ from prefect.logging import get_run_logger
 from tasks.failures.errors import NOT_MOVED, Frozen
 from tasks.history.ledger import Ledger
 from tasks.history.record import Approval
+from tasks.manifest.settings import Environment
 from tasks.model import Override, Proof, Request
 from tasks.orchestration.approval import ask
 from tasks.release.freeze import frozen_at
 
 
-def refuse_frozen(request: Request, override: Override | None) -> None:
-    """Raises Frozen inside a freeze window of the environment, unless somebody overrides it.
+def refuse_frozen(environment: Environment, override: Override | None, now: datetime) -> None:
+    """Raises Frozen inside a freeze window of the environment, unless somebody overrides it. now: aware.
 
     Asked before a run does anything, and again before traffic moves: in between it may have waited for days.
     """
-    freeze = frozen_at(datetime.now(UTC), request.settings.freeze)
+    freeze = frozen_at(now, environment.freeze)
     if freeze is None:
         return
     if override:
-        get_run_logger().warning("%s is %s; overridden by %s", request.environment, freeze, override)
+        get_run_logger().warning("%s is %s; overridden by %s", environment.name, freeze, override)
         return
     raise Frozen(
-        f"{request.environment} is {freeze}.",
+        f"{environment.name} is {freeze}.",
         "start the run after that, or fill in `override` with your name and reason.",
         state=NOT_MOVED,
     )

@@ -37,7 +37,8 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
             refuse_unproven(proofs)
             if number == 0:
                 await approved(request, proofs, ledger)
-                refuse_frozen(request, ledger.release.override)  # a freeze may have begun in the hours since
+                # a freeze may have begun in the hours since
+                refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
             live += await shift(request, new, written, ledger)
             await ledger.live(live)
         await run_hooks(request, "after")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 
 from tasks.model import Release, Request
-from tasks.orchestration.artifacts import table
-from tasks.orchestration.stage import Progress, key
+from tasks.orchestration.artifacts import key, table
+from tasks.orchestration.stage import Progress
 
 
 def summary(release: Release, seconds: Mapping[str, float]) -> str:

@@ -18,9 +18,9 @@ from infra.gcp import monitoring
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.metrics import rules_for, window
+from tasks.analysis.metrics import judge_serving, rules_for
 from tasks.analysis.probes import probe_service, rules_of
-from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes, judge_stable
+from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes
 from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import explain
 from tasks.history.ledger import Ledger
@@ -168,7 +168,7 @@ async def _measured(request: Request, place: Place, revision: str) -> Judgement:
         found = await monitoring.served(request.run_service(place), revision, end - LOOK_BACK, end)
     except GoogleError as error:
         return Judgement(Verdict.INCONCLUSIVE, explain(error).problem)
-    return judge_stable(window(found), rules_for(request.settings, len(request.services)))
+    return judge_serving(found, rules_for(request.settings, len(request.services)))
 
 
 async def _verified(request: Request, candidate: Candidate) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.analysis.verdict import Judgement
-from tasks.failures.errors import Cause, ProofFailed
+from tasks.failures.errors import BEING_GIVEN_BACK, Cause, ProofFailed
 from tasks.failures.redact import redact
 from tasks.history.ledger import Ledger
 from tasks.history.record import StepRecord
@@ -17,8 +17,6 @@ from tasks.orchestration.stage import stage
 from tasks.rollout.split import Move, NextSplit
 from tasks.rollout.traffic import Written, advance, open_to_everyone, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
-
-UNTIL_DECIDED = "All traffic is being given back."
 
 
 @stage("shift")
@@ -71,13 +69,13 @@ async def _prove_step(
         return
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
         limit_s = request.settings.approval_timeout_s
-        await ask(_question(request, judgement, percent), f"step-{percent}", limit_s, UNTIL_DECIDED)
+        await ask(_question(request, judgement, percent), f"step-{percent}", limit_s, BEING_GIVEN_BACK)
         return
     raise ProofFailed(
         f"At {percent} % the release is {judgement.verdict}: {judgement.reason}",
         _remedy(request, judgement),
         Cause.OTHER,
-        state="All traffic is being given back; what became of each service is in the log and the release record.",
+        state=f"{BEING_GIVEN_BACK} What became of each service is in the log and the release record.",
     )
 
 

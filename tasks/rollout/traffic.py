@@ -13,7 +13,7 @@ from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import probe_service, rules_of
 from tasks.analysis.verdict import Judgement, judge_probes
-from tasks.failures.errors import Cause, CloudError, ProofFailed, TrafficConflict
+from tasks.failures.errors import BEING_GIVEN_BACK, Cause, CloudError, ProofFailed, TrafficConflict
 from tasks.model import Candidate, Place, Request, Serving, Verdict
 from tasks.orchestration.step import step
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live
@@ -25,7 +25,6 @@ OFTEN = {"tries": 40, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # over a minu
 # The split that this run wrote last. Two while nobody knows whether the newer one has arrived.
 Splits = tuple[tuple[TrafficTarget, ...], ...]
 Written = MutableMapping[Place, Splits]
-BEING_TAKEN_BACK = "Traffic is being given back."
 
 
 async def advance(request: Request, candidate: Candidate, steps: Sequence[int], written: Written) -> NextSplit:
@@ -87,7 +86,7 @@ def foreign_changes(service: RunService, written: Splits) -> tuple[str, ...]:
     return () if () in changes else changes[-1]
 
 
-@step("open to everyone", run_name="open {candidate.place}", attempts=3, state=BEING_TAKEN_BACK)
+@step("open to everyone", run_name="open {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
 async def open_to_everyone(request: Request, candidate: Candidate) -> None:
     """Lets the world call a public service, from its first proven release on."""
     place = candidate.place
@@ -95,7 +94,7 @@ async def open_to_everyone(request: Request, candidate: Candidate) -> None:
         get_run_logger().info("%s is open to everyone now", place)
 
 
-@step("verify", run_name="verify {candidate.place}", attempts=2, state=BEING_TAKEN_BACK)
+@step("verify", run_name="verify {candidate.place}", attempts=2, state=BEING_GIVEN_BACK)
 async def verify(request: Request, candidate: Candidate) -> Serving:
     """Asks the service where its users do. Raises ProofFailed if it does not answer as it must."""
     judgement = await ask_service(request, candidate)
@@ -104,7 +103,7 @@ async def verify(request: Request, candidate: Candidate) -> Serving:
             f"{candidate.place} was healthy on its own URL but not as {candidate.service_url}: {judgement.reason}",
             "look at the service's log and its ingress settings, correct them and ship again.",
             Cause.CONTAINER_CRASH,
-            state=BEING_TAKEN_BACK,
+            state=BEING_GIVEN_BACK,
         )
     return Serving(candidate.place, candidate.revision, candidate.service_url)
 

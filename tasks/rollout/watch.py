@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect.logging import get_run_logger
 
 from infra.gcp import monitoring
-from tasks.analysis.metrics import LOOKS_PER_BAKE, rules_for, window
+from tasks.analysis.metrics import LOOKS_PER_BAKE, judge_served, rules_for
 from tasks.analysis.probes import probe_service, rules_of
-from tasks.analysis.verdict import Course, Judgement, combine, judge_probes, judge_window, on_inconclusive
+from tasks.analysis.verdict import Course, Judgement, combine, judge_probes, on_inconclusive
 from tasks.model import Candidate, Place, Request, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
@@ -25,9 +25,6 @@ from tasks.rollout.traffic import Written, refuse_foreign_change
 LONGEST_WAIT_S = 30.0
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
-# Minutes differ, so what was served in others is no match: only this much slower is held against a candidate.
-OTHER_MINUTES_RATIO = 2.0
-OTHER_MINUTES_MS = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +79,8 @@ async def _look(
 ) -> Judgement:
     """One candidate: its real requests in this hold against stable's, and whether it still answers on its own URL.
 
-    Stable's are those of the same time, or where it has no share any more, those of the hold before; then only a much
-    longer latency is held against the candidate. end: until when the metrics are known. asked: how often we have called
-    a candidate in this hold; Cloud Monitoring counts that in, but it says nothing about users.
+    Stable's are those of the same time, or where it has no share any more, those of the hold before. end: until when
+    the metrics are known. asked: how often we have called a candidate in this hold, which Cloud Monitoring counts in.
     """
     place, stable = candidate.place, candidate.before.serving
     service = request.run_service(place)
@@ -97,13 +93,10 @@ async def _look(
         probe_service(service, candidate.service_url, candidate.url, health),
     )
     asked[place] += len(probes)
-    ours = replace(ours, requests=max(ours.requests - asked[place], ours.errors))
     next_percent = min((each for each in request.settings.steps if each > share_of(candidate, written)), default=ALL)
     rules = rules_for(request.settings, len(request.services))
-    if not compares:
-        rules = replace(rules, slower_ratio=OTHER_MINUTES_RATIO, slower_ms=OTHER_MINUTES_MS)
     judgements = [
-        judge_window(window(ours), window(theirs), rules, next_percent),
+        judge_served(ours, theirs, rules, next_percent, asked=asked[place], same_minutes=compares),
         judge_probes(probes, rules_of(health)),
     ]
     return _named(place, combine(judgements))

@@ -22,6 +22,7 @@ from infra.gcp.artifacts import repositories
 from infra.gcp.run import services
 from tasks.failures.errors import SlipwayError, TookTooLong
 from tasks.model import Release
+from tasks.names import resources
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, FaultRow, program
@@ -148,7 +149,7 @@ class World:
         return [next(t for t in b.tags if t.startswith("src-")) for b in found if b.status in statuses]
 
     async def digest(self, number: int) -> str | None:
-        repository = repositories.repository_name(PROJECT, REGION, self.app.name)
+        repository = resources.repository(PROJECT, REGION, self.app.name)
         return await repositories.digest_of(repository, "web", f"v1.{number}.0")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tasks.failures.roles import ACT_AS, CLEANUP_NEEDS, ENABLE, NEEDS
+from tasks.failures.roles import ACT_AS, ENABLE, NEEDS
 
 _EMAIL = r"\b[\w.+-]{1,64}@[\w.-]+\w"
 _ID = r"[a-z][a-z0-9-]*[a-z0-9]"
@@ -198,7 +198,10 @@ _ROLES = {
     "compute.": "roles/compute.networkUser",
     "iam.serviceAccountKeys.": "roles/iam.serviceAccountKeyAdmin",
     "iam.serviceAccounts.create": "roles/iam.serviceAccountCreator",
+    "iam.serviceAccounts.delete": "roles/iam.serviceAccountAdmin",
+    "iam.serviceAccounts.disable": "roles/iam.serviceAccountAdmin",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",
+    "iam.serviceAccounts.list": "roles/iam.serviceAccountViewer",
     "iam.serviceAccounts.signBlob": "roles/iam.serviceAccountTokenCreator",
     "iam.serviceaccounts.actAs": "roles/iam.serviceAccountUser",  # Cloud Run's own spelling
     "logging.": "roles/logging.viewer",
@@ -215,7 +218,7 @@ _ROLES = {
     "storage.buckets.": "roles/storage.admin",
     "storage.objects.": "roles/storage.objectUser",
     "vpcaccess.": "roles/vpcaccess.user",
-} | {need.permission: need.role for need in (*NEEDS, *CLEANUP_NEEDS, ACT_AS, ENABLE)}
+} | {need.permission: need.role for need in (*NEEDS, ACT_AS, ENABLE)}
 
 _ROLE_TITLES = {
     "Storage Object Viewer": "roles/storage.objectViewer",

@@ -55,16 +55,16 @@ class Memory:
         )
 
 
-_MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
 
 
 async def read_memory(bucket: str, app: str) -> Memory:
     found = await objects.read_json(bucket, _name(app))
-    return Memory() if found is None else _MEMORY.validate_python(found[0], strict=False)
+    return Memory() if found is None else MEMORY.validate_python(found[0], strict=False)
 
 
 async def write_memory(bucket: str, app: str, memory: Memory) -> None:
-    await objects.write_json(bucket, _name(app), _MEMORY.dump_python(memory, mode="json"), None)
+    await objects.write_json(bucket, _name(app), MEMORY.dump_python(memory, mode="json"), None)
 
 
 def _name(app: str) -> str:

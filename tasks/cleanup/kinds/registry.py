@@ -15,9 +15,11 @@ from tasks.cleanup.kinds.revisions import Revisions
 from tasks.cleanup.kinds.service_accounts import ServiceAccounts
 from tasks.cleanup.kinds.services import Services
 from tasks.cleanup.kinds.sources import Sources
+from tasks.failures.roles import Need
 
 KINDS: tuple[ResourceKind, ...] = (
     Revisions(), Services(), Images(), Sources(), BuildLogs(), Buckets(), ServiceAccounts(),
 )  # fmt: skip
 CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), WorkerPools(), Releases())
+CLEANUP_NEEDS: tuple[Need, ...] = tuple(need for each in CONSUMERS for need in each.needs)
 BY_KIND: Mapping[Kind, ResourceKind] = {each.kind: each for each in KINDS}

@@ -58,7 +58,11 @@ async def clean_up_service(request: Request, candidate: Candidate, history: Sequ
 
 
 def old_revisions(
-    request: Request, service: RunService, revisions: Sequence[Revision], history: Sequence[ReleaseRecord], now: datetime
+    request: Request,
+    service: RunService,
+    revisions: Sequence[Revision],
+    history: Sequence[ReleaseRecord],
+    now: datetime,
 ) -> Plan:
     """Which of one service's revisions may go. Of a service that seems to route nothing, none."""
     retention = request.manifest.retention

@@ -28,6 +28,7 @@ from flows.rollback import rollback
 from infra.gcp.artifacts import repositories
 from infra.gcp.iam import accounts
 from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from infra.gcp.run.traffic import TrafficTarget
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import CleanupOutcome
@@ -145,7 +146,7 @@ async def test_more_than_the_caps_allow_is_refused_as_a_whole(old: Old) -> None:
 
 async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) -> None:
     """A person sends traffic back to an old revision: it stays, and so does its image."""
-    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    (revision,) = [r for r in await list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
     service = await services.get_service(old.service)
     assert service
 
@@ -190,7 +191,7 @@ async def test_a_doubtful_answer_right_before_a_step_leaves_everything(
 
 async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -> None:
     name = await cleanup(old.source)
-    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    (revision,) = [r for r in await list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
     service = await services.get_service(old.service)
     assert service
     await services.set_traffic(old.service, [*service.traffic, TrafficTarget(revision.name, 0, "look")], "", 30)

@@ -20,6 +20,7 @@ from flows.deploy import deploy
 from infra.gcp import builds
 from infra.gcp.artifacts import repositories
 from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from tasks.failures.errors import SlipwayError, TookTooLong
 from tasks.model import Release
 from tasks.names import resources
@@ -129,18 +130,14 @@ class World:
     async def traffic(self) -> dict[str, int]:
         """By revision; a placeholder is the same as nothing."""
         found = await services.get_service(self.service)
-        ours = (
-            {r.name for r in await services.list_revisions(self.service) if "slipway-version" in r.labels}
-            if found
-            else ()
-        )
+        ours = {r.name for r in await list_revisions(self.service) if "slipway-version" in r.labels} if found else ()
         return {str(t.revision): t.percent for t in found.live if t.percent and t.revision in ours} if found else {}
 
     async def revisions(self) -> list[str]:
         """The version of each revision of ours."""
         if await services.get_service(self.service) is None:
             return []
-        found = await services.list_revisions(self.service)
+        found = await list_revisions(self.service)
         return [r.labels["slipway-version"] for r in found if "slipway-version" in r.labels]
 
     async def builds(self, *statuses: str) -> list[str]:

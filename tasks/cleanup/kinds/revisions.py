@@ -115,7 +115,9 @@ def _routes(service: RunService) -> dict[str, str]:
     return {resources.revision(service.name, revision): what for revision, what in routes.items()}
 
 
-def _undefined(own: Iterable[RunService], revisions: Collection[Revision], requests: Sequence[Request]) -> Iterable[Claim]:
+def _undefined(
+    own: Iterable[RunService], revisions: Collection[Revision], requests: Sequence[Request]
+) -> Iterable[Claim]:
     """The app's services in environments that this slipway.yaml lacks: nobody knows what they can go back to."""
     known = {label_value(request.environment) for request in requests}
     for service in own:

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from infra.gcp.run.revisions import Revision
-from infra.gcp.run.services import Service, TrafficTarget
+from infra.gcp.run.services import RunService
 from infra.gcp.run.templates import Template, Workload
+from infra.gcp.run.traffic import TrafficTarget
 from tasks.cleanup.engine.model import Item, Listing, Use
 from tasks.cleanup.inventory import Names
 from tasks.cleanup.kinds.adapter import Found, History, Look
@@ -33,10 +34,10 @@ def a_service(
     template: Template | None = None,
     created: datetime = NOW,
     etag: str = "",
-) -> Service:
+) -> RunService:
     """Which sends its traffic to these revisions, by short name."""
     live = tuple(TrafficTarget(revision, 100 // len(serving)) for revision in serving)
-    return Service(
+    return RunService(
         name=name, etag=etag, generation=1, uri="", latest_ready="", latest_created="", traffic=live, live=live,
         settled=True, ready=True, message="", reason="", labels=labels or {}, created=created,
         template=template or Template(), body={},
@@ -59,7 +60,7 @@ def a_revision(
 
 def a_look(
     requests: tuple[Request, ...],
-    services: Sequence[Service] = (),
+    services: Sequence[RunService] = (),
     revisions: Sequence[Revision] = (),
     jobs: Sequence[Workload] = (),
     pools: Sequence[Workload] = (),

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.gcp.run.revisions import Revision
-from infra.gcp.run.services import Service
+from infra.gcp.run.services import RunService
 from tasks.cleanup.after_release import old_revisions
 from tasks.history.record import ReleaseRecord, State, TargetRecord
 from tests.tasks.builders import MANIFEST, NOW, a_request
@@ -23,11 +23,13 @@ def a_revision(name: str, days: float, *, ours: bool = True) -> Revision:
     return looks.a_revision(f"{SERVICE}/revisions/{name}", labels, created=NOW - timedelta(days=days))
 
 
-def a_service(*names: str) -> Service:
+def a_service(*names: str) -> RunService:
     return looks.a_service(SERVICE, names, OURS)
 
 
-def gone(service: Service, revisions: list[Revision], keep: int, history: tuple[ReleaseRecord, ...] = ()) -> list[str]:
+def gone(
+    service: RunService, revisions: list[Revision], keep: int, history: tuple[ReleaseRecord, ...] = ()
+) -> list[str]:
     request = a_request(text=f"{MANIFEST}retention: {{keep: {keep}, max_percent: 100}}")
     return [
         step.item.name.rpartition("/")[2] for step in old_revisions(request, service, revisions, history, NOW).steps

@@ -14,6 +14,7 @@ from prefect.client.orchestration import PrefectClient
 from benchmarks.memory import children
 from infra.gcp import builds
 from infra.gcp.run import services as run
+from infra.gcp.run.revisions import list_revisions
 from tasks.history.record import ReleaseRecord, State
 from tasks.history.store import read_history
 from tasks.names.labels import label_value
@@ -55,7 +56,7 @@ async def _not_serving(app: Shipped, service: str) -> str:
     found = await run.get_service(app.place(service))
     if found is None or not app.newest:
         return f"{app.app}-{service} does not exist, or no version of {app.app} was shipped"
-    versions = {r.name: r.labels.get("slipway-version", "") for r in await run.list_revisions(app.place(service))}
+    versions = {r.name: r.labels.get("slipway-version", "") for r in await list_revisions(app.place(service))}
     live = {versions.get(str(t.revision), "?"): t.percent for t in found.live if t.percent}
     async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
         answer = (await client.get(found.uri)).text
@@ -97,7 +98,7 @@ async def versions_deployed_twice(app: Shipped) -> list[str]:
     """The manifest never changes, so each version has one configuration and needs one revision."""
     flaws = []
     for service in app.services:
-        revisions = await run.list_revisions(app.place(service)) if await run.get_service(app.place(service)) else []
+        revisions = await list_revisions(app.place(service)) if await run.get_service(app.place(service)) else []
         labels = (r.labels["slipway-version"] for r in revisions if "slipway-version" in r.labels)
         flaws += [f"{app.app}-{service} {version}" for version in _doubled(labels)]
     return flaws

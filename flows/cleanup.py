@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prefect import flow
 
-from tasks.cleanup.carry_out import carry_out, lock_tags, prove_rollbacks
+from tasks.cleanup.carry_out import carry_out, close_left_open, prove_rollbacks
 from tasks.cleanup.propose import propose
-from tasks.cleanup.scope import all_to_itself, read_estate
+from tasks.cleanup.scope import all_to_itself, read_scope
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.request.request import workspace
 from tasks.source.source import Source
@@ -22,12 +22,12 @@ async def cleanup(source: Source, dry_run: bool = True, plan: str | None = None)
         plan: The name of a plan that a dry run saved, to do exactly that; empty to plan anew.
     """
     async with workspace() as folder:
-        estate = await read_estate(source, folder)
+        scope = await read_scope(source, folder)
         if dry_run:
-            return (await propose(estate, plan)).name
-        async with all_to_itself(estate):
-            await lock_tags(estate)
-            proposal = await propose(estate, plan)
-            await carry_out(estate, proposal)
-            await prove_rollbacks(estate, proposal)
+            return (await propose(scope, plan)).name
+        async with all_to_itself(scope):
+            await close_left_open(scope)
+            proposal = await propose(scope, plan)
+            await carry_out(scope, proposal)
+            await prove_rollbacks(scope, proposal)
             return proposal.name

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.run import workloads
-from infra.gcp.run.workloads import Workload
-from tasks.cleanup.engine.model import Kind, Listing, Plan, Policy, Rule, World
+from infra.gcp.run import revisions as run_revisions
+from infra.gcp.run import services
+from infra.gcp.run.revisions import Revision
+from infra.gcp.run.services import RunService
+from tasks.cleanup.engine.model import Listing, Plan, Policy, RetentionRule, World
 from tasks.cleanup.engine.plan import plan
-from tasks.cleanup.kinds.run import revision_item, traffic_use
-from tasks.cleanup.uses import history_uses
+from tasks.cleanup.kinds.adapter import Reference
+from tasks.cleanup.kinds.releases import claims_of
+from tasks.cleanup.kinds.revisions import REVISION, Revisions, revision_item, traffic
 from tasks.failures.errors import SlipwayError
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import read_history
@@ -25,8 +27,6 @@ from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.rollout.dark import write_own_tags
 from tasks.rollout.live import read_live
-
-DELETE_TIMEOUT_S = 60.0
 
 
 @stage("clean up")
@@ -45,33 +45,40 @@ async def clean_up_service(request: Request, candidate: Candidate, history: Sequ
     name = request.run_service(candidate.place)
     live = await read_live(request, candidate.place)
     await write_own_tags(live, keep={candidate.revision, candidate.before.serving})
-    service, revisions = await asyncio.gather(workloads.get_service(name), workloads.list_revisions_of(name))
+    service, revisions = await asyncio.gather(services.get_service(name), run_revisions.list_revisions(name))
     if service is None:
         return 0
     decided = old_revisions(request, service, revisions, history, datetime.now(UTC))
     for reason in decided.refusals:
         get_run_logger().info("old revisions are left to the clean-up flow: %s", reason)
     for each in decided.steps:
-        await workloads.delete_revision(each.item.name, each.item.etag, DELETE_TIMEOUT_S)
+        await Revisions().delete(each.item)
         get_run_logger().info("deleted %s: %s", each.item.name.rpartition("/")[2], each.why)
     return len(decided.steps)
 
 
 def old_revisions(
-    request: Request, service: Workload, revisions: Sequence[Workload], history: Sequence[ReleaseRecord], now: datetime
+    request: Request,
+    service: RunService,
+    revisions: Sequence[Revision],
+    history: Sequence[ReleaseRecord],
+    now: datetime,
 ) -> Plan:
     """Which of one service's revisions may go. Of a service that seems to route nothing, none."""
     retention = request.manifest.retention
-    prefix = f"{service.name}/revisions/"
     environments = {(request.project, service.region): request.environment}
-    uses = [
-        replace(use, needs=tuple(need for need in use.needs if need.startswith(prefix)))
-        for use in history_uses(request, history, retention.keep, None)
-    ]
+    claims = (traffic(service, revisions), *claims_of(request, history, retention.keep))
+
+    def keys(references: Iterable[Reference]) -> tuple[str, ...]:
+        """Of this service's revisions: nothing else is looked at."""
+        names = (each.name for each in references if each.kind == REVISION)
+        return tuple(name for name in names if name.startswith(f"{service.name}/revisions/"))
+
     world = World(
-        items=tuple(revision_item(each, request.app, environments, None) for each in revisions),
-        uses=(traffic_use(service, revisions), *uses),
+        items=tuple(revision_item(each, request.app, environments) for each in revisions),
+        uses=tuple(claim.use(keys) for claim in claims),
         listings=(Listing(f"revisions of {service.id}", now, len(revisions), floor=1),),
+        kinds={REVISION: Revisions.traits},
     )
-    rule = Rule(keep=retention.keep, max_age_s=retention.max_age_s, max_percent=retention.max_percent)
-    return plan(world, Policy(request.app, now, {Kind.REVISION: rule}, retention.protect, retention.max_items))
+    rule = RetentionRule(keep=retention.keep, max_age_s=retention.max_age_s, max_percent=retention.max_percent)
+    return plan(world, Policy(request.app, now, {REVISION: rule}, retention.protect, retention.max_items))

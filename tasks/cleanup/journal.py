@@ -17,11 +17,9 @@ from pydantic import TypeAdapter
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import Entry, Plan
 from tasks.cleanup.engine.recheck import from_json, to_json
-from tasks.cleanup.found import Memory
 from tasks.failures.errors import Cause, ParameterError
 
-_ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
-_MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
 SHOWN = 1000  # of what a refused plan would have done, the first so many are enough to understand the refusal
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
@@ -73,9 +71,7 @@ class Journal:
         if found is None:
             return cls(bucket, name, (), (), 0)
         value, generation = found
-        return cls(
-            bucket, name, _ENTRIES.validate_python(value["entries"], strict=False), value["unlocked"], generation
-        )
+        return cls(bucket, name, ENTRIES.validate_python(value["entries"], strict=False), value["unlocked"], generation)
 
     async def add(self, entry: Entry) -> None:
         self.entries = (*self.entries, entry)
@@ -88,19 +84,6 @@ class Journal:
 
     async def _write(self) -> None:
         value: dict[str, Any] = {
-            "entries": _ENTRIES.dump_python(self.entries, mode="json"), "unlocked": list(self.unlocked),
+            "entries": ENTRIES.dump_python(self.entries, mode="json"), "unlocked": list(self.unlocked),
         }  # fmt: skip
         self._generation = await objects.write_json(self._bucket, self._name, value, self._generation)
-
-
-def _memory_name(app: str) -> str:
-    return f"{folder(app)}memory.json"
-
-
-async def read_memory(bucket: str, app: str) -> Memory:
-    found = await objects.read_json(bucket, _memory_name(app))
-    return Memory() if found is None else _MEMORY.validate_python(found[0], strict=False)
-
-
-async def write_memory(bucket: str, app: str, memory: Memory) -> None:
-    await objects.write_json(bucket, _memory_name(app), _MEMORY.dump_python(memory, mode="json"), None)

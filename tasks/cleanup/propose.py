@@ -6,26 +6,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
-from tasks.cleanup.engine.model import Entry, Foreign, Kind, Plan, Policy, Rule, Why
+from tasks.cleanup.engine.model import Entry, Foreign, Kind, Plan, Policy, RetentionRule, Why
 from tasks.cleanup.engine.plan import plan as decide
 from tasks.cleanup.engine.recheck import is_stale, outdated, remaining
-from tasks.cleanup.inventory import Stock, take_stock, with_gone
-from tasks.cleanup.journal import SHOWN, Journal, read_memory, read_plan, save_plan, write_memory
-from tasks.cleanup.scope import Estate
+from tasks.cleanup.inventory import Inventory, take_inventory, with_gone
+from tasks.cleanup.journal import SHOWN, Journal, read_plan, save_plan
+from tasks.cleanup.kinds.registry import BY_KIND, KINDS
+from tasks.cleanup.memory import read_memory, write_memory
+from tasks.cleanup.scope import Scope
 from tasks.failures.errors import CleanupRefused
 from tasks.manifest.settings import Retention
 from tasks.orchestration.artifacts import key
 from tasks.orchestration.step import step
 
 PLAN_LIMIT_S = 24 * 3600.0  # a saved plan older than that has to be made again
-# What a mistaken delete of costs at most one more upload, or the text of an old build's log.
-_REPLACEABLE = frozenset({Kind.SOURCE, Kind.LOG})
 
 Stays = Mapping[tuple[Kind, Why], int]
 
@@ -37,51 +38,52 @@ class Proposal:
     that takes a quarter of a minute for a hundred thousand items.
     """
 
-    __slots__ = ("journal", "name", "plan", "stays", "stock")
+    __slots__ = ("inventory", "journal", "name", "plan", "stays")
 
-    def __init__(self, name: str, plan: Plan, stock: Stock, journal: Journal, stays: Stays) -> None:
-        self.name, self.plan, self.stock, self.journal, self.stays = name, plan, stock, journal, stays
+    def __init__(self, name: str, plan: Plan, inventory: Inventory, journal: Journal, stays: Stays) -> None:
+        self.name, self.plan, self.inventory, self.journal, self.stays = name, plan, inventory, journal, stays
 
 
 def policy_of(app: str, retention: Retention, now: datetime) -> Policy:
-    common = Rule(
+    common = RetentionRule(
         keep=retention.keep,
         max_age_s=retention.max_age_s,
         foreign=Foreign(retention.foreign),
         max_percent=retention.max_percent,
     )
-    rules = {kind: replace(common, max_percent=100.0) if kind in _REPLACEABLE else common for kind in Kind}
+    rules = {each.kind: replace(common, max_percent=100.0) if each.traits.replaceable else common for each in KINDS}
     return Policy(app, now, rules, retention.protect, retention.max_items)
 
 
 @step("plan the clean-up", timeout_s=1800)
-async def propose(estate: Estate, saved: str | None) -> Proposal:
+async def propose(scope: Scope, saved: str | None) -> Proposal:
     """A new plan, or a saved one that still holds. Raises CleanupRefused; the reasons are shown as a table as well."""
-    memory = await read_memory(estate.home, estate.app)
-    stock = await take_stock(estate, memory, datetime.now(UTC))
-    await write_memory(estate.home, estate.app, stock.memory)
-    policy = policy_of(estate.app, estate.manifest.retention, datetime.now(UTC))
-    stock = replace(stock, world=await with_gone(stock, policy))
-    fresh = decide(stock.world, policy)
+    clock = partial(datetime.now, UTC)
+    inventory = await take_inventory(scope, await read_memory(scope.bucket, scope.app), clock)
+    await write_memory(scope.bucket, scope.app, inventory.memory)
+    policy = policy_of(scope.app, scope.manifest.retention, clock())
+    fresh = decide(await with_gone(inventory, policy), policy)
     if saved:
-        return await _taken_up(estate, saved, fresh, stock)
-    name = await save_plan(estate.home, fresh)
+        return await _taken_up(scope, saved, fresh, inventory)
+    name = await save_plan(scope.bucket, fresh)
     stays = counted(fresh)
-    await show(estate.app, fresh, name, (), stays)
+    await show(scope.app, fresh, name, (), stays)
     refuse(fresh.refusals)
-    return Proposal(name, replace(fresh, kept=()), stock, await Journal.open(estate.home, fresh), stays)
+    return Proposal(name, replace(fresh, kept=()), inventory, await Journal.open(scope.bucket, fresh), stays)
 
 
-async def _taken_up(estate: Estate, name: str, fresh: Plan, stock: Stock) -> Proposal:
-    plan = await read_plan(estate.home, estate.app, name)
+async def _taken_up(scope: Scope, name: str, fresh: Plan, inventory: Inventory) -> Proposal:
+    plan = await read_plan(scope.bucket, scope.app, name)
     if is_stale(plan, fresh.made, PLAN_LIMIT_S):
         refuse((f"The plan {name} is older than {PLAN_LIMIT_S / 3600:.0f} hours.",))
-    journal = await Journal.open(estate.home, plan)
+    unknown = sorted({step.item.kind for step in plan.steps} - BY_KIND.keys())
+    refuse([f"This version of Slipway does not know what a {kind} is." for kind in unknown])
+    journal = await Journal.open(scope.bucket, plan)
     left = replace(plan, steps=remaining(plan, journal.entries))
     refuse((*plan.refusals, *outdated(left, fresh)))
     stays = counted(fresh)
-    await show(estate.app, left, name, journal.entries, stays)
-    return Proposal(name, plan, stock, journal, stays)
+    await show(scope.app, left, name, journal.entries, stays)
+    return Proposal(name, plan, inventory, journal, stays)
 
 
 def refuse(reasons: Sequence[str]) -> None:

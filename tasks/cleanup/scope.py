@@ -1,4 +1,4 @@
-"""All that one app has, in every environment of its slipway.yaml: what clean-up works on."""
+"""What a clean-up covers: one app, in every environment of its slipway.yaml."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
-from infra.gcp.storage import objects
+from infra.gcp.storage import buckets
 from tasks.failures.errors import Cause, NeverReleased
 from tasks.manifest.loading import load_manifest
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
@@ -21,11 +21,11 @@ from tasks.source.source import Source, open_source
 
 
 @dataclass(frozen=True, slots=True)
-class Estate:
+class Scope:
     """One request per environment. An image may serve all of them, so none can be cleaned up without the others."""
 
     requests: tuple[Request, ...]
-    home: str  # the bucket that plans, journals and memory are kept in
+    bucket: str  # that plans, journals and memory are kept in
 
     @property
     def app(self) -> str:
@@ -37,7 +37,7 @@ class Estate:
 
 
 @step("read the request", attempts=3)
-async def read_estate(source: Source, folder: Path) -> Estate:
+async def read_scope(source: Source, folder: Path) -> Scope:
     """Raises SourceError or ManifestError; SlipwayError when nothing was ever released from this repository."""
     checkout = await open_source(source, folder / "checkout")
     manifest = load_manifest(checkout.path / MANIFEST_NAME)
@@ -54,12 +54,12 @@ async def read_estate(source: Source, folder: Path) -> Estate:
         )
         for name, settings in manifest.environments.items()
     )
-    return Estate(requests, await _home(requests))
+    return Scope(requests, await _bucket(requests))
 
 
-async def _home(requests: tuple[Request, ...]) -> str:
+async def _bucket(requests: tuple[Request, ...]) -> str:
     for request in requests:
-        if await objects.get_bucket(request.settings.bucket) is not None:
+        if await buckets.get_bucket(request.settings.bucket) is not None:
             return request.settings.bucket
     raise NeverReleased(
         f"{requests[0].app} was never released: none of its environments has a bucket yet.",
@@ -69,9 +69,9 @@ async def _home(requests: tuple[Request, ...]) -> str:
 
 
 @asynccontextmanager
-async def all_to_itself(estate: Estate) -> AsyncIterator[None]:
+async def all_to_itself(scope: Scope) -> AsyncIterator[None]:
     """Keeps releases and rollbacks of the app away from every environment; ReleaseBusy where one is under way."""
     async with AsyncExitStack() as locks:
-        for request in sorted(estate.requests, key=lambda each: each.environment):  # all in one order: no deadlock
+        for request in sorted(scope.requests, key=lambda each: each.environment):  # all in one order: no deadlock
             await locks.enter_async_context(one_at_a_time(request))
         yield

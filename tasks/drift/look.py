@@ -8,6 +8,7 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
 from infra.gcp.run import services
+from infra.gcp.run.revisions import get_revision
 from tasks.drift.compare import DriftKind
 from tasks.drift.judge import Comparison, Latest, Released, judge, released_targets, rows, unreleased
 from tasks.history.record import ReleaseRecord
@@ -35,7 +36,7 @@ async def look(request: Request) -> tuple[Comparison, ...]:
 async def _look_at(request: Request, history: Sequence[ReleaseRecord], released: Released) -> Comparison:
     name = request.run_service(released.target.place)
     service = await services.get_service(name)
-    latest = await services.get_revision(name, service.latest_created) if service and service.latest_created else None
+    latest = await get_revision(name, service.latest_created) if service and service.latest_created else None
     return judge(
         resources.last(name),
         history,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from tasks.failures.catalogue.blanks import as_command, as_prose
+from tasks.failures.catalogue.blanks import fill
 from tasks.failures.catalogue.matching import RULES, Rule
 from tasks.failures.errors import Cause, SlipwayError, Transient
 
@@ -59,8 +59,8 @@ def _causes() -> Iterator[str]:
 
 
 def _row(rule: Rule) -> str:
-    """Blanks are filled as for a message that names nothing: `the project`, `PROJECT_ID`."""
-    problem, remedy = as_prose(rule.problem, ""), as_command(rule.remedy, "")
+    """As for a message that names nothing: what a blank would say is left out."""
+    problem, remedy = fill(rule.problem, ""), fill(rule.remedy, "")
     cells = (problem, _AGAIN[rule.transient], f"{remedy} [More]({rule.link})" if rule.link else remedy)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 

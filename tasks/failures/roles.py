@@ -49,17 +49,6 @@ NEEDS = (
     Need("secretmanager.versions.list", "roles/secretmanager.viewer", "find a secret's newest enabled version"),
     Need("resourcemanager.projects.get", "roles/browser", "find the project's number"),
 )
-# Only the clean-up flow needs these; without them it stops, as it must see everything to know what is unused.
-CLEANUP_NEEDS = (
-    Need("run.jobs.list", "roles/run.admin", "see which images jobs need"),
-    Need("run.workerpools.list", "roles/run.admin", "see which images worker pools need"),
-    Need("artifactregistry.dockerimages.list", "roles/artifactregistry.admin", "list images"),
-    Need("artifactregistry.repositories.update", "roles/artifactregistry.admin", "let tags go with their image"),
-    Need("storage.buckets.list", "roles/storage.admin", "find buckets that slipway.yaml does not know"),
-    Need("iam.serviceAccounts.list", "roles/iam.serviceAccountViewer", "find accounts that slipway.yaml does not know"),
-    Need("iam.serviceAccounts.disable", "roles/iam.serviceAccountAdmin", "retention.foreign is delete"),
-    Need("iam.serviceAccounts.delete", "roles/iam.serviceAccountAdmin", "retention.foreign is delete"),
-)
 ENABLE = Need("serviceusage.services.enable", "roles/serviceusage.serviceUsageAdmin", "enable APIs that are off")
 
 REQUIRED_APIS = (

@@ -11,11 +11,11 @@ from infra.gcp import project, secrets
 from infra.gcp.artifacts import repositories
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.iam import identity
+from infra.gcp.iam import accounts, identity
 from infra.gcp.project import Project
 from infra.gcp.run import services
-from infra.gcp.storage import objects
-from infra.gcp.storage.objects import Bucket
+from infra.gcp.storage import buckets
+from infra.gcp.storage.buckets import Bucket
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
 from tasks.manifest.values import SecretRef
@@ -95,10 +95,10 @@ async def _member() -> str:
 
 
 async def _check_act_as(request: Request, member: str) -> Readiness:
-    accounts = {request.service(name).service_account for name in request.services}
+    named = {request.service(name).service_account for name in request.services}
     number = (await project.get_project(request.project)).number
-    emails = sorted({account or identity.compute_account(number) for account in accounts})
-    held = await asyncio.gather(*(identity.test_permissions(email, [ACT_AS.permission]) for email in emails))
+    emails = sorted({account or identity.compute_account(number) for account in named})
+    held = await asyncio.gather(*(accounts.test_permissions(email, [ACT_AS.permission]) for email in emails))
     return merge(
         refuse(
             "permissions",
@@ -155,7 +155,7 @@ async def check_bucket(request: Request) -> Readiness:
     """Name squatting guard: bucket names are global, so the bucket must be shown to be this project's."""
     name = request.settings.bucket
     try:
-        found, owner = await asyncio.gather(objects.get_bucket(name), project.get_project(request.project))
+        found, owner = await asyncio.gather(buckets.get_bucket(name), project.get_project(request.project))
     except GoogleError as error:
         if error.method.startswith("storage.") and error.status == "PERMISSION_DENIED":
             return _foreign_bucket(request, name, "it belongs to somebody else, or you may not read it")

@@ -10,7 +10,7 @@ from infra.gcp.artifacts import repositories
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.polling import until
 from infra.gcp.run import services
-from infra.gcp.storage import objects
+from infra.gcp.storage import buckets
 from tasks.model import Gap, Missing, Readiness, Request
 from tasks.names import resources
 from tasks.names.labels import MANAGED_BY
@@ -51,7 +51,7 @@ def _reads(request: Request) -> dict[str, Callable[[], Awaitable[object]]]:
         "cloudresourcemanager.googleapis.com": lambda: project.get_project(request.project),
         "run.googleapis.com": lambda: services.list_services(*where),
         "secretmanager.googleapis.com": lambda: secrets.enabled_version(request.project, MANAGED_BY),
-        "storage.googleapis.com": lambda: objects.get_bucket(request.settings.bucket),
+        "storage.googleapis.com": lambda: buckets.get_bucket(request.settings.bucket),
     }
 
 
@@ -65,7 +65,7 @@ async def _create_repository(request: Request, name: str) -> None:
 
 
 async def _create_bucket(request: Request, name: str) -> None:
-    await unless_there(objects.create_bucket(name, request.project, request.build_region, request.labels))
+    await unless_there(buckets.create_bucket(name, request.project, request.build_region, request.labels))
 
 
 async def _create_service(request: Request, name: str) -> None:

@@ -11,7 +11,8 @@ from prefect.logging import get_run_logger
 from infra.gcp import logs, secrets
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
-from infra.gcp.run.services import Revision, RunService
+from infra.gcp.run.revisions import Revision, get_revision
+from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError
@@ -146,7 +147,7 @@ async def _write(request: Request, live: LiveService, wanted: Desired, targets: 
     except GoogleError as error:
         if error.status == "ABORTED":
             raise changed_meanwhile(service.name) from error
-        if await services.get_revision(service.name, wanted.revision) is None:
+        if await get_revision(service.name, wanted.revision) is None:
             raise
         raise await _failed(request.project, live, wanted.revision, error) from error
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from prefect.logging import get_run_logger
 
 from infra.gcp.run import services
-from infra.gcp.run.services import Revision, RunService
+from infra.gcp.run.revisions import Revision, list_revisions
+from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import NOT_MOVED, TrafficConflict, Transient
 from tasks.model import Place, Request, Snapshot
@@ -65,7 +66,7 @@ class LiveService:
 async def read_live(request: Request, place: Place) -> LiveService:
     """Raises TrafficConflict if the service is gone."""
     name = request.run_service(place)
-    service, revisions = await asyncio.gather(services.get_service(name), services.list_revisions(name))
+    service, revisions = await asyncio.gather(services.get_service(name), list_revisions(name))
     if service is None:
         raise TrafficConflict(
             f"The Cloud Run service {name} does not exist any more.",

@@ -15,12 +15,12 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from flows.deploy import deploy
 from infra.gcp.artifacts import images
-from infra.gcp.run import workloads
+from infra.gcp.run import revisions
 from infra.gcp.storage import objects
 from tasks.cleanup.carry_out import carry_out
 from tasks.cleanup.engine.model import Entry
 from tasks.cleanup.propose import Proposal, propose
-from tasks.cleanup.scope import Estate, read_estate
+from tasks.cleanup.scope import Scope, read_scope
 from tasks.request.request import workspace
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
@@ -93,11 +93,11 @@ class Old:
 
     async def revisions(self) -> set[str]:
         """The versions whose revisions are there."""
-        found = await workloads.list_revisions_of(self.service)
+        found = await revisions.list_revisions(self.service)
         return {each.labels["slipway-version"].replace("_", ".") for each in found if "slipway-version" in each.labels}
 
     async def journal(self, name: str) -> dict[str, str]:
-        """Outcome and reason of each step, by name."""
+        """CleanupOutcome and reason of each step, by name."""
         found = await objects.read_json(BUCKET, f"cleanup/{self.app.name}/{name}.journal.json")
         assert found
         return {entry["name"]: f"{entry['outcome']}: {entry['why']}" for entry in found[0]["entries"]}
@@ -115,8 +115,8 @@ async def artifact(key: str) -> list[dict[str, str]]:
 async def plan_then(source: Source, meanwhile: Callable[[Proposal], Any] | None = None) -> tuple[Entry, ...]:
     """Plans and carries out like the clean-up flow, with something happening in between."""
     async with workspace() as folder:
-        estate: Estate = await read_estate(source, folder)
-        proposal = await propose(estate, None)
+        scope: Scope = await read_scope(source, folder)
+        proposal = await propose(scope, None)
         if meanwhile:
             await meanwhile(proposal)
-        return await carry_out(estate, proposal)
+        return await carry_out(scope, proposal)

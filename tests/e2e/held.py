@@ -18,6 +18,7 @@ from prefect.states import Cancelling
 from flows.deploy import deploy
 from infra.gcp import builds
 from infra.gcp.run import services as run
+from infra.gcp.run.revisions import list_revisions
 from tasks.history.record import ReleaseRecord, State
 from tasks.history.store import read_history
 from tasks.source.source import Source
@@ -168,7 +169,7 @@ class Held:
         return [build.id for build in found if build.status in statuses]
 
     async def revisions(self) -> Counter[str]:
-        found = await run.list_revisions(self.service)
+        found = await list_revisions(self.service)
         return Counter(r.labels["slipway-version"] for r in found if "slipway-version" in r.labels)
 
     async def lock_is_free(self) -> bool:

@@ -27,11 +27,16 @@ from flows.cleanup import cleanup
 from flows.rollback import rollback
 from infra.gcp.artifacts import repositories
 from infra.gcp.iam import accounts
-from infra.gcp.run import services, workloads
+from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from infra.gcp.run.traffic import TrafficTarget
 from infra.gcp.storage import objects
-from tasks.cleanup.engine.model import Kind, Outcome
-from tasks.cleanup.journal import read_memory, write_memory
+from tasks.cleanup.engine.model import CleanupOutcome
+from tasks.cleanup.kinds.build_logs import BUILD_LOG
+from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.revisions import REVISION
+from tasks.cleanup.kinds.sources import SOURCE
+from tasks.cleanup.memory import read_memory, write_memory
 from tasks.cleanup.propose import Proposal
 from tasks.failures.errors import CleanupRefused, ParameterError
 from tasks.history.store import read_history
@@ -81,7 +86,7 @@ async def test_a_dry_run_plans_and_deletes_nothing(old: Old) -> None:
     saved = await objects.read_json(BUCKET, f"cleanup/{old.app.name}/{name}.json")
     assert saved
     kinds = {step["item"]["kind"] for step in saved[0]["plan"]["steps"]}
-    assert kinds == {Kind.IMAGE, Kind.REVISION, Kind.SOURCE, Kind.LOG}
+    assert kinds == {IMAGE, REVISION, SOURCE, BUILD_LOG}
     assert await everything(old) == before
 
 
@@ -141,7 +146,7 @@ async def test_more_than_the_caps_allow_is_refused_as_a_whole(old: Old) -> None:
 
 async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) -> None:
     """A person sends traffic back to an old revision: it stays, and so does its image."""
-    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    (revision,) = [r for r in await list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
     service = await services.get_service(old.service)
     assert service
 
@@ -149,7 +154,7 @@ async def test_what_comes_into_use_between_plan_and_delete_survives(old: Old) ->
         await services.set_traffic(old.service, [TrafficTarget(revision.name, 100)], "", 30)
 
     entries = await plan_then(old.source, rolled_back)
-    stayed = {entry.name: entry.why for entry in entries if entry.outcome is Outcome.SKIPPED}
+    stayed = {entry.name: entry.why for entry in entries if entry.outcome is CleanupOutcome.SKIPPED}
     assert {name.rpartition("/")[2].partition("@")[0] for name in stayed} == {revision.name, "web"}
     assert all("in use since the plan was made" in why for why in stayed.values())
     assert "v1.1.0" in await old.tags() & await old.revisions()
@@ -179,14 +184,14 @@ async def test_a_doubtful_answer_right_before_a_step_leaves_everything(
         entries = await plan_then(old.source, lies)
     finally:
         old.cloud.put("/faults", [])
-    assert {entry.outcome for entry in entries} == {Outcome.FAILED}
+    assert {entry.outcome for entry in entries} == {CleanupOutcome.FAILED}
     assert all(re.search(said, entry.why) for entry in entries)
     assert await everything(old) == before
 
 
 async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -> None:
     name = await cleanup(old.source)
-    (revision,) = [r for r in await services.list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
+    (revision,) = [r for r in await list_revisions(old.service) if r.labels.get("slipway-version") == "v1_1_0"]
     service = await services.get_service(old.service)
     assert service
     await services.set_traffic(old.service, [*service.traffic, TrafficTarget(revision.name, 0, "look")], "", 30)
@@ -199,7 +204,7 @@ async def test_a_saved_plan_is_refused_when_its_image_is_used_by_now(old: Old) -
 
 KILLED = """
 import asyncio, sys
-from tasks.source import Source
+from tasks.source.source import Source
 from tests.e2e.cleaning import plan_then
 asyncio.run(plan_then(Source(repository=sys.argv[1])))
 """
@@ -297,6 +302,6 @@ async def test_after_a_clean_up_a_rollback_to_each_kept_release_works(old: Old) 
         await rollback(old.source, "production", to=version)
         newest = (await read_history(BUCKET, old.app.name, "production"))[0]
         assert (newest.version, newest.state) == (version, "released")
-        service = await workloads.get_service(old.service)
+        service = await services.get_service(old.service)
         slug = version.replace(".", "-")
-        assert service and any(slug in name and "100 %" in what for name, what in service.routes.items())
+        assert service and any(slug in str(target.revision) and target.percent == 100 for target in service.live)

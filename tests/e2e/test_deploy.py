@@ -10,7 +10,7 @@ from google.cloud import run_v2
 
 from flows.deploy import deploy
 from infra.gcp import builds
-from infra.gcp.artifacts import images
+from infra.gcp.artifacts import images, repositories
 from infra.gcp.storage import objects
 from tasks.model import Release
 from tasks.names.references import ImageReference
@@ -80,9 +80,9 @@ async def test_a_version_whose_predecessors_image_is_gone_is_built_without_a_cac
     image = (await ship(shop)).images[0]
     package = ImageReference.parse(image.uri).package
     assert package is not None
-    await images.set_immutable_tags(package.repository, immutable=False)
+    await repositories.set_immutable_tags(package.repository, immutable=False)
     assert await images.delete_image(f"{package.repository}/dockerImages/{package.name}@{image.digest}", 60)
-    await images.set_immutable_tags(package.repository, immutable=True)
+    await repositories.set_immutable_tags(package.repository, immutable=True)
     shop.write("web", program(body="ok, once more"))
     shop.commit("v1.1.0")
     second = await ship(shop)

@@ -14,6 +14,7 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from flows.drift import drift
 from flows.rollback import rollback
 from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.drift.look import EVENT
 from tasks.history.store import read_history
@@ -105,7 +106,7 @@ async def test_drift_is_told_as_an_event(shop: Old) -> None:
     """What a Prefect automation waits for, to alert people; the server tells of earlier drift as well."""
     service = await services.get_service(shop.service)
     assert service
-    (earlier,) = [r for r in await services.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
+    (earlier,) = [r for r in await list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
     moved = {
         f"traffic[{earlier.name}]": ("not there", "100"),
         f"traffic[{service.latest_created}]": ("100", "not there"),
@@ -124,7 +125,7 @@ async def test_drift_is_told_as_an_event(shop: Old) -> None:
 async def test_a_rollback_by_a_person_is_recognised_and_left_alone(shop: Old) -> None:
     service = await services.get_service(shop.service)
     assert service
-    (earlier,) = [r for r in await services.list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
+    (earlier,) = [r for r in await list_revisions(shop.service) if r.labels.get("slipway-version") == "v1_0_0"]
     await services.set_traffic(shop.service, [TrafficTarget(earlier.name, 100)], "", 30)
     rows = await found(shop, refresh=True)
     assert {row["drift"] for row in rows} == {"rolled back by a human"}

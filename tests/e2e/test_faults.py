@@ -20,8 +20,10 @@ from flows.deploy import deploy
 from infra.gcp import builds
 from infra.gcp.artifacts import repositories
 from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from tasks.failures.errors import SlipwayError, TookTooLong
 from tasks.model import Release
+from tasks.names import resources
 from tasks.source.source import Source
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, FaultRow, program
@@ -128,18 +130,14 @@ class World:
     async def traffic(self) -> dict[str, int]:
         """By revision; a placeholder is the same as nothing."""
         found = await services.get_service(self.service)
-        ours = (
-            {r.name for r in await services.list_revisions(self.service) if "slipway-version" in r.labels}
-            if found
-            else ()
-        )
+        ours = {r.name for r in await list_revisions(self.service) if "slipway-version" in r.labels} if found else ()
         return {str(t.revision): t.percent for t in found.live if t.percent and t.revision in ours} if found else {}
 
     async def revisions(self) -> list[str]:
         """The version of each revision of ours."""
         if await services.get_service(self.service) is None:
             return []
-        found = await services.list_revisions(self.service)
+        found = await list_revisions(self.service)
         return [r.labels["slipway-version"] for r in found if "slipway-version" in r.labels]
 
     async def builds(self, *statuses: str) -> list[str]:
@@ -148,7 +146,7 @@ class World:
         return [next(t for t in b.tags if t.startswith("src-")) for b in found if b.status in statuses]
 
     async def digest(self, number: int) -> str | None:
-        repository = repositories.repository_name(PROJECT, REGION, self.app.name)
+        repository = resources.repository(PROJECT, REGION, self.app.name)
         return await repositories.digest_of(repository, "web", f"v1.{number}.0")
 
 

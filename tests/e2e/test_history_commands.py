@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from infra.gcp.run.traffic import TrafficTarget
 from tests.cli.command import slipway
 from tests.conftest import OTHER_PROJECT, PROJECT
@@ -44,9 +45,7 @@ async def test_the_commands_tell_what_was_released_and_what_serves(app: App, tmp
     assert (serves["desired"], serves["current"], serves["standing"]) == ("v1.0.0", {"v1.0.0": 100}, "in step")
 
     service = await find(app)
-    other = next(
-        r for r in await services.list_revisions(service.name) if r.name not in {t.revision for t in service.live}
-    )
+    other = next(r for r in await list_revisions(service.name) if r.name not in {t.revision for t in service.live})
     good = next(str(target.revision) for target in service.live if target.percent)
     split = [TrafficTarget(good, 60), TrafficTarget(other.name, 40)]
     await services.set_traffic(service.name, split, service.etag, 30)

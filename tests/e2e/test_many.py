@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.gcp import builds
-from infra.gcp.run import services
+from infra.gcp.run.revisions import list_revisions
 from tasks.history.record import State
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
@@ -39,8 +39,6 @@ async def test_of_twenty_deploys_that_are_started_together_all_ship_one_after_th
         assert earlier.finished is not None
         assert earlier.finished <= later.started
     assert len(await builds.find_builds(PROJECT, REGION, f'tags="app-{app.name}"')) == 1
-    versions = [
-        revision.labels.get("slipway-version") for revision in await services.list_revisions((await find(app)).name)
-    ]
+    versions = [revision.labels.get("slipway-version") for revision in await list_revisions((await find(app)).name)]
     assert versions.count("v1_0_0") == 1
     assert await live(app) == {"v1.0.0": 100}

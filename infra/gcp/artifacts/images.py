@@ -9,10 +9,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from google.cloud import artifactregistry_v1 as ar
-from google.protobuf import field_mask_pb2
 
-from infra.gcp.calls.clients import READ, call, client, finish, read
-from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.clients import client, delete, read
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.rest import get_json
 
@@ -85,25 +83,7 @@ async def delete_image(name: str, timeout_s: float) -> bool:
     image, _, digest = rest.partition("@")
     version = f"{repository}/packages/{quote(unquote(image), safe='')}/versions/{digest}"
     request = ar.DeleteVersionRequest(name=version, force=True)
-    try:
-        operation = await call("artifactregistry.versions.delete", _client().delete_version, request)
-        await finish("artifactregistry.versions.delete", operation, timeout_s)
-    except GoogleError as error:
-        if error.status == "NOT_FOUND":
-            return False
-        raise
-    return True
-
-
-async def set_immutable_tags(repository: str, *, immutable: bool) -> None:
-    """Whether tags of the repository can be moved and deleted; repeatable."""
-    request = ar.UpdateRepositoryRequest(
-        repository=ar.Repository(
-            name=repository, docker_config=ar.Repository.DockerRepositoryConfig(immutable_tags=immutable)
-        ),
-        update_mask=field_mask_pb2.FieldMask(paths=["docker_config.immutable_tags"]),
-    )
-    await call("artifactregistry.repositories.update", _client().update_repository, request, retry=READ)
+    return await delete("artifactregistry.versions.delete", _client().delete_version, request, timeout_s)
 
 
 def _client() -> ar.ArtifactRegistryAsyncClient:

@@ -7,8 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from google.cloud import artifactregistry_v1 as ar
+from google.protobuf import field_mask_pb2
 
-from infra.gcp.calls.clients import call, client, finish, read
+from infra.gcp.calls.clients import READ, call, client, finish, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,15 +18,6 @@ class Repository:
     format: str
     immutable_tags: bool
     labels: dict[str, str]
-
-
-def repository_name(project: str, location: str, repository: str) -> str:
-    return f"projects/{project}/locations/{location}/repositories/{repository}"
-
-
-def image_uri(project: str, location: str, repository: str, image: str) -> str:
-    """https://cloud.google.com/artifact-registry/docs/docker/names"""
-    return f"{location}-docker.pkg.dev/{project}/{repository}/{image}"
 
 
 async def get_repository(name: str) -> Repository | None:
@@ -47,6 +39,17 @@ async def create_repository(name: str, labels: dict[str, str], timeout_s: float)
     request = ar.CreateRepositoryRequest(parent=parent, repository_id=repository_id, repository=repository)
     operation = await call("artifactregistry.repositories.create", _client().create_repository, request)
     await finish("artifactregistry.repositories.create", operation, timeout_s)
+
+
+async def set_immutable_tags(repository: str, *, immutable: bool) -> None:
+    """Whether tags of the repository can be moved and deleted; repeatable."""
+    request = ar.UpdateRepositoryRequest(
+        repository=ar.Repository(
+            name=repository, docker_config=ar.Repository.DockerRepositoryConfig(immutable_tags=immutable)
+        ),
+        update_mask=field_mask_pb2.FieldMask(paths=["docker_config.immutable_tags"]),
+    )
+    await call("artifactregistry.repositories.update", _client().update_repository, request, retry=READ)
 
 
 async def digest_of(repository: str, image: str, tag: str) -> str | None:

@@ -16,7 +16,10 @@ from infra.gcp.calls.attempts import ONCE, READ, Attempts, attempted, current_ca
 from infra.gcp.calls.errors import GoogleError, translated
 from infra.gcp.calls.polling import until
 
-__all__ = ["ONCE", "READ", "call", "client", "current_credentials", "finish", "read", "use_credentials"]
+__all__ = [
+    "ONCE", "READ", "call", "client", "current_credentials", "delete", "finish", "read", "unless_gone",
+    "use_credentials",
+]  # fmt: skip
 
 C = TypeVar("C")
 
@@ -110,3 +113,23 @@ async def read(name: str, method: Callable[..., Awaitable[Any]], request: Any) -
         if error.status == "NOT_FOUND":
             return None
         raise
+
+
+async def delete(name: str, method: Callable[..., Awaitable[Any]], request: Any, timeout_s: float) -> bool:
+    """A deletion that takes a while; False if the thing was gone already."""
+
+    async def work() -> None:
+        await finish(name, await call(name, method, request), timeout_s)
+
+    return await unless_gone(work())
+
+
+async def unless_gone(work: Awaitable[object]) -> bool:
+    """Whether it was done; False if what it was to be done to was gone already."""
+    try:
+        await work
+    except GoogleError as error:
+        if error.status == "NOT_FOUND":
+            return False
+        raise
+    return True

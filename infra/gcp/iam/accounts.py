@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from google.cloud import iam_admin_v1
+from google.iam.v1 import iam_policy_pb2
 
-from infra.gcp.calls.clients import READ, call, client, read
-from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.clients import READ, call, client, read, unless_gone
 from infra.gcp.calls.paging import each
 
 PAGE_SIZE = 100  # https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/list
@@ -21,7 +21,6 @@ class ServiceAccount:
     email: str
     etag: str
     disabled: bool
-    description: str
 
 
 async def list_accounts(project: str) -> list[ServiceAccount]:
@@ -37,24 +36,25 @@ async def get_account(name: str) -> ServiceAccount | None:
     return None if found is None else _account(iam_admin_v1.ServiceAccount.pb(found))
 
 
+async def test_permissions(email: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on a service account."""
+    request = iam_policy_pb2.TestIamPermissionsRequest(
+        resource=f"projects/-/serviceAccounts/{email}", permissions=sorted(permissions)
+    )
+    method = _client().test_iam_permissions
+    return set((await call("iam.serviceAccounts.testIamPermissions", method, request, retry=READ)).permissions)
+
+
 async def disable_account(name: str) -> bool:
     """Enabling it undoes this. False if it was gone already."""
-    return await _unless_gone("iam.serviceAccounts.disable", _client().disable_service_account, name)
+    method = _client().disable_service_account
+    return await unless_gone(call("iam.serviceAccounts.disable", method, {"name": name}, retry=READ))
 
 
 async def delete_account(name: str) -> bool:
     """It can be undeleted for 30 days. False if it was gone already."""
-    return await _unless_gone("iam.serviceAccounts.delete", _client().delete_service_account, name)
-
-
-async def _unless_gone(method: str, call_it: Callable[..., Awaitable[Any]], name: str) -> bool:
-    try:
-        await call(method, call_it, {"name": name}, retry=READ)
-    except GoogleError as error:
-        if error.status == "NOT_FOUND":
-            return False
-        raise
-    return True
+    method = _client().delete_service_account
+    return await unless_gone(call("iam.serviceAccounts.delete", method, {"name": name}, retry=READ))
 
 
 def _client() -> iam_admin_v1.IAMAsyncClient:
@@ -62,4 +62,4 @@ def _client() -> iam_admin_v1.IAMAsyncClient:
 
 
 def _account(found: Any) -> ServiceAccount:
-    return ServiceAccount(found.name, found.email, found.etag.hex(), found.disabled, found.description)
+    return ServiceAccount(found.name, found.email, found.etag.hex(), found.disabled)

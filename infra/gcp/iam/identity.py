@@ -1,27 +1,15 @@
-"""Service accounts, and who we are ourselves."""
+"""Who we are: the account that calls are made as, and tokens of its."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 
 import google.auth
 from google.auth.transport.requests import Request
-from google.cloud import iam_admin_v1
-from google.iam.v1 import iam_policy_pb2
 from google.oauth2 import id_token
 
 from infra.gcp.calls.attempts import READ, attempted
-from infra.gcp.calls.clients import call, client, current_credentials
-
-
-async def test_permissions(service_account: str, permissions: Collection[str]) -> set[str]:
-    """Which of these permissions the caller has on a service account (by e-mail)."""
-    request = iam_policy_pb2.TestIamPermissionsRequest(
-        resource=f"projects/-/serviceAccounts/{service_account}", permissions=sorted(permissions)
-    )
-    method = client(iam_admin_v1.IAMAsyncClient).test_iam_permissions
-    return set((await call("iam.serviceAccounts.testIamPermissions", method, request, retry=READ)).permissions)
+from infra.gcp.calls.clients import current_credentials
 
 
 def compute_account(project_number: int) -> str:

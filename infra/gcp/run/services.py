@@ -1,21 +1,25 @@
-"""Cloud Run v2: services, revisions, traffic and who may invoke."""
+"""Cloud Run v2: services, their traffic and who may invoke them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any
 
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
-from infra.gcp.calls.clients import OPERATIONS, READ, call, client, finish, read
+from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.calls.paging import each
 from infra.gcp.calls.polling import until
+from infra.gcp.calls.rest import get_json
+from infra.gcp.run.revisions import condition_reason
+from infra.gcp.run.templates import Template, template_of
 from infra.gcp.run.traffic import TrafficTarget
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
@@ -41,6 +45,8 @@ class RunService:
     message: str  # why not
     reason: str
     labels: Mapping[str, str]
+    created: datetime
+    template: Template
     body: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
@@ -70,32 +76,16 @@ class RunService:
         return next((target.uri for target in self.live if target.uri and target.tag == tag), "")
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
-    name: str  # short
-    service: str  # short
-    region: str
-    image: str
-    ready: bool
-    message: str
-    reason: str
-    created: datetime
-    labels: Mapping[str, str]
-    full_name: str
-    etag: str
-
-
 async def get_service(name: str) -> RunService | None:
     found = await read("run.services.get", client(run_v2.ServicesAsyncClient).get_service, {"name": name})
     return None if found is None else _service(found)
 
 
 async def list_services(project: str, region: str) -> list[RunService]:
-    parent = f"projects/{project}/locations/{region}"
-    pager = await call(
-        "run.services.list", client(run_v2.ServicesAsyncClient).list_services, {"parent": parent}, retry=READ
-    )
-    return [_service(found) async for found in pager]
+    method = client(run_v2.ServicesAsyncClient).list_services
+    request = {"parent": f"projects/{project}/locations/{region}"}
+    found = each("run.services.list", method, request, "services")
+    return [_service(run_v2.Service.wrap(one)) async for one in found]
 
 
 async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -> RunService:
@@ -185,24 +175,23 @@ def traffic_body(target: TrafficTarget) -> dict[str, Any]:
     return body
 
 
-async def get_revision(service: str, revision: str) -> Revision | None:
-    name = f"{service}/revisions/{revision}"
-    found = await read("run.revisions.get", client(run_v2.RevisionsAsyncClient).get_revision, {"name": name})
-    return None if found is None else _revision(found)
+async def delete_service(name: str, etag: str, timeout_s: float) -> bool:
+    """With all its revisions; False if it was gone already. Raises GoogleError ABORTED if it is not as `etag` says."""
+    method = client(run_v2.ServicesAsyncClient).delete_service
+    return await delete("run.services.delete", method, {"name": name, "etag": etag}, timeout_s)
 
 
-async def list_revisions(service: str) -> list[Revision]:
-    """Newest first."""
-    pager = await call(
-        "run.revisions.list", client(run_v2.RevisionsAsyncClient).list_revisions, {"parent": service}, retry=READ
-    )
-    return sorted([_revision(found) async for found in pager], key=lambda r: r.created, reverse=True)
-
-
-async def delete_revision(service: str, revision: str, timeout_s: float) -> None:
-    name = f"{service}/revisions/{revision}"
-    operation = await call("run.revisions.delete", client(run_v2.RevisionsAsyncClient).delete_revision, {"name": name})
-    await finish("run.revisions.delete", operation, timeout_s)
+async def list_regions(project: str) -> tuple[str, ...]:
+    """Where Cloud Run is: https://cloud.google.com/run/docs/reference/rest/v1/projects.locations/list"""
+    regions: list[str] = []
+    token = ""
+    while True:
+        url = f"https://run.googleapis.com/v1/projects/{project}/locations?pageSize=500&pageToken={token}"
+        page = await get_json("run.locations.list", url)
+        regions += [location["locationId"] for location in page.get("locations", [])]
+        token = page.get("nextPageToken", "")
+        if not token:
+            return tuple(sorted(regions))
 
 
 async def is_public(service: str) -> bool:
@@ -232,7 +221,7 @@ def _message(body: Mapping[str, Any]) -> run_v2.Service:
 
 
 def _service(found: run_v2.Service) -> RunService:
-    condition = found.terminal_condition
+    condition, message = found.terminal_condition, run_v2.Service.pb(found)
     succeeded = condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
     settled = not found.reconciling and found.generation == found.observed_generation
     return RunService(
@@ -247,9 +236,11 @@ def _service(found: run_v2.Service) -> RunService:
         settled=settled,
         ready=settled and succeeded,
         message=condition.message,
-        reason=_reason(condition),
+        reason=condition_reason(condition),
         labels=dict(found.labels),
-        body=json_format.MessageToDict(run_v2.Service.pb(found)),
+        created=message.create_time.ToDatetime(UTC),
+        template=template_of(message.template),
+        body=json_format.MessageToDict(message),
     )
 
 
@@ -261,31 +252,6 @@ def _target(target: Any) -> TrafficTarget:
         tag=target.tag,
         uri=getattr(target, "uri", ""),
     )
-
-
-def _revision(found: run_v2.Revision) -> Revision:
-    ready = next((c for c in found.conditions if c.type_ == "Ready"), run_v2.Condition())
-    parts = found.name.split("/")
-    return Revision(
-        name=parts[-1],
-        service=_short(found.service),
-        region=parts[3],
-        image=found.containers[0].image if found.containers else "",
-        ready=ready.state == run_v2.Condition.State.CONDITION_SUCCEEDED,
-        message=ready.message,
-        reason=_reason(ready),
-        created=cast("datetime", found.create_time),  # proto-plus answers a datetime
-        labels=dict(found.labels),
-        full_name=found.name,
-        etag=found.etag,
-    )
-
-
-def _reason(condition: run_v2.Condition) -> str:
-    for value in (condition.revision_reason, condition.reason):
-        if value:
-            return str(value.name)
-    return ""
 
 
 def _short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Cloud Storage: the buckets of a project, and their end."""
+"""Cloud Storage: buckets."""
 
 from __future__ import annotations
 
@@ -9,33 +9,50 @@ from typing import Any
 from google.cloud import storage
 from google.cloud.exceptions import NotFound
 
-from infra.gcp.storage.objects import OPTIONS, _run
+from infra.gcp.storage.client import OPTIONS, call
 
 SOFT_DELETE_S = 7 * 24 * 3600  # the default: https://cloud.google.com/storage/docs/soft-delete
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedBucket:
+class Bucket:
     name: str
+    project_number: int
+    location: str
     labels: dict[str, str]
-    created: datetime
-    metageneration: int
-    soft_delete_since: datetime | None  # what is deleted from it can be restored; None when it cannot
+    created: datetime | None = None
+    metageneration: int = 0
+    soft_delete_since: datetime | None = None  # what is deleted from it can be restored; None when it cannot
 
 
-async def list_buckets(project: str) -> list[OwnedBucket]:
-    def listing(client: storage.Client) -> list[OwnedBucket]:
-        return [_bucket(found) for found in client.list_buckets(project=project, **OPTIONS)]
+async def get_bucket(name: str) -> Bucket | None:
+    """None if nobody has it; a bucket that is somebody else's answers GoogleError PERMISSION_DENIED."""
 
-    return await _run("storage.buckets.list", listing)
-
-
-async def find_bucket(name: str) -> OwnedBucket | None:
-    def find(client: storage.Client) -> OwnedBucket | None:
+    def get(client: storage.Client) -> Bucket | None:
         found = client.lookup_bucket(name, **OPTIONS)
         return None if found is None else _bucket(found)
 
-    return await _run("storage.buckets.get", find)
+    return await call("storage.buckets.get", get)
+
+
+async def list_buckets(project: str) -> list[Bucket]:
+    def listing(client: storage.Client) -> list[Bucket]:
+        return [_bucket(found) for found in client.list_buckets(project=project, **OPTIONS)]
+
+    return await call("storage.buckets.list", listing)
+
+
+async def create_bucket(name: str, project: str, location: str, labels: dict[str, str]) -> None:
+    """Private, with uniform access and no public objects, ever."""
+
+    def create(client: storage.Client) -> None:
+        bucket = client.bucket(name)
+        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
+        bucket.iam_configuration.public_access_prevention = "enforced"
+        bucket.labels = labels
+        client.create_bucket(bucket, project=project, location=location, **OPTIONS)
+
+    await call("storage.buckets.create", create)
 
 
 async def is_empty(name: str) -> bool:
@@ -44,7 +61,7 @@ async def is_empty(name: str) -> bool:
     def look(client: storage.Client) -> bool:
         return next(iter(client.list_blobs(name, max_results=1, versions=True, **OPTIONS)), None) is None
 
-    return await _run("storage.objects.list", look)
+    return await call("storage.objects.list", look)
 
 
 async def turn_on_soft_delete(name: str) -> bool:
@@ -59,7 +76,7 @@ async def turn_on_soft_delete(name: str) -> bool:
             return False
         return True
 
-    return await _run("storage.buckets.patch", patch)
+    return await call("storage.buckets.patch", patch)
 
 
 async def delete_bucket(name: str, metageneration: int) -> bool:
@@ -72,10 +89,17 @@ async def delete_bucket(name: str, metageneration: int) -> bool:
             return False
         return True
 
-    return await _run("storage.buckets.delete", delete)
+    return await call("storage.buckets.delete", delete)
 
 
-def _bucket(found: Any) -> OwnedBucket:
+def _bucket(found: Any) -> Bucket:
     policy = found.soft_delete_policy
-    since = policy.effective_time if int(policy.retention_duration_seconds or 0) else None
-    return OwnedBucket(found.name, dict(found.labels), found.time_created, int(found.metageneration), since)
+    return Bucket(
+        name=found.name,
+        project_number=int(found.project_number),
+        location=found.location,
+        labels=dict(found.labels),
+        created=found.time_created,
+        metageneration=int(found.metageneration),
+        soft_delete_since=policy.effective_time if int(policy.retention_duration_seconds or 0) else None,
+    )

@@ -1,44 +1,24 @@
-"""Cloud Storage: buckets and objects. The official client is synchronous, so each call runs in a thread.
-
-Every call may be repeated: reads by nature, writes because they name the generation that they replace.
-"""
+"""Cloud Storage: objects, and JSON in them."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from google.api_core.client_info import ClientInfo
-from google.auth.credentials import Credentials
-from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 from google.cloud.exceptions import NotFound, PreconditionFailed
 
-from infra.gcp.calls.attempts import READ, Attempts, attempted, current_caller
-from infra.gcp.calls.clients import current_credentials
+from infra.gcp.calls.attempts import Attempts
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.storage.client import OPTIONS, call
 
-T = TypeVar("T")
-CLIENT_INFO = ClientInfo(user_agent="slipway")
 UPLOAD = Attempts(5, 300.0, 600.0)
-OPTIONS: dict[str, Any] = {"timeout": READ.timeout_s, "retry": None}  # of each request: attempts are counted by us
 RANGE_NOT_SATISFIABLE = 416
-
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    name: str
-    project_number: int
-    location: str
-    labels: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +27,6 @@ class StoredObject:
     generation: int
     size_bytes: int
     created: datetime
-
-
-async def get_bucket(name: str) -> Bucket | None:
-    """None if nobody has it; a bucket that is somebody else's answers GoogleError PERMISSION_DENIED."""
-
-    def get(client: storage.Client) -> Bucket | None:
-        try:
-            found = client.get_bucket(name, **OPTIONS)
-        except NotFound:
-            return None
-        return Bucket(found.name, int(found.project_number), found.location, dict(found.labels))
-
-    return await _run("storage.buckets.get", get)
-
-
-async def create_bucket(name: str, project: str, location: str, labels: dict[str, str]) -> None:
-    """Private, with uniform access and no public objects, ever."""
-
-    def create(client: storage.Client) -> None:
-        bucket = client.bucket(name)
-        bucket.iam_configuration.uniform_bucket_level_access_enabled = True
-        bucket.iam_configuration.public_access_prevention = "enforced"
-        bucket.labels = labels
-        client.create_bucket(bucket, project=project, location=location, **OPTIONS)
-
-    await _run("storage.buckets.create", create)
-
-
-async def test_permissions(bucket: str, permissions: list[str]) -> set[str]:
-    def test(client: storage.Client) -> set[str]:
-        return set(client.bucket(bucket).test_iam_permissions(permissions, **OPTIONS))
-
-    return await _run("storage.buckets.testIamPermissions", test)
 
 
 async def upload_once(bucket: str, name: str, path: Path) -> tuple[int, bool]:
@@ -94,7 +41,7 @@ async def upload_once(bucket: str, name: str, path: Path) -> tuple[int, bool]:
             return int(blob.generation), False
         return int(blob.generation), True
 
-    return await _run("storage.objects.create", upload, UPLOAD)
+    return await call("storage.objects.create", upload, UPLOAD)
 
 
 async def find_object(bucket: str, name: str) -> StoredObject | None:
@@ -102,7 +49,7 @@ async def find_object(bucket: str, name: str) -> StoredObject | None:
         blob = client.bucket(bucket).get_blob(name, **OPTIONS)
         return None if blob is None else _stored(blob)
 
-    return await _run("storage.objects.get", find)
+    return await call("storage.objects.get", find)
 
 
 async def read_from(bucket: str, name: str, start: int) -> bytes:
@@ -114,7 +61,7 @@ async def read_from(bucket: str, name: str, start: int) -> bytes:
         )
 
     try:
-        return await _run("storage.objects.get", download)
+        return await call("storage.objects.get", download)
     except GoogleError as error:
         if error.status == "NOT_FOUND" or error.http_status == RANGE_NOT_SATISFIABLE:
             return b""
@@ -133,7 +80,7 @@ async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
                 continue
         return None
 
-    return await _run("storage.objects.get", download)
+    return await call("storage.objects.get", download)
 
 
 async def write_json(bucket: str, name: str, value: Any, generation: int | None) -> int:
@@ -158,7 +105,7 @@ async def write_text(bucket: str, name: str, text: bytes, generation: int | None
                 raise
         return int(blob.generation)
 
-    return await _run("storage.objects.create", upload)
+    return await call("storage.objects.create", upload)
 
 
 def _md5(data: bytes) -> str:
@@ -170,7 +117,7 @@ async def list_objects(bucket: str, prefix: str) -> list[StoredObject]:
     def listing(client: storage.Client) -> list[StoredObject]:
         return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, **OPTIONS)]
 
-    return await _run("storage.objects.list", listing)
+    return await call("storage.objects.list", listing)
 
 
 async def delete_object(bucket: str, name: str, generation: int | None) -> bool:
@@ -183,33 +130,8 @@ async def delete_object(bucket: str, name: str, generation: int | None) -> bool:
             return False
         return True
 
-    return await _run("storage.objects.delete", delete)
+    return await call("storage.objects.delete", delete)
 
 
 def _stored(blob: Any) -> StoredObject:
     return StoredObject(blob.name, int(blob.generation), int(blob.size), blob.time_created)
-
-
-@lru_cache(maxsize=1)
-def _session(credentials: Credentials) -> AuthorizedSession:
-    """The connections, which all clients share: a process that sees many runs would keep those of each run open."""
-    return AuthorizedSession(credentials)
-
-
-@lru_cache(maxsize=16)
-def _client(credentials: Credentials, reason: str) -> storage.Client:
-    """One client per request reason: the reason is a header of all its requests."""
-    return storage.Client(
-        project="-",
-        credentials=credentials,
-        client_info=CLIENT_INFO,
-        extra_headers={"X-Goog-Request-Reason": reason} if reason else {},
-        _http=_session(credentials),
-    )
-
-
-async def _run(name: str, work: Callable[[storage.Client], T], attempts: Attempts = READ) -> T:
-    reason = current_caller().reason
-    return await attempted(
-        name, lambda: asyncio.to_thread(lambda: work(_client(current_credentials(), reason))), attempts
-    )

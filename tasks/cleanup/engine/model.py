@@ -1,7 +1,7 @@
 """The values of clean-up: what there is, what is used, what may go, and what was done about it.
 
-The engine (`tasks.retention`) knows no kind of resource by name. A new kind is one line in `KINDS` and one adapter that
-lists it as `Item`s, with a `Listing` that says how well that worked.
+The engine knows no kind of resource by name: what it has to know of one are its `Traits`, which the world brings along.
+Saved plans and journals hold these values as JSON: a field or a word that changes its name makes them unreadable.
 """
 
 from __future__ import annotations
@@ -9,48 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NewType, TypeAlias
 
 from pydantic import AwareDatetime
 
 DAY_S = 86400.0
 
 
-class Kind(StrEnum):
-    REVISION = "revision"
-    IMAGE = "image"  # one version in a registry: an image, an index of images, or what is attached to one
-    SOURCE = "build source"
-    LOG = "build log"
-    SERVICE = "service"
-    BUCKET = "bucket"
-    SERVICE_ACCOUNT = "service account"
-
-
-class Action(StrEnum):
-    DELETE = "delete"
-    DISABLE = "disable"  # a service account: enabling it undoes this, and what breaks shows who used it
-    SOFT_DELETE = "turn on soft delete"  # a bucket: what is deleted later can be restored for a while
+Kind = NewType("Kind", str)  # in the singular, as people read it: "service account"
+Action = NewType("Action", str)
+DELETE = Action("delete")
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What the engine has to know of a kind."""
+    """What is to be known of a kind before anything of it is judged."""
 
     standing: bool = False  # slipway.yaml defines it, runs do not make it anew: when unused it is an orphan, at any age
-    first: Action = Action.DELETE  # the reversible step that comes before the delete, if there is one
+    first: Action = DELETE  # the reversible step that comes before the delete, if there is one
     settle_s: float = 0.0  # how long that step has to have held
-
-
-# "wait at least 24 hours": https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/delete
-KINDS: Mapping[Kind, Traits] = {
-    Kind.REVISION: Traits(),
-    Kind.IMAGE: Traits(),
-    Kind.SOURCE: Traits(),
-    Kind.LOG: Traits(),
-    Kind.SERVICE: Traits(standing=True),
-    Kind.BUCKET: Traits(standing=True, first=Action.SOFT_DELETE),
-    Kind.SERVICE_ACCOUNT: Traits(standing=True, first=Action.DISABLE, settle_s=DAY_S),
-}
+    replaceable: bool = False  # a mistaken delete costs next to nothing: the cap of percent does not hold for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +105,7 @@ class World:
     listings: tuple[Listing, ...]
     required: tuple[str, ...] = ()  # sources that must have been asked: every API in every region and environment
     gone: frozenset[str] = frozenset()  # keys that a read of their own, apart from any listing, answered with not found
+    kinds: Mapping[Kind, Traits] = field(default_factory=dict)  # of every item's kind
 
 
 class Foreign(StrEnum):
@@ -137,7 +116,7 @@ class Foreign(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RetentionRule:
     """How long one kind is kept. All of it has to allow a delete."""
 
     keep: int = 10  # the newest of each group stay whatever their age
@@ -153,7 +132,7 @@ class Policy:
 
     app: str
     now: AwareDatetime
-    rules: Mapping[Kind, Rule]
+    rules: Mapping[Kind, RetentionRule]
     protect: tuple[str, ...] = ()  # globs over name, digest, tags and labels ("key=value")
     max_items: int = 50  # of all kinds together; more in one run is refused
     max_listing_age_s: float = 3600.0
@@ -186,7 +165,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class CleanupStep:
     """One thing to do; `item` is what it was when that was decided."""
 
     action: Action
@@ -194,7 +173,7 @@ class Step:
     why: str
 
 
-class Finding(StrEnum):
+class ReportKind(StrEnum):
     FOREIGN = "foreign"  # carries no app's labels
     ORPHAN = "orphan"  # ours by its labels, but slipway.yaml does not know it
     MISSING = "missing"  # something needs it and it is gone: a rollback to it will fail
@@ -202,7 +181,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    finding: Finding
+    finding: ReportKind
     name: str
     detail: str
     kind: Kind | None = None
@@ -214,19 +193,19 @@ class Plan:
 
     app: str
     made: AwareDatetime
-    steps: tuple[Step, ...] = ()
+    steps: tuple[CleanupStep, ...] = ()
     kept: tuple[Kept, ...] = ()
     reports: tuple[Report, ...] = ()
     refusals: tuple[str, ...] = ()
-    withheld: tuple[Step, ...] = ()  # what would have been the steps, had a cap not stopped them
+    withheld: tuple[CleanupStep, ...] = ()  # what would have been the steps, had a cap not stopped them
 
     @property
     def freed_bytes(self) -> int:
         """At most: images share layers."""
-        return sum(step.item.size_bytes for step in self.steps if step.action is Action.DELETE)
+        return sum(step.item.size_bytes for step in self.steps if step.action == DELETE)
 
 
-class Outcome(StrEnum):
+class CleanupOutcome(StrEnum):
     DONE = "done"
     ALREADY_GONE = "already gone"
     FAILED = "failed"  # it is still there, and the next run tries again
@@ -240,7 +219,7 @@ class Entry:
     kind: Kind
     name: str
     action: Action
-    outcome: Outcome
+    outcome: CleanupOutcome
     why: str
     at: AwareDatetime
 
@@ -252,7 +231,7 @@ class Go:
 
 @dataclass(frozen=True, slots=True)
 class Skip:
-    outcome: Outcome
+    outcome: CleanupOutcome
     reason: str
 
 

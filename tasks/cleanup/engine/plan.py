@@ -23,8 +23,7 @@ from typing import NamedTuple
 from tasks.cleanup.engine.links import Links, in_order
 from tasks.cleanup.engine.model import (
     DAY_S,
-    KINDS,
-    Finding,
+    CleanupStep,
     Foreign,
     Item,
     Kept,
@@ -32,11 +31,11 @@ from tasks.cleanup.engine.model import (
     Plan,
     Policy,
     Report,
-    Step,
+    ReportKind,
     Why,
     World,
 )
-from tasks.cleanup.engine.rules import Facts, age_s, kept_items, next_action, rank, used_by
+from tasks.cleanup.engine.rules import Facts, age_s, kept_items, rank, used_by
 
 CLOCK_SKEW = timedelta(minutes=1)
 
@@ -63,6 +62,9 @@ def refusals(world: World, policy: Policy) -> tuple[str, ...]:
     """Why the world cannot be believed, before anything is decided; empty when nothing speaks against it."""
     asked = {listing.source for listing in world.listings}
     problems = [f"{source} was not listed." for source in world.required if source not in asked]
+    problems += [
+        f"Nothing is known of kind {kind}." for kind in sorted({i.kind for i in world.items} - world.kinds.keys())
+    ]
     problems += [text for listing in world.listings if (text := _distrust(listing, policy))]
     live = sum(use.live for use in world.uses)
     if live < policy.min_live:
@@ -119,28 +121,28 @@ def _unbelievable(kept: Mapping[str, Kept], world: World, facts: Facts) -> list[
 
 def _missing(kept: Mapping[str, Kept], world: World, facts: Facts) -> list[Report]:
     lacks = {lack.key: lack for lack in _lacks(kept, world, facts)}
-    return [Report(Finding.MISSING, lack.key, f"needed by {lack.by}") for lack in lacks.values()]
+    return [Report(ReportKind.MISSING, lack.key, f"needed by {lack.by}") for lack in lacks.values()]
 
 
 def _findings(items: Iterable[Item], facts: Facts) -> Iterator[Report]:
     """What the app does not define, whatever the policy does about it."""
     for item in items:
         by = facts.used.get(item.key)
-        standing = KINDS[item.kind].standing
+        standing = facts.traits(item).standing
         if item.owner is None and not (standing and by):
-            yield Report(Finding.FOREIGN, item.name, f"in use by {by}" if by else "not in use", item.kind)
+            yield Report(ReportKind.FOREIGN, item.name, f"in use by {by}" if by else "not in use", item.kind)
         elif item.owner == facts.policy.app and standing and not by:
-            yield Report(Finding.ORPHAN, item.name, "slipway.yaml does not define it", item.kind)
+            yield Report(ReportKind.ORPHAN, item.name, "slipway.yaml does not define it", item.kind)
 
 
-def _steps(doomed: Iterable[Item], facts: Facts) -> tuple[Step, ...]:
+def _steps(doomed: Iterable[Item], facts: Facts) -> tuple[CleanupStep, ...]:
     return tuple(_step(item, facts) for item in in_order(doomed, rank))
 
 
-def _step(item: Item, facts: Facts) -> Step:
+def _step(item: Item, facts: Facts) -> CleanupStep:
     age_d = (age_s(item, facts.policy.now) or 0.0) / DAY_S
     why = sys.intern(f"{age_d:.0f} days old, unused, outside the newest {facts.rule(item).keep}")
-    return Step(next_action(item), item, why)
+    return CleanupStep(facts.next_action(item), item, why)
 
 
 def _exceeded(planned: Plan, items: Iterable[Item], policy: Policy) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.cleanup.engine.model import Entry, Go, Item, Outcome, Plan, Recheck, Skip, Step
+from tasks.cleanup.engine.model import CleanupOutcome, CleanupStep, Entry, Go, Item, Plan, Recheck, Skip
 from tasks.failures.errors import ParameterError
 
-SETTLED = frozenset({Outcome.DONE, Outcome.ALREADY_GONE})
+SETTLED = frozenset({CleanupOutcome.DONE, CleanupOutcome.ALREADY_GONE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class _File:
 
 
 _PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
-_STEPS: TypeAdapter[Sequence[Step]] = TypeAdapter(Sequence[Step])
+_STEPS: TypeAdapter[Sequence[CleanupStep]] = TypeAdapter(Sequence[CleanupStep])
 _FILE: TypeAdapter[_File] = TypeAdapter(_File)
 _WRITTEN_AT_ONCE = 1000  # steps: a plan may have a hundred thousand, which are too large to be in memory several times
 
@@ -106,12 +106,12 @@ def recheck(before: Item, now: Item | None, used: Mapping[str, str]) -> Recheck:
     `claims` of every step of this run that was skipped or failed.
     """
     if now is None:
-        return Skip(Outcome.ALREADY_GONE, "not found any more")
+        return Skip(CleanupOutcome.ALREADY_GONE, "not found any more")
     for key in (before.key, now.key, before.subject, now.subject):
         if key and key in used:
-            return Skip(Outcome.SKIPPED, f"in use since the plan was made: {used[key]}")
+            return Skip(CleanupOutcome.SKIPPED, f"in use since the plan was made: {used[key]}")
     changes = _changes(before, now)
-    return Skip(Outcome.SKIPPED, f"changed since the plan was made: {changes}") if changes else Go()
+    return Skip(CleanupOutcome.SKIPPED, f"changed since the plan was made: {changes}") if changes else Go()
 
 
 def claims(item: Item) -> dict[str, str]:
@@ -119,7 +119,7 @@ def claims(item: Item) -> dict[str, str]:
     return dict.fromkeys((item.key, *item.needs), f"{item.name} stays")
 
 
-def remaining(plan: Plan, journal: Iterable[Entry]) -> tuple[Step, ...]:
+def remaining(plan: Plan, journal: Iterable[Entry]) -> tuple[CleanupStep, ...]:
     """The steps that a run which ended half way has left to do, in their order; failed and skipped ones included."""
     settled = {(entry.name, entry.action) for entry in journal if entry.outcome in SETTLED}
     return tuple(step for step in plan.steps if (step.item.name, step.action) not in settled)

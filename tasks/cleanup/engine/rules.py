@@ -12,23 +12,32 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.cleanup.engine.links import Links
-from tasks.cleanup.engine.model import KINDS, Action, Foreign, Item, Kept, Kind, Policy, Rule, Use, Why, World
+from tasks.cleanup.engine.model import (
+    DELETE,
+    Action,
+    Foreign,
+    Item,
+    Kept,
+    Kind,
+    Policy,
+    RetentionRule,
+    Traits,
+    Use,
+    Why,
+    World,
+)
 
 # No container image is older than Docker; reproducible builds date theirs 1970 or 1980.
 FIRST_CREDIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 
-_NO_RULE = Rule()
+_NO_RULE = RetentionRule()
+_UNKNOWN = Traits()  # only until `refusals` has seen that the world does not say what such a kind is
 
 
 def age_s(item: Item, now: datetime) -> float | None:
     """Seconds since the server got it, else since it says it was created; None when neither can be believed."""
     at = _time(item)
     return None if at is None else (now - at).total_seconds()
-
-
-def next_action(item: Item) -> Action:
-    """The kind's reversible first step where that has not been taken yet, else the delete."""
-    return KINDS[item.kind].first if item.prepared is None else Action.DELETE
 
 
 def rank(item: Item) -> tuple[datetime, str]:
@@ -46,17 +55,25 @@ class Facts:
     newest: Mapping[str, int]  # place, from 1, by name
     protected: Callable[[str], object]
     gone: Collection[str]
+    kinds: Mapping[Kind, Traits]
 
     @classmethod
     def of(cls, world: World, policy: Policy) -> Facts:
         links = Links.of(world.items)
         pattern = "|".join(fnmatch.translate(glob) for glob in policy.protect)
         matches = re.compile(pattern).match if pattern else _matches_nothing
-        newest = _places(world.items, links, policy)
-        return cls(policy, links, used_by(world.uses, links), newest, matches, world.gone)
+        newest = _places(world, links, policy)
+        return cls(policy, links, used_by(world.uses, links), newest, matches, world.gone, world.kinds)
 
-    def rule(self, item: Item) -> Rule:
+    def rule(self, item: Item) -> RetentionRule:
         return self.policy.rules.get(item.kind, _NO_RULE)
+
+    def traits(self, item: Item) -> Traits:
+        return self.kinds.get(item.kind, _UNKNOWN)
+
+    def next_action(self, item: Item) -> Action:
+        """The kind's reversible first step where that has not been taken yet, else the delete."""
+        return self.traits(item).first if item.prepared is None else DELETE
 
 
 def used_by(uses: Iterable[Use], links: Links) -> dict[str, str]:
@@ -69,11 +86,11 @@ def _matches_nothing(_: str) -> None:
     return None
 
 
-def _places(items: Iterable[Item], links: Links, policy: Policy) -> dict[str, int]:
+def _places(world: World, links: Links, policy: Policy) -> dict[str, int]:
     groups: dict[tuple[Kind, str | None, str], list[Item]] = defaultdict(list)
-    for item in items:
+    for item in world.items:
         part = item.subject or (item.key in links.parents and not item.tags)
-        if not part and not KINDS[item.kind].standing and _time(item) is not None:
+        if not part and not world.kinds.get(item.kind, _UNKNOWN).standing and _time(item) is not None:
             groups[item.kind, item.owner, item.group].append(item)
     places: dict[str, int] = {}
     for (kind, _, _), members in groups.items():
@@ -89,7 +106,7 @@ def _time(item: Item) -> datetime | None:
 def kept_items(items: Iterable[Item], facts: Facts) -> dict[str, Kept]:
     """By name. What stays keeps what it needs and what is attached to it, and so does what is only disabled for now."""
     kept = {item.name: why for item in items if (why := _reason(item, facts))}
-    stays = (item for item in items if item.name in kept or next_action(item) is not Action.DELETE)
+    stays = (item for item in items if item.name in kept or facts.next_action(item) != DELETE)
     needed = facts.links.needed_by(stays)
     for item in items:
         if item.name not in kept and item.key in needed:
@@ -124,7 +141,7 @@ def _no_rule(item: Item, facts: Facts) -> str | None:
 
 def _only_reported(item: Item, facts: Facts) -> str | None:
     """Comes after `_in_use`: whatever is standing and gets here is unused."""
-    outside = item.owner is None or KINDS[item.kind].standing
+    outside = item.owner is None or facts.traits(item).standing
     return "not defined by the app" if outside and facts.rule(item).foreign is Foreign.REPORT else None
 
 
@@ -134,7 +151,7 @@ def _age_unknown(item: Item, facts: Facts) -> str | None:
 
 def _too_young(item: Item, facts: Facts) -> str | None:
     rule, age = facts.rule(item), age_s(item, facts.policy.now) or 0.0
-    old = 0.0 if KINDS[item.kind].standing else rule.max_age_s or 0.0
+    old = 0.0 if facts.traits(item).standing else rule.max_age_s or 0.0
     asked = max(old, rule.min_age_s)
     return f"{age / 3600:.1f} h old, goes from {asked / 3600:.1f} h on" if age < asked else None
 
@@ -154,8 +171,8 @@ def _locked(item: Item, facts: Facts) -> str | None:
 
 
 def _settling(item: Item, facts: Facts) -> str | None:
-    traits = KINDS[item.kind]
-    if traits.first is Action.DELETE or item.prepared is None:
+    traits = facts.traits(item)
+    if traits.first == DELETE or item.prepared is None:
         return None
     since_s = (facts.policy.now - item.prepared).total_seconds()
     text = f"{traits.first} {since_s / 3600:.1f} h ago, deleted after {traits.settle_s / 3600:.0f} h"

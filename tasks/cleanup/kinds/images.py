@@ -1,22 +1,31 @@
-"""The images of an app's repositories as items of clean-up, and how references in the cloud lead to them."""
+"""Images of an app's repositories, and how references to images from anywhere lead to them."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 
 from infra.gcp.artifacts import images, repositories
 from infra.gcp.artifacts.images import DockerImage
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
-from tasks.cleanup.engine.model import Item, Kind, Listing
-from tasks.cleanup.found import Found, Memory
+from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Listing
+from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Keys, Look, Note, ResourceKind
+from tasks.failures.roles import Need
+from tasks.history.record import good
 from tasks.model import Request
+from tasks.names import resources
 from tasks.names.labels import owner_of
+from tasks.names.references import ImageReference, Package
+from tasks.orchestration.gather import all_of
+
+IMAGE = Kind("image")  # one version in a registry: an image, an index of images, or what is attached to one
+REPOSITORIES_AT_ONCE = 8  # a page of a thousand images takes megabytes until it is read
 
 # https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md and the referrers' tag of OCI distribution 1.1
 _SUBJECT_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
@@ -24,121 +33,183 @@ _SUBJECT_TAG = re.compile(r"sha256-([0-9a-f]{64})(?:\.(?:sig|att|sbom))?")
 _NO_LABELS: Mapping[str, str] = {}
 
 
+class Images(ResourceKind):
+    kind = IMAGE
+    needs = (
+        Need("artifactregistry.dockerimages.list", "roles/artifactregistry.admin", "list images"),
+        Need("artifactregistry.repositories.update", "roles/artifactregistry.admin", "let tags go with their image"),
+    )
+
+    def required(self, requests: Sequence[Request]) -> Iterable[str]:
+        return (each.source for each in image_repositories(requests))
+
+    async def list(self, look: Look) -> Found:
+        gate = asyncio.Semaphore(REPOSITORIES_AT_ONCE)
+
+        async def find(each: ImageRepository) -> Found:
+            async with gate:
+                return await _find(each, look)
+
+        return Found.together(await asyncio.gather(*(find(each) for each in image_repositories(look.requests))))
+
+    def keys(self, look: Look, items: Sequence[Item]) -> Keys:
+        return References(image_repositories(look.requests), items).keys
+
+    async def is_gone(self, key: str, names: Collection[str], holders: Collection[Item]) -> bool:
+        """Asked wherever it may be; an error is not a "not found"."""
+        references = [ImageReference.parse(name) for name in names]
+        places = [(reference.package, reference.selector) for reference in references]
+        places += [(Package.of_image(item.name), key) for item in holders if item.kind == IMAGE]
+        there = [await _exists(package, selector) for package, selector in places if package]
+        return bool(there) and not any(there)
+
+    async def again(self, before: Item) -> Item | None:
+        """What the repository decides about it is not asked again."""
+        found = await images.get_image(before.name)
+        if found is None:
+            return None
+        return replace(
+            before, uploaded=found.uploaded, created=found.built, tags=found.tags, size_bytes=found.size_bytes
+        )
+
+    async def delete(self, item: Item) -> bool:
+        return await images.delete_image(item.name, TIMEOUT_S)
+
+    @asynccontextmanager
+    async def opened(self, steps: Sequence[CleanupStep], note: Note) -> AsyncIterator[None]:
+        """Within, tags can be deleted in the repositories where a tagged image is to go.
+
+        Artifact Registry deletes no tagged image while tags are immutable. No release can move a tag meanwhile, as the
+        lock keeps them away; and a repository that a killed run left open is refused by the next release's preflight,
+        and closed by the next clean-up.
+        """
+        tagged = {each.item.name.partition("/dockerImages/")[0] for each in steps if each.item.tags}
+        found = await asyncio.gather(*(repositories.get_repository(name) for name in sorted(tagged)))
+        locked = [each.name for each in found if each and each.immutable_tags]
+        if not locked:
+            yield
+            return
+        await note(locked)
+        try:
+            await all_of([repositories.set_immutable_tags(name, immutable=False) for name in locked])
+            yield
+        finally:
+            await all_of([repositories.set_immutable_tags(name, immutable=True) for name in locked])
+            await note(())
+
+    async def close(self, requests: Sequence[Request]) -> tuple[str, ...]:
+        """Makes tags immutable in the app's own repositories where they are not."""
+        app = requests[0].app
+        names = [each.name for each in image_repositories(requests)]
+        found = await asyncio.gather(*(repositories.get_repository(name) for name in names))
+        opened = [each.name for each in found if each and not each.immutable_tags and owner_of(each.labels, app) == app]
+        await all_of([repositories.set_immutable_tags(name, immutable=True) for name in opened])
+        return tuple(f"tags could be moved in {name}; now they are immutable again" for name in opened)
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
+class ImageRepository:
     """One repository, and the environments that keep their images in it."""
 
-    repository: str  # projects/{project}/locations/{location}/repositories/{id}
+    name: str  # projects/{project}/locations/{location}/repositories/{id}
     app: str
     environments: tuple[str, ...]
     services: tuple[str, ...]
 
     @property
     def source(self) -> str:
-        return f"images in {self.repository}"
+        return f"images in {self.name}"
 
     @property
     def prefix(self) -> str:
         """How references to its images begin."""
-        _, project, _, location, _, repository = self.repository.split("/")
-        return repositories.image_uri(project, location, repository, "")
+        found = resources.parts(self.name)
+        return Package(found["projects"], found["locations"], found["repositories"], "").uri
 
 
-@dataclass(slots=True)
-class References:
-    """Leads from image references to the keys of listed items; remembers where each key was looked for."""
-
-    prefixes: tuple[str, ...]
-    digests: frozenset[str]
-    tagged: Mapping[str, Sequence[Item]]  # "api:v1.2.0" -> all that are called so, in whichever repository
-    asked: dict[str, str] = field(default_factory=dict)  # key -> a reference that led to it
-
-    @classmethod
-    def of(cls, places: Iterable[Place], items: Iterable[Item]) -> References:
-        digests: set[str] = set()
-        tagged: dict[str, list[Item]] = defaultdict(list)
-        for item in (each for each in items if each.kind is Kind.IMAGE):
-            digests.add(item.digest)
-            for tag in item.tags:
-                tagged[f"{_last(uri_of(item))}:{tag}"].append(item)
-        return cls(tuple(place.prefix for place in places), frozenset(digests), tagged)
-
-    def keys(self, references: Iterable[str]) -> tuple[str, ...]:
-        """Keys that the listings have to contain; images of registries that are not listed are left out."""
-        return tuple(dict.fromkeys(key for reference in references for key in self._keys(reference)))
-
-    def _keys(self, reference: str) -> Iterable[str]:
-        uri, at, digest = reference.partition("@")
-        ours = uri.startswith(self.prefixes)
-        found = [digest] if at else self._named(uri, ours=ours)
-        if ours:
-            for key in found:
-                self.asked.setdefault(key, reference)
-        return found if ours else (key for key in found if key in self.digests)
-
-    def _named(self, uri: str, *, ours: bool) -> list[str]:
-        """What a reference without a digest may mean.
-
-        gcr.io, virtual repositories and mirrors serve our images under names that only end like theirs.
-        """
-        name, _, tag = uri.rpartition(":") if ":" in _last(uri) else (uri, "", "latest")
-        there = self.tagged.get(f"{_last(name)}:{tag}", ())
-        if ours:
-            return [item.digest for item in there if uri_of(item) == name] or [f"{name}:{tag}"]
-        return [item.digest for item in there]
-
-
-def _last(path: str) -> str:
-    return path.rpartition("/")[2]
-
-
-def uri_of(item: Item) -> str:
-    """europe-west1-docker.pkg.dev/acme/shop/api"""
-    repository, _, rest = item.name.partition("/dockerImages/")
-    _, project, _, location, _, name = repository.split("/")
-    return repositories.image_uri(project, location, name, rest.partition("@")[0].replace("%2F", "/"))
-
-
-def places_of(requests: Sequence[Request]) -> tuple[Place, ...]:
+def image_repositories(requests: Sequence[Request]) -> tuple[ImageRepository, ...]:
     by_name: dict[str, list[Request]] = {}
     for request in requests:
-        name = repositories.repository_name(request.project, request.build_region, request.settings.repository)
+        name = resources.repository(request.project, request.build_region, request.settings.repository)
         by_name.setdefault(name, []).append(request)
     return tuple(
-        Place(name, sharing[0].app, tuple(request.environment for request in sharing), tuple(sharing[0].services))
+        ImageRepository(
+            name, sharing[0].app, tuple(request.environment for request in sharing), tuple(sharing[0].services)
+        )
         for name, sharing in by_name.items()
     )
 
 
-async def find_images(place: Place, memory: Memory, floor: int) -> Found:
+class References:
+    """Leads from image references to the keys of listed images."""
+
+    def __init__(self, listed: Iterable[ImageRepository], items: Iterable[Item]) -> None:
+        self._prefixes = tuple(each.prefix for each in listed)
+        self._digests: set[str] = set()
+        self._tagged: Mapping[str, list[Item]] = defaultdict(list)  # "api:v1" -> all called so, in any repository
+        for item in items:
+            self._digests.add(item.digest)
+            for tag in item.tags:
+                self._tagged[f"{resources.last(uri_of(item))}:{tag}"].append(item)
+
+    def keys(self, reference: str) -> Iterable[str]:
+        """Keys that the listings have to contain; images of registries that are not listed are left out."""
+        image = ImageReference.parse(reference)
+        ours = image.uri.startswith(self._prefixes)
+        found = [image.digest] if image.digest else self._named(image, ours=ours)
+        return found if ours else [key for key in found if key in self._digests]
+
+    def _named(self, image: ImageReference, *, ours: bool) -> list[str]:
+        """What a reference without a digest may mean.
+
+        gcr.io, virtual repositories and mirrors serve our images under names that only end like theirs.
+        """
+        there = self._tagged.get(f"{image.name}:{image.selector}", ())
+        if ours:
+            same = [item.digest for item in there if uri_of(item) == image.uri]
+            return same or [f"{image.uri}:{image.selector}"]
+        return [item.digest for item in there]
+
+
+def uri_of(item: Item) -> str:
+    """europe-west1-docker.pkg.dev/acme/shop/api"""
+    return Package.of_image(item.name).uri
+
+
+async def _find(repository: ImageRepository, look: Look) -> Found:
     """Every version in the repository. One whose manifest would have to be read and cannot be makes it incomplete."""
-    read = datetime.now(UTC)
+    read = look.clock()
     items: list[Item] = []
     unclear: list[Item] = []
-    floor = max(floor, memory.floor(place.source))
+    floor = max(_released(repository.prefix, look), look.memory.floor(repository.source))
     try:
-        repository = await repositories.get_repository(place.repository)
-        if repository is not None:
-            async for found in images.list_images(place.repository):
-                item = image_item(found, place, repository)
-                (unclear if _needs_manifest(found) else items).append(item)
+        there = await repositories.get_repository(repository.name)
+        if there is not None:
+            async for found in images.list_images(repository.name):
+                (unclear if _needs_manifest(found) else items).append(image_item(found, repository, there))
         items += [await with_links(item) for item in unclear]
     except GoogleError as error:
-        listing = Listing(place.source, read, len(items), complete=False, error=str(error), floor=floor)
+        listing = Listing(repository.source, read, len(items), complete=False, error=str(error), floor=floor)
         return Found(listings=(listing,))
-    return Found(tuple(items), listings=(Listing(place.source, read, len(items), floor=floor),))
+    return Found(tuple(items), listings=(Listing(repository.source, read, len(items), floor=floor),))
 
 
-def image_item(found: DockerImage, place: Place, repository: Repository) -> Item:
+def _released(prefix: str, look: Look) -> int:
+    """A repository that a good release's image is in is not empty."""
+    records = (record for history in look.histories.values() for record in good(history.records))
+    return int(any(image.startswith(prefix) for record in records for image in record.images.values()))
+
+
+def image_item(found: DockerImage, repository: ImageRepository, there: Repository) -> Item:
     """Ours if the repository carries our app's labels and the image the name of a service; else nobody's we know."""
-    owner = of_repository = owner_of(repository.labels, place.app)
-    if owner == place.app and found.image not in place.services:
+    owner = of_repository = owner_of(there.labels, repository.app)
+    if owner == repository.app and found.image not in repository.services:
         owner = None
-    stuck = of_repository is None and repository.immutable_tags and found.tags
+    stuck = of_repository is None and there.immutable_tags and found.tags
     return Item(
-        kind=Kind.IMAGE,
+        kind=IMAGE,
         name=found.name,
-        group=sys.intern(f"{found.image}/{'+'.join(place.environments)}"),  # there are 100 000 items and few groups
+        group=sys.intern(f"{found.image}/{'+'.join(repository.environments)}"),  # of 100 000 items, few groups
         owner=owner,
         uploaded=found.uploaded,
         created=found.built,
@@ -150,14 +221,6 @@ def image_item(found: DockerImage, place: Place, repository: Repository) -> Item
         size_bytes=found.size_bytes,
         locked="tagged, in a repository of somebody else's with immutable tags" if stuck else "",
     )
-
-
-async def image_again(before: Item) -> Item | None:
-    """The item as it is now; None if it is gone. What the repository decides about it is not asked again."""
-    found = await images.get_image(before.name)
-    if found is None:
-        return None
-    return replace(before, uploaded=found.uploaded, created=found.built, tags=found.tags, size_bytes=found.size_bytes)
 
 
 def _needs_manifest(found: DockerImage) -> bool:
@@ -179,3 +242,9 @@ async def with_links(item: Item) -> Item:
 def _subject_of(tags: Iterable[str]) -> str:
     found = next((match for tag in tags if (match := _SUBJECT_TAG.fullmatch(tag))), None)
     return f"sha256:{found[1]}" if found else ""
+
+
+async def _exists(package: Package, selector: str) -> bool:
+    if selector.startswith("sha256:"):
+        return await repositories.image_exists(package.repository, package.name, selector)
+    return await repositories.digest_of(package.repository, package.name, selector) is not None

@@ -5,20 +5,25 @@ A role stands here only if it surely holds the permission: https://cloud.google.
 
 from __future__ import annotations
 
-from tasks.failures.roles import ACT_AS, CLEANUP_NEEDS, ENABLE, NEEDS
+from tasks.failures.roles import ACT_AS, ENABLE, NEEDS
 
-_ROLES = {need.permission: need.role for need in (*NEEDS, *CLEANUP_NEEDS, ACT_AS, ENABLE)} | {
+_ROLES = {need.permission: need.role for need in (*NEEDS, ACT_AS, ENABLE)} | {
+    "artifactregistry.dockerimages.list": "roles/artifactregistry.admin",
     "artifactregistry.repositories.createOnPush": "roles/artifactregistry.createOnPushWriter",
     "artifactregistry.repositories.downloadArtifacts": "roles/artifactregistry.reader",
     "artifactregistry.repositories.get": "roles/artifactregistry.reader",
     "artifactregistry.repositories.list": "roles/artifactregistry.reader",
+    "artifactregistry.repositories.update": "roles/artifactregistry.admin",
     "artifactregistry.repositories.uploadArtifacts": "roles/artifactregistry.writer",
     "compute.networks.get": "roles/compute.networkUser",
     "compute.subnetworks.get": "roles/compute.networkUser",
     "compute.subnetworks.use": "roles/compute.networkUser",
     "iam.serviceAccounts.create": "roles/iam.serviceAccountCreator",
+    "iam.serviceAccounts.delete": "roles/iam.serviceAccountAdmin",
+    "iam.serviceAccounts.disable": "roles/iam.serviceAccountAdmin",
     "iam.serviceAccounts.getAccessToken": "roles/iam.serviceAccountTokenCreator",
     "iam.serviceAccounts.getOpenIdToken": "roles/iam.serviceAccountTokenCreator",
+    "iam.serviceAccounts.list": "roles/iam.serviceAccountViewer",
     "iam.serviceAccounts.signBlob": "roles/iam.serviceAccountTokenCreator",
     "iam.serviceAccounts.signJwt": "roles/iam.serviceAccountTokenCreator",
     "iam.serviceaccounts.actAs": "roles/iam.serviceAccountUser",  # Cloud Run's own spelling
@@ -27,9 +32,12 @@ _ROLES = {need.permission: need.role for need in (*NEEDS, *CLEANUP_NEEDS, ACT_AS
     "monitoring.timeSeries.create": "roles/monitoring.metricWriter",
     "resourcemanager.projects.getIamPolicy": "roles/iam.securityReviewer",
     "resourcemanager.projects.setIamPolicy": "roles/resourcemanager.projectIamAdmin",
+    "run.jobs.list": "roles/run.admin",
     "run.routes.invoke": "roles/run.invoker",
+    "run.workerpools.list": "roles/run.admin",
     "secretmanager.versions.access": "roles/secretmanager.secretAccessor",
     "serviceusage.services.use": "roles/serviceusage.serviceUsageConsumer",
+    "storage.buckets.list": "roles/storage.admin",
     "storage.objects.create": "roles/storage.objectUser",
     "storage.objects.delete": "roles/storage.objectUser",
     "storage.objects.get": "roles/storage.objectUser",

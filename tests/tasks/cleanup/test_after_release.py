@@ -7,26 +7,29 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.gcp.run.workloads import Workload
+from infra.gcp.run.revisions import Revision
+from infra.gcp.run.services import RunService
 from tasks.cleanup.after_release import old_revisions
 from tasks.history.record import ReleaseRecord, State, TargetRecord
 from tests.tasks.builders import MANIFEST, NOW, a_request
+from tests.tasks.cleanup import looks
 
 SERVICE = "projects/acme-prod/locations/europe-west1/services/shop-api"
 OURS = {"managed-by": "slipway", "slipway-app": "shop"}
 
 
-def a_revision(name: str, days: float, *, ours: bool = True) -> Workload:
-    full = f"{SERVICE}/revisions/{name}"
-    return Workload(full, OURS if ours else {}, NOW - timedelta(days=days), "", (), "", {})
+def a_revision(name: str, days: float, *, ours: bool = True) -> Revision:
+    labels = OURS if ours else {}
+    return looks.a_revision(f"{SERVICE}/revisions/{name}", labels, created=NOW - timedelta(days=days))
 
 
-def a_service(*names: str, routed: bool = True) -> Workload:
-    routes = {f"{SERVICE}/revisions/{name}": "100 % of its traffic" for name in names}
-    return Workload(SERVICE, OURS, NOW, "", (), "", routes, routed)
+def a_service(*names: str) -> RunService:
+    return looks.a_service(SERVICE, names, OURS)
 
 
-def gone(service: Workload, revisions: list[Workload], keep: int, history: tuple[ReleaseRecord, ...] = ()) -> list[str]:
+def gone(
+    service: RunService, revisions: list[Revision], keep: int, history: tuple[ReleaseRecord, ...] = ()
+) -> list[str]:
     request = a_request(text=f"{MANIFEST}retention: {{keep: {keep}, max_percent: 100}}")
     return [
         step.item.name.rpartition("/")[2] for step in old_revisions(request, service, revisions, history, NOW).steps
@@ -67,7 +70,7 @@ def test_a_release_that_one_can_go_back_to_keeps_its_revision_however_many_came_
 
 def test_a_service_that_seems_to_serve_nothing_loses_nothing() -> None:
     revisions = [a_revision(f"r{n}", 100 + n) for n in range(5)]
-    assert gone(a_service(routed=False), revisions, 1) == []
+    assert gone(a_service(), revisions, 1) == []
 
 
 def test_a_listing_that_lacks_what_serves_is_not_believed() -> None:

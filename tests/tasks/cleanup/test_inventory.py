@@ -3,97 +3,87 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from infra.gcp.run.workloads import Workload
-from tasks.cleanup.engine.model import Item, Kind, Listing, Use
-from tasks.cleanup.found import Found, Memory
-from tasks.cleanup.kinds.images import Place, References
-from tasks.cleanup.kinds.run import Fleet, doubts, floors_of, held_uses, run_found
-from tasks.cleanup.uses import protected_releases
-from tasks.history.record import ReleaseRecord, State
+from infra.gcp.run.templates import Workload
+from tasks.cleanup.engine.model import Item, Listing, Use
+from tasks.cleanup.inventory import doubts
+from tasks.cleanup.kinds.adapter import Look
+from tasks.cleanup.kinds.buckets import BUCKET
+from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.revisions import REVISION
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
 from tests.tasks.builders import NOW, a_request
+from tests.tasks.cleanup.looks import a_look, a_revision, a_service, a_template, live
 
 REQUESTS = (a_request("staging"), a_request("production"))
-PLACE = Place("projects/acme-prod/locations/europe-west1/repositories/shop", "shop", ("production",), ("api", "web"))
 REGION = "projects/acme-prod/locations/europe-west1"
 SERVICE = f"{REGION}/services/shop-api"
-REVISION = f"{SERVICE}/revisions/shop-api-v1"
+REVISION_NAME = f"{SERVICE}/revisions/shop-api-v1"
+EARLIER = f"{SERVICE}/revisions/shop-api-v0"
 OURS = {"managed-by": "slipway", "slipway-app": "shop", "slipway-environment": "production"}
-
-
-def image(name: str, digest: str, *tags: str) -> Item:
-    full = f"{PLACE.repository}/dockerImages/{name}@sha256:{digest}"
-    return Item(Kind.IMAGE, full, f"{name}/production", "shop", digest=f"sha256:{digest}", tags=tags)
-
-
-def workload(name: str, *images: str, **more: object) -> Workload:
-    return replace(Workload(name, {}, NOW, "", images, "", {}), **more)  # type: ignore[arg-type]
-
-
-REFERENCES = References.of(
-    [PLACE], [image("api", "one", "v1"), image("teams%2Fapi", "two", "v2"), image("web", "three")]
-)
 HOST = "europe-west1-docker.pkg.dev/acme-prod"
 
 
-@pytest.mark.parametrize(
-    ("reference", "keys"),
-    [
-        (f"{HOST}/shop/api@sha256:one", {"sha256:one"}),
-        (f"{HOST}/shop/api:v1@sha256:one", {"sha256:one"}),
-        (f"{HOST}/shop/api@sha256:unlisted", {"sha256:unlisted"}),
-        (f"{HOST}/shop/api:v1", {"sha256:one"}),
-        (f"{HOST}/shop/api:v2", {f"{HOST}/shop/api:v2"}),
-        (f"{HOST}/shop/api", {f"{HOST}/shop/api:latest"}),
-        (f"{HOST}/shop/teams/api:v2", {"sha256:two"}),
-        ("gcr.io/acme-prod/api@sha256:one", {"sha256:one"}),
-        (f"{HOST}/virtual/api:v1", {"sha256:one"}),
-        ("gcr.io/acme-prod/teams/api:v2", {"sha256:two"}),
-        ("us-docker.pkg.dev/cloudrun/container/hello", set()),
-        ("us-docker.pkg.dev/cloudrun/container/hello@sha256:unlisted", set()),
-        ("nginx:v9", set()),
-    ],
-)
-def test_a_reference_leads_to_every_image_that_it_may_mean(reference: str, keys: set[str]) -> None:
-    """One of ours that no listing has is a key of its own, so that the plan is refused until it is looked for."""
-    assert set(REFERENCES.keys([reference])) == keys
+def image(name: str, digest: str, *tags: str) -> Item:
+    full = f"{REGION}/repositories/shop/dockerImages/{name}@sha256:{digest}"
+    return Item(IMAGE, full, f"{name}/production", "shop", digest=f"sha256:{digest}", tags=tags)
 
 
-def test_jobs_and_worker_pools_anywhere_need_their_images() -> None:
-    others = (
-        workload("projects/acme-prod/locations/asia-east1/jobs/nightly", f"{HOST}/virtual/api:v1"),
-        workload("projects/acme-staging/locations/us-west1/workerPools/mail", f"{HOST}/shop/web@sha256:three"),
-    )
-    found = run_found(Fleet(others=others), REQUESTS, REFERENCES)
-    assert {use.by: use.needs for use in found.uses if use.needs} == {
+async def test_jobs_and_worker_pools_anywhere_need_their_images() -> None:
+    jobs = [Workload("projects/acme-prod/locations/asia-east1/jobs/nightly", a_template(f"{HOST}/virtual/api:v1"))]
+    pools = [
+        Workload(
+            "projects/acme-staging/locations/us-west1/workerPools/mail", a_template(f"{HOST}/shop/web@sha256:three")
+        )
+    ]
+    _, uses = await live(a_look(REQUESTS, jobs=jobs, pools=pools), [image("api", "one", "v1"), image("web", "three")])
+    assert {use.by: use.needs for use in uses if use.needs} == {
         "nightly in asia-east1": ("sha256:one",), "mail in us-west1": ("sha256:three",),
     }  # fmt: skip
 
 
-def a_fleet(environment: str) -> Fleet:
+def serving(environment: str) -> Look:
+    """A service of ours that serves one of its two revisions."""
     labels = {**OURS, "slipway-environment": environment}
-    service = workload(SERVICE, labels=labels, routes={REVISION: "100 % of its traffic"}, routed=True)
-    revisions = (workload(REVISION, labels=labels), workload(f"{SERVICE}/revisions/shop-api-v0", labels=labels))
-    return Fleet((service,), revisions)
+    revisions = [a_revision(REVISION_NAME, labels), a_revision(EARLIER, labels)]
+    return a_look(REQUESTS, [a_service(SERVICE, ["shop-api-v1"], labels)], revisions)
 
 
-def test_services_of_an_environment_that_slipway_yaml_lacks_keep_all_their_revisions() -> None:
+@pytest.mark.parametrize(("environment", "kept"), [("canada", True), ("production", False)])
+async def test_services_of_an_environment_that_slipway_yaml_lacks_keep_all_their_revisions(
+    environment: str, kept: bool
+) -> None:
     """An old checkout may not know production yet, whose history is then not read."""
-    used = {key for use in run_found(a_fleet("canada"), REQUESTS, REFERENCES).uses for key in use.needs}
-    assert f"{SERVICE}/revisions/shop-api-v0" in used
-    used = {key for use in run_found(a_fleet("production"), REQUESTS, REFERENCES).uses for key in use.needs}
-    assert f"{SERVICE}/revisions/shop-api-v0" not in used
+    _, uses = await live(serving(environment), ())
+    assert (EARLIER in {key for use in uses for key in use.needs}) is kept
 
 
-def test_accounts_that_something_runs_as_and_buckets_that_something_mounts_are_in_use() -> None:
-    mail = workload(f"{REGION}/workerPools/mail", account="mail@acme.iam.gserviceaccount.com")
-    files = workload(f"{REGION}/services/files", buckets=("acme-files", "of-somebody-else"))
-    names = {"mail@acme.iam.gserviceaccount.com": "accounts/mail", "acme-files": "gs://acme-files"}
-    held = {use.needs: use.by for use in held_uses(Fleet((files,), (), (mail,)), names)}
-    assert held == {("accounts/mail",): mail.name, ("gs://acme-files",): files.name}
+async def test_what_routes_say_is_told_of_the_revision_that_they_lead_to() -> None:
+    _, uses = await live(serving("production"), ())
+    assert [(use.by, use.needs) for use in uses if use.live] == [
+        ("shop-api in europe-west1: 100 % of its traffic", (REVISION_NAME,))
+    ]
+
+
+async def test_accounts_that_something_runs_as_and_buckets_that_something_mounts_are_in_use() -> None:
+    mail = Workload(f"{REGION}/workerPools/mail", a_template(account="mail@acme.iam.gserviceaccount.com"))
+    files = a_service(f"{REGION}/services/files", template=a_template(buckets=("acme-files", "of-somebody-else")))
+    listed = [
+        Item(SERVICE_ACCOUNT, "projects/acme/serviceAccounts/mail@acme.iam.gserviceaccount.com", "", None),
+        Item(BUCKET, "gs://acme-files", "", None),
+    ]
+    _, uses = await live(a_look(REQUESTS, [files], pools=[mail]), listed)
+    assert {use.needs: use.by for use in uses if use.needs} == {
+        (listed[0].name,): "mail in europe-west1", ("gs://acme-files",): "files in europe-west1",
+    }  # fmt: skip
+
+
+async def test_a_revision_of_ours_cannot_do_without_its_image() -> None:
+    revision = a_revision(REVISION_NAME, OURS, a_template(f"{HOST}/shop/api:v1"))
+    items, _ = await live(a_look(REQUESTS, [a_service(SERVICE, labels=OURS)], [revision]), [image("api", "one", "v1")])
+    assert {item.name: item.needs for item in items} == {SERVICE: (), REVISION_NAME: ("sha256:one",)}
 
 
 LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)
@@ -102,8 +92,8 @@ LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)
 @pytest.mark.parametrize(
     ("listing", "revisions", "said"),
     [
-        (LISTED, (REVISION,), []),
-        (replace(LISTED, error="503"), (REVISION,), ["could not be listed: 503"]),
+        (LISTED, (REVISION_NAME,), []),
+        (replace(LISTED, error="503"), (REVISION_NAME,), ["could not be listed: 503"]),
         (replace(LISTED, count=0, floor=1), (), ["has 0 items, at least 1", "which no listing has"]),
         (LISTED, (), ["which no listing has"]),
     ],
@@ -112,51 +102,7 @@ LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)
 def test_what_is_asked_before_each_step_is_doubted_like_what_the_plan_rests_on(
     listing: Listing, revisions: tuple[str, ...], said: list[str]
 ) -> None:
-    found = Found(
-        tuple(Item(Kind.REVISION, name, "", "shop") for name in revisions), (Use("api", (REVISION,)),), (listing,)
-    )
-    problems = list(doubts(found))
+    items = tuple(Item(REVISION, name, "", "shop") for name in revisions)
+    problems = list(doubts(items, (Use("api", (REVISION_NAME,)),), (listing,)))
     assert len(problems) == len(said)
     assert all(part in problem for part, problem in zip(said, problems, strict=True))
-
-
-def test_as_many_services_must_be_there_as_clean_up_leaves() -> None:
-    jobs, regions = Listing("Cloud Run jobs in acme-prod, europe-west1", NOW, 7), Listing("Cloud Run regions", NOW, 40)
-    fleet = Fleet((workload(SERVICE), workload(f"{REGION}/services/orphan")), listings=(LISTED, jobs, regions))
-    assert floors_of(fleet, {f"{REGION}/services/orphan"}) == {LISTED.source: 1, jobs.source: 1}
-    assert floors_of(fleet, set())[LISTED.source] == 2
-
-
-def test_what_had_something_and_suddenly_has_nothing_is_believed_a_day_later() -> None:
-    source = LISTED.source
-    memory = Memory().counting([replace(LISTED, count=3)], NOW)
-    for hours in (0, 1, 19):
-        at = NOW + timedelta(hours=hours)
-        memory = memory.trusting(at).counting([replace(LISTED, count=0)], at)
-        assert memory.floor(source) == 1
-    assert memory.trusting(NOW + timedelta(hours=23)).floor(source) == 0
-    again = memory.counting([replace(LISTED, count=1)], NOW + timedelta(hours=20))
-    assert again.trusting(NOW + timedelta(hours=48)).floor(source) == 1
-
-
-def test_an_answer_that_failed_does_not_make_the_next_empty_one_believed() -> None:
-    memory = Memory().counting([LISTED], NOW).counting([replace(LISTED, count=0, error="503")], NOW)
-    assert memory.trusting(datetime.max.replace(tzinfo=UTC)).floor(LISTED.source) == 1
-
-
-def release(number: int, state: State) -> ReleaseRecord:
-    return ReleaseRecord(
-        app="shop", environment="production", version=f"v1.{number}.0", kind="release", commit="c", run_id=str(number),
-        started=NOW + timedelta(days=number), state=state,
-    )  # fmt: skip
-
-
-def test_a_release_that_waits_for_its_approval_is_protected_behind_newer_ones() -> None:
-    """However few are kept: nobody has said no to it."""
-    history = [
-        release(3, State.RELEASED),
-        release(2, State.FAILED),
-        release(1, State.STARTED),
-        release(0, State.RELEASED),
-    ]
-    assert [record.version for record in protected_releases(history, 1)] == ["v1.3.0", "v1.1.0"]

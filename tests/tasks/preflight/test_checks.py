@@ -8,7 +8,7 @@ import pytest
 
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.project import Project
-from infra.gcp.storage.objects import Bucket
+from infra.gcp.storage.buckets import Bucket
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ENABLE, NEEDS
 from tasks.model import Gap, Missing, Problem, Readiness

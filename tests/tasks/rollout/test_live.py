@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from infra.gcp.run.services import Revision, RunService
+from infra.gcp.run.revisions import Revision
+from infra.gcp.run.services import RunService
+from infra.gcp.run.templates import Template
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.model import Place
 from tasks.names.references import PLACEHOLDER_IMAGE
@@ -26,14 +28,18 @@ SERVICE = RunService(
     message="",
     reason="",
     labels={},
+    created=NOW,
+    template=Template(),
     body={"template": {"timeout": "5s"}},
 )
 
 
 def a_revision(name: str, image: str = "image", *, ready: bool = True, tag: str = "") -> Revision:
     labels = {"managed-by": "slipway", "slipway-tag": tag} if tag else {"slipway-tag": "somebody-elses"}
-    known = dict.fromkeys(Revision.__dataclass_fields__, "") | {"created": NOW, "labels": labels}
-    return Revision(**{**known, "name": name, "image": image, "ready": ready})  # type: ignore[arg-type]
+    return Revision(
+        name=name, service="api", region=API.region, image=image, ready=ready, message="", reason="", created=NOW,
+        labels=labels, full_name=f"{SERVICE.name}/revisions/{name}", etag="1", template=Template(),
+    )  # fmt: skip
 
 
 def a_live(*revisions: Revision, service: RunService = SERVICE) -> LiveService:

@@ -11,20 +11,28 @@ import pytest
 
 from tasks.cleanup.engine.model import (
     DAY_S,
+    DELETE,
     Action,
-    Finding,
     Foreign,
     Item,
     Kind,
     Listing,
     Plan,
     Policy,
-    Rule,
+    ReportKind,
+    RetentionRule,
     Use,
     Why,
     World,
 )
 from tasks.cleanup.engine.plan import plan, unlisted, used
+from tasks.cleanup.kinds.buckets import BUCKET, SOFT_DELETE
+from tasks.cleanup.kinds.build_logs import BUILD_LOG
+from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.revisions import REVISION
+from tasks.cleanup.kinds.service_accounts import DISABLE, SERVICE_ACCOUNT
+from tasks.cleanup.kinds.services import SERVICE
+from tests.tasks.cleanup.engine.worlds import KINDS
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REGISTRY = "europe-west1-docker.pkg.dev/acme/shop"
@@ -38,7 +46,7 @@ def ago(days: float) -> datetime:
 def image(digest: str, days: float = 200, **more: Any) -> Item:
     name = f"{REGISTRY}/api@sha256:{digest}"
     given = {"group": "api/production", "owner": "shop", "uploaded": ago(days), **more}
-    return Item(kind=Kind.IMAGE, name=given.pop("name", name), digest=f"sha256:{digest}", **given)
+    return Item(kind=IMAGE, name=given.pop("name", name), digest=f"sha256:{digest}", **given)
 
 
 def thing(kind: Kind, name: str, days: float = 200, **more: Any) -> Item:
@@ -48,11 +56,11 @@ def thing(kind: Kind, name: str, days: float = 200, **more: Any) -> Item:
 def world(*items: Item, uses: tuple[Use, ...] = (), **more: Any) -> World:
     """One with a live image, so that it is believed."""
     everything = (image("live", 300), *items)
-    return World(everything, (LIVE, *uses), (Listing("all of it", NOW, len(everything)),), **more)
+    return World(everything, (LIVE, *uses), (Listing("all of it", NOW, len(everything)),), kinds=KINDS, **more)
 
 
 def policy(keep: int = 0, protect: tuple[str, ...] = (), max_items: int = 10**6, **rule: Any) -> Policy:
-    rules = dict.fromkeys(Kind, Rule(keep=keep, **{"max_percent": 100.0, **rule}))
+    rules = dict.fromkeys(KINDS, RetentionRule(keep=keep, **{"max_percent": 100.0, **rule}))
     return Policy("shop", NOW, rules, protect, max_items)
 
 
@@ -78,8 +86,8 @@ def test_an_image_that_serves_stays_however_old() -> None:
 
 def test_the_images_of_every_retained_revision_stay() -> None:
     """The images of old revisions were gone when somebody went back to one (firebase-tools 8421)."""
-    kept = thing(Kind.REVISION, "api-00007", needs=("sha256:seven",), group="api/europe-west1")
-    older = thing(Kind.REVISION, "api-00006", 201, needs=("sha256:six",), group="api/europe-west1")
+    kept = thing(REVISION, "api-00007", needs=("sha256:seven",), group="api/europe-west1")
+    older = thing(REVISION, "api-00006", 201, needs=("sha256:six",), group="api/europe-west1")
     rules = policy(keep=1)
     made = plan(world(kept, older, image("seven"), image("six", 300), image("newest", 150)), rules)
     assert gone(made) == ["api-00006", "six"]
@@ -114,8 +122,8 @@ def test_foreign_things_are_always_reported() -> None:
     made = plan(world(used_one, unused, uses=(Use("job nightly", ("sha256:used",)),)), policy())
     found = {(report.finding, report.name, report.detail) for report in made.reports}
     assert found == {
-        (Finding.FOREIGN, used_one.name, "in use by job nightly"),
-        (Finding.FOREIGN, unused.name, "not in use"),
+        (ReportKind.FOREIGN, used_one.name, "in use by job nightly"),
+        (ReportKind.FOREIGN, unused.name, "not in use"),
     }
 
 
@@ -233,7 +241,7 @@ def test_revisions_go_before_images_indexes_before_children_and_images_before_th
             image("signature", 400, subject="sha256:index"),
             image("child", 400),
             image("index", 300, needs=("sha256:child",)),
-            thing(Kind.REVISION, "api-00001", 200, needs=("sha256:index",)),
+            thing(REVISION, "api-00001", 200, needs=("sha256:index",)),
         ),
         policy(),
     )
@@ -254,24 +262,24 @@ def test_what_google_would_refuse_to_delete_is_not_planned() -> None:
 
 
 def test_a_kind_without_a_rule_stays() -> None:
-    logs = [thing(Kind.LOG, f"log-{n:02}") for n in range(20)]
-    made = plan(world(*logs), replace(policy(), rules={Kind.IMAGE: Rule()}))
+    logs = [thing(BUILD_LOG, f"log-{n:02}") for n in range(20)]
+    made = plan(world(*logs), replace(policy(), rules={IMAGE: RetentionRule()}))
     assert {why(made, log) for log in logs} == {Why.NO_RULE}
 
 
-@pytest.mark.parametrize("kind", [Kind.SERVICE, Kind.BUCKET, Kind.SERVICE_ACCOUNT])
+@pytest.mark.parametrize("kind", [SERVICE, BUCKET, SERVICE_ACCOUNT])
 @pytest.mark.parametrize("owner", ["shop", None], ids=["orphan", "foreign"])
 def test_standing_things_go_only_under_an_explicit_policy(kind: Kind, owner: str | None) -> None:
     item = thing(kind, "leftover", owner=owner)
     reported = plan(world(item), policy(max_age_s=None))
     assert not reported.steps
-    assert [report.finding for report in reported.reports] == [Finding.ORPHAN if owner else Finding.FOREIGN]
+    assert [report.finding for report in reported.reports] == [ReportKind.ORPHAN if owner else ReportKind.FOREIGN]
     assert gone(plan(world(item), policy(foreign=Foreign.DELETE, max_age_s=None))) == ["leftover"]
 
 
 def test_a_service_that_slipway_yaml_defines_is_no_orphan() -> None:
     known = Use("slipway.yaml", ("api",))
-    made = plan(world(thing(Kind.SERVICE, "api"), uses=(known,)), policy(foreign=Foreign.DELETE))
+    made = plan(world(thing(SERVICE, "api"), uses=(known,)), policy(foreign=Foreign.DELETE))
     assert not made.steps
     assert not made.reports
 
@@ -279,12 +287,12 @@ def test_a_service_that_slipway_yaml_defines_is_no_orphan() -> None:
 @pytest.mark.parametrize(
     ("kind", "prepared_h", "action"),
     [
-        (Kind.SERVICE, None, Action.DELETE),
-        (Kind.BUCKET, None, Action.SOFT_DELETE),
-        (Kind.BUCKET, 0, Action.DELETE),
-        (Kind.SERVICE_ACCOUNT, None, Action.DISABLE),
-        (Kind.SERVICE_ACCOUNT, 23.9, None),
-        (Kind.SERVICE_ACCOUNT, 24, Action.DELETE),
+        (SERVICE, None, DELETE),
+        (BUCKET, None, SOFT_DELETE),
+        (BUCKET, 0, DELETE),
+        (SERVICE_ACCOUNT, None, DISABLE),
+        (SERVICE_ACCOUNT, 23.9, None),
+        (SERVICE_ACCOUNT, 24, DELETE),
     ],
 )
 def test_reversible_steps_come_first(kind: Kind, prepared_h: float | None, action: Action | None) -> None:
@@ -294,8 +302,8 @@ def test_reversible_steps_come_first(kind: Kind, prepared_h: float | None, actio
 
 
 def test_what_is_only_prepared_in_this_run_keeps_what_it_needs() -> None:
-    account = thing(Kind.SERVICE_ACCOUNT, "reader", prepared=ago(3))
-    bucket = thing(Kind.BUCKET, "files", needs=("reader",))
+    account = thing(SERVICE_ACCOUNT, "reader", prepared=ago(3))
+    bucket = thing(BUCKET, "files", needs=("reader",))
     rules = policy(foreign=Foreign.DELETE)
     assert gone(plan(world(account, bucket), rules)) == ["files"]
     assert gone(plan(world(account, replace(bucket, prepared=ago(1))), rules)) == ["files", "reader"]

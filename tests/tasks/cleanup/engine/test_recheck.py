@@ -11,20 +11,35 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.cleanup.engine.model import Action, Entry, Go, Item, Kind, Outcome, Plan, Policy, Skip, Step, Use, World
+from tasks.cleanup.engine.model import (
+    DELETE,
+    CleanupOutcome,
+    CleanupStep,
+    Entry,
+    Go,
+    Item,
+    Plan,
+    Policy,
+    Skip,
+    Use,
+    World,
+)
 from tasks.cleanup.engine.plan import plan, used
 from tasks.cleanup.engine.recheck import claims, from_json, is_stale, outdated, plan_digest, recheck, remaining, to_json
+from tasks.cleanup.kinds.buckets import BUCKET, SOFT_DELETE
+from tasks.cleanup.kinds.revisions import REVISION
+from tasks.cleanup.kinds.service_accounts import DISABLE, SERVICE_ACCOUNT
 from tasks.failures.errors import ParameterError
 from tests.tasks.cleanup.engine.test_plan import NOW, ago, image, policy, thing, world
 from tests.tasks.cleanup.engine.worlds import policies, worlds
 
 
 def made() -> Plan:
-    revision = thing(Kind.REVISION, "api-00001", 300, needs=("sha256:a",))
+    revision = thing(REVISION, "api-00001", 300, needs=("sha256:a",))
     return plan(world(revision, image("a", labels={"team": "web"}), image("b", 100)), policy())
 
 
-def entry(step: Step, outcome: Outcome, why: str = "") -> Entry:
+def entry(step: CleanupStep, outcome: CleanupOutcome, why: str = "") -> Entry:
     return Entry(step.item.kind, step.item.name, step.action, outcome, why, NOW)
 
 
@@ -85,18 +100,18 @@ def test_nothing_new_means_go() -> None:
 
 
 def test_what_is_gone_already_is_a_success() -> None:
-    assert recheck(image("a"), None, {}) == Skip(Outcome.ALREADY_GONE, "not found any more")
+    assert recheck(image("a"), None, {}) == Skip(CleanupOutcome.ALREADY_GONE, "not found any more")
 
 
 def test_an_image_that_a_rollback_needs_since_the_plan_survives() -> None:
     """Somebody sends traffic to an old revision between plan and delete: its image, an index's child, is in use."""
     index, child = image("index", needs=("sha256:amd64",)), image("amd64")
-    revision = thing(Kind.REVISION, "api-00003", needs=("sha256:amd64",))
+    revision = thing(REVISION, "api-00003", needs=("sha256:amd64",))
     back = Use("api in europe-west1: 100 % of the traffic", ("api-00003",))
     now = used(world(revision, index, child, uses=(back,)))
     for item in (revision, index, child):
         answer = recheck(item, item, now)
-        assert answer == Skip(Outcome.SKIPPED, f"in use since the plan was made: {back.by}")
+        assert answer == Skip(CleanupOutcome.SKIPPED, f"in use since the plan was made: {back.by}")
 
 
 @pytest.mark.parametrize(
@@ -115,13 +130,13 @@ def test_an_image_that_a_rollback_needs_since_the_plan_survives() -> None:
 def test_what_has_changed_since_the_plan_is_left_alone(change: dict[str, Any], field: str) -> None:
     before = image("a")
     assert recheck(before, replace(before, **change), {}) == Skip(
-        Outcome.SKIPPED, f"changed since the plan was made: {field}"
+        CleanupOutcome.SKIPPED, f"changed since the plan was made: {field}"
     )
 
 
 def test_what_could_not_be_deleted_keeps_what_it_needs_and_what_is_attached_to_it() -> None:
     """In the order of the plan: a revision that fails saves its image, which saves its children and its signature."""
-    stuck = thing(Kind.REVISION, "api-00001", needs=("sha256:index",))
+    stuck = thing(REVISION, "api-00001", needs=("sha256:index",))
     rest = [
         image("index", needs=("sha256:amd64",)),
         image("amd64"),
@@ -157,13 +172,15 @@ def test_whatever_fails_or_dies_half_way_nothing_loses_what_it_needs(
         holding = used(there)
         for step, failed in zip(remaining(saved, journal), fails, strict=False):
             answer = recheck(step.item, left.get(step.item.name), holding)
-            outcome = answer.outcome if isinstance(answer, Skip) else Outcome.FAILED if failed else Outcome.DONE
-            if outcome is Outcome.DONE:
+            outcome = (
+                answer.outcome if isinstance(answer, Skip) else CleanupOutcome.FAILED if failed else CleanupOutcome.DONE
+            )
+            if outcome is CleanupOutcome.DONE:
                 after = replace(step.item, prepared=NOW)
                 left |= {step.item.name: after}
-                if step.action is Action.DELETE:
+                if step.action == DELETE:
                     del left[step.item.name]
-            elif outcome is not Outcome.ALREADY_GONE:
+            elif outcome is not CleanupOutcome.ALREADY_GONE:
                 holding |= claims(step.item)
             journal.append(entry(step, outcome))
         assert_nothing_is_lost(there, left)
@@ -181,29 +198,34 @@ def assert_nothing_is_lost(before: World, left: Mapping[str, Item]) -> None:
 
 
 def deleted_names(saved: Plan) -> set[str]:
-    return {step.item.name for step in saved.steps if step.action is Action.DELETE}
+    return {step.item.name for step in saved.steps if step.action == DELETE}
 
 
 @pytest.mark.parametrize(
     ("outcome", "left"),
-    [(Outcome.DONE, 2), (Outcome.ALREADY_GONE, 2), (Outcome.FAILED, 3), (Outcome.SKIPPED, 3)],
+    [
+        (CleanupOutcome.DONE, 2),
+        (CleanupOutcome.ALREADY_GONE, 2),
+        (CleanupOutcome.FAILED, 3),
+        (CleanupOutcome.SKIPPED, 3),
+    ],
     ids=lambda value: str(value),
 )
-def test_a_run_that_died_half_way_goes_on_with_what_is_not_settled(outcome: Outcome, left: int) -> None:
+def test_a_run_that_died_half_way_goes_on_with_what_is_not_settled(outcome: CleanupOutcome, left: int) -> None:
     whole = made()
     assert remaining(whole, ()) == whole.steps
-    rest = remaining(whole, [entry(whole.steps[0], Outcome.FAILED, "503"), entry(whole.steps[0], outcome)])
+    rest = remaining(whole, [entry(whole.steps[0], CleanupOutcome.FAILED, "503"), entry(whole.steps[0], outcome)])
     assert rest == whole.steps[-left:]
 
 
 def test_an_account_that_was_disabled_is_still_to_be_deleted() -> None:
-    account = thing(Kind.SERVICE_ACCOUNT, "old", prepared=ago(2))
-    later = replace(made(), steps=(Step(Action.DELETE, account, ""),))
-    disabled = Entry(account.kind, account.name, Action.DISABLE, Outcome.DONE, "", NOW)
+    account = thing(SERVICE_ACCOUNT, "old", prepared=ago(2))
+    later = replace(made(), steps=(CleanupStep(DELETE, account, ""),))
+    disabled = Entry(account.kind, account.name, DISABLE, CleanupOutcome.DONE, "", NOW)
     assert remaining(later, [disabled]) == later.steps
 
 
 def test_bytes_freed_count_only_what_is_deleted() -> None:
-    items: tuple[Item, ...] = (image("a", size_bytes=7), thing(Kind.BUCKET, "files", size_bytes=100))
-    steps = (Step(Action.DELETE, items[0], ""), Step(Action.SOFT_DELETE, items[1], ""))
+    items: tuple[Item, ...] = (image("a", size_bytes=7), thing(BUCKET, "files", size_bytes=100))
+    steps = (CleanupStep(DELETE, items[0], ""), CleanupStep(SOFT_DELETE, items[1], ""))
     assert replace(made(), steps=steps).freed_bytes == 7

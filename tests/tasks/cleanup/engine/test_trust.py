@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.cleanup.engine.model import Finding, Listing, Use
+from tasks.cleanup.engine.model import Listing, ReportKind, Use
 from tasks.cleanup.engine.plan import plan, unlisted
 from tests.tasks.cleanup.engine.test_plan import NOW, gone, image, policy, world
 
@@ -62,7 +62,14 @@ def test_a_rollback_target_that_is_truly_gone_is_reported_and_stops_nothing() ->
     release = Use("release v1", ("sha256:lost",), live=False)
     made = plan(world(image("a"), uses=(release,), gone=frozenset({"sha256:lost"})), policy())
     assert gone(made) == ["a"]
-    assert [(report.finding, report.detail) for report in made.reports] == [(Finding.MISSING, "needed by release v1")]
+    found = [(report.finding, report.detail) for report in made.reports]
+    assert found == [(ReportKind.MISSING, "needed by release v1")]
+
+
+def test_a_kind_of_which_nothing_is_known_stops_everything() -> None:
+    """Its traits might say that it has to be disabled before it is deleted."""
+    made = plan(replace(world(image("a")), kinds={}), policy())
+    assert made.refusals == ("Nothing is known of kind image.",)
 
 
 def test_a_listing_that_repeats_itself_stops_everything() -> None:

@@ -10,8 +10,17 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tasks.cleanup.engine.model import DAY_S, Foreign, Item, Kind, Listing, Policy, Rule, Use, World
+from tasks.cleanup.engine.model import DAY_S, Foreign, Item, Kind, Listing, Policy, RetentionRule, Use, World
+from tasks.cleanup.kinds.buckets import BUCKET
+from tasks.cleanup.kinds.build_logs import BUILD_LOG
+from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.registry import KINDS as ADAPTERS
+from tasks.cleanup.kinds.revisions import REVISION
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
+from tasks.cleanup.kinds.services import SERVICE
+from tasks.cleanup.kinds.sources import SOURCE
 
+KINDS = {each.kind: each.traits for each in ADAPTERS}
 APP = "storefront"
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 REGISTRY = "europe-west1-docker.pkg.dev/acme/shop"
@@ -61,11 +70,11 @@ class Builder:
         return {"owner": self.draw(OWNERS), "uploaded": uploaded, "created": created}
 
     def world(self) -> World:
-        counts = Counter({f"{kind}s": 0 for kind in Kind}) + Counter({"history": 0})
+        counts = Counter({f"{kind}s": 0 for kind in KINDS}) + Counter({"history": 0})
         counts.update(source for source, _ in (*self.items, *self.uses))
         listings = [Listing(source, NOW, count, floor=min(count, 1)) for source, count in counts.items()]
         items, uses = tuple(item for _, item in self.items), tuple(use for _, use in self.uses)
-        return World(items, uses, tuple(listings), tuple(counts), frozenset(self.gone))
+        return World(items, uses, tuple(listings), tuple(counts), frozenset(self.gone), KINDS)
 
 
 @st.composite
@@ -111,20 +120,20 @@ def _release(builder: Builder, service: str, number: int) -> Item:
         present = {item.digest for _, item in builder.items}
         for child in (child for child in children if child not in present):
             named = ("stable",) if draw(RARELY) else ()
-            builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{child}", group, digest=child, tags=named)
+            builder.add(IMAGE, f"{REGISTRY}/{service}@{child}", group, digest=child, tags=named)
     tags = (f"v{number}",) if draw(SOMETIMES) else ()
     locked = "immutable tags" if draw(RARELY) else ""
     shape: dict[str, Any] = {"digest": digest, "needs": children, "tags": tags, "locked": locked}
-    image = builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{digest}", group, **shape)
+    image = builder.add(IMAGE, f"{REGISTRY}/{service}@{digest}", group, **shape)
     if draw(RARELY):  # promoted by a copy
-        builder.add(Kind.IMAGE, f"{REGISTRY}-staging/{service}@{digest}", f"{service}/staging", **shape)
+        builder.add(IMAGE, f"{REGISTRY}-staging/{service}@{digest}", f"{service}/staging", **shape)
     if draw(SOMETIMES) and children:  # an index of indexes
         outer = f"{digest}-all"
-        builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{outer}", group, digest=outer, needs=(digest,))
+        builder.add(IMAGE, f"{REGISTRY}/{service}@{outer}", group, digest=outer, needs=(digest,))
     if draw(SOMETIMES):
         signature = f"{digest}-signature"
         subject = "sha256:unlisted" if draw(RARELY) else draw(st.sampled_from([digest, *children]))
-        builder.add(Kind.IMAGE, f"{REGISTRY}/{service}@{signature}", group, digest=signature, subject=subject)
+        builder.add(IMAGE, f"{REGISTRY}/{service}@{signature}", group, digest=signature, subject=subject)
     return image
 
 
@@ -134,17 +143,17 @@ def _revision(builder: Builder, service: str, region: str, number: int, image: I
         runs = f"sha256:{service}{number}-deleted-long-ago"
         builder.gone.add(runs)
     name = f"{region}/{service}-revision-{number}"
-    return builder.add(Kind.REVISION, name, f"{service}/{region}", f"revisions in {region}", needs=(runs,))
+    return builder.add(REVISION, name, f"{service}/{region}", f"revisions in {region}", needs=(runs,))
 
 
 def _extras(builder: Builder) -> None:
     draw = builder.draw
-    for kind in (Kind.SOURCE, Kind.LOG):
+    for kind in (SOURCE, BUILD_LOG):
         for number in range(draw(st.integers(0, 3))):
             builder.add(kind, f"gs://acme-builds/{kind}-{number}", "builds")
-    for kind in (Kind.SERVICE, Kind.BUCKET, Kind.SERVICE_ACCOUNT):
+    for kind in (SERVICE, BUCKET, SERVICE_ACCOUNT):
         for number in range(draw(st.integers(0, 2))):
-            hours = draw(PREPARED_H) if kind is not Kind.SERVICE else None
+            hours = draw(PREPARED_H) if kind != SERVICE else None
             prepared = None if hours is None else NOW - timedelta(hours=hours)
             item = builder.add(kind, f"{kind}-{number}", prepared=prepared, needs=_account(builder, kind))
             if draw(SOMETIMES):
@@ -153,25 +162,25 @@ def _extras(builder: Builder) -> None:
 
 def _account(builder: Builder, kind: Kind) -> tuple[str, ...]:
     """Buckets that only get soft delete in this run still need the account that reads them."""
-    if kind is not Kind.BUCKET or not builder.draw(SOMETIMES):
+    if kind != BUCKET or not builder.draw(SOMETIMES):
         return ()
     account = f"reader-{len(builder.items)}"
     long_ago = NOW - timedelta(days=300)
-    return (builder.add(Kind.SERVICE_ACCOUNT, account, owner=APP, uploaded=long_ago, prepared=long_ago).key,)
+    return (builder.add(SERVICE_ACCOUNT, account, owner=APP, uploaded=long_ago, prepared=long_ago).key,)
 
 
 @st.composite
 def policies(draw: st.DrawFn, capped: bool = False) -> Policy:
     """Without caps unless asked for."""
-    kinds = [kind for kind in Kind if not draw(RARELY)]
+    kinds = [kind for kind in KINDS if not draw(RARELY)]
     rules = {kind: draw(_rules(20.0 if capped else 100.0)) for kind in kinds}
     protect = tuple(draw(st.lists(GLOBS, max_size=2)))
     return Policy(APP, NOW, rules, protect, max_items=2 if capped else 10**9)
 
 
-def _rules(max_percent: float) -> st.SearchStrategy[Rule]:
+def _rules(max_percent: float) -> st.SearchStrategy[RetentionRule]:
     return st.builds(
-        Rule,
+        RetentionRule,
         keep=st.integers(0, 3),
         max_age_s=st.sampled_from([None, 10 * DAY_S, 30 * DAY_S]),
         min_age_s=st.sampled_from([0.0, DAY_S]),

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from infra.gcp.calls.attempts import calling
-from infra.gcp.storage import objects
+from infra.gcp.storage import buckets
 from tests.conftest import LocalCloud
 
 
@@ -16,7 +16,7 @@ async def call_for_runs(count: int) -> list[str]:
     reasons = [f"slipway/run-{number}" for number in range(count)]
     for reason in reasons:
         with calling(reason, notice=print):
-            assert await objects.get_bucket("nobody-has-this-bucket") is None
+            assert await buckets.get_bucket("nobody-has-this-bucket") is None
     return reasons
 
 

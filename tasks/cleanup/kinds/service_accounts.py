@@ -1,0 +1,93 @@
+"""Service accounts of an app's projects: disabled first, as enabling one undoes that; deleted when nobody cried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from infra.gcp.iam import accounts, identity
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
+from tasks.cleanup.kinds.adapter import Claim, Found, Keys, Look, Reference, ResourceKind
+from tasks.cleanup.memory import Memory
+from tasks.failures.roles import Need
+from tasks.model import Request
+from tasks.names import resources
+
+SERVICE_ACCOUNT = Kind("service account")
+DISABLE = Action("disable")  # what breaks shows who used it
+
+
+class ServiceAccounts(ResourceKind):
+    kind = SERVICE_ACCOUNT
+    # "wait at least 24 hours": https://cloud.google.com/iam/docs/reference/rest/v1/projects.serviceAccounts/delete
+    traits = Traits(standing=True, first=DISABLE, settle_s=DAY_S)
+    dated_by_us = True
+    needs = (
+        Need(
+            "iam.serviceAccounts.list",
+            "roles/iam.serviceAccountViewer",
+            "find accounts that slipway.yaml does not know",
+        ),
+        Need("iam.serviceAccounts.disable", "roles/iam.serviceAccountAdmin", "retention.foreign is delete"),
+        Need("iam.serviceAccounts.delete", "roles/iam.serviceAccountAdmin", "retention.foreign is delete"),
+    )
+
+    def required(self, requests: Sequence[Request]) -> Iterable[str]:
+        return (_source(project) for project in dict.fromkeys(request.project for request in requests))
+
+    async def list(self, look: Look) -> Found:
+        """Accounts carry no labels, so one that slipway.yaml does not name is foreign, whoever made it."""
+        found = Found.together(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
+        named = {
+            account
+            for request in look.requests
+            for name in request.manifest.services
+            if (account := request.service(name).service_account)
+        }
+        me = await asyncio.to_thread(identity.whoami)
+        claims = (
+            Claim("slipway.yaml", tuple(Reference(SERVICE_ACCOUNT, email) for email in sorted(named))),
+            Claim("this clean-up, which runs as it", (Reference(SERVICE_ACCOUNT, me),)),
+        )
+        return replace(found, claims=claims)
+
+    async def _in(self, project: str, look: Look) -> Found:
+        source, now = _source(project), look.clock()
+        found, listing = await look.listed(source, accounts.list_accounts, project, floor=look.memory.floor(source))
+        return Found(tuple(account_item(each, look.memory, now) for each in found), listings=(listing,))
+
+    def keys(self, look: Look, items: Sequence[Item]) -> Keys:
+        """By e-mail. Google's own default accounts are not listed."""
+        listed = {resources.last(item.name): item.key for item in items}
+        return lambda email: (listed[email],) if email in listed else ()
+
+    async def again(self, before: Item) -> Item | None:
+        found = await accounts.get_account(before.name)
+        if found is None:
+            return None
+        return replace(before, etag=found.etag, prepared=before.prepared if found.disabled else None)
+
+    async def first(self, item: Item) -> bool:
+        return await accounts.disable_account(item.name)
+
+    async def delete(self, item: Item) -> bool:
+        return await accounts.delete_account(item.name)
+
+
+def account_item(found: accounts.ServiceAccount, memory: Memory, now: datetime) -> Item:
+    """No API tells when an account was made or disabled: what counts is when clean-up first saw it so."""
+    return Item(
+        SERVICE_ACCOUNT,
+        found.name,
+        "",
+        owner=None,
+        uploaded=memory.seen.get(found.name, now),
+        etag=found.etag,
+        prepared=memory.disabled.get(found.name, now) if found.disabled else None,
+    )
+
+
+def _source(project: str) -> str:
+    return f"service accounts of {project}"

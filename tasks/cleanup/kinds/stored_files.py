@@ -1,0 +1,75 @@
+"""What kinds have in common whose items are files in the environments' own buckets."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.storage import objects
+from infra.gcp.storage.objects import StoredObject
+from tasks.cleanup.engine.model import Item, Traits
+from tasks.cleanup.kinds.adapter import Found, Look, ResourceKind
+from tasks.model import Request
+
+
+class StoredFiles(ResourceKind):
+    traits = Traits(replaceable=True)
+
+    @abstractmethod
+    async def within(self, request: Request, look: Look) -> Found:
+        """Those of the app in the bucket of one environment."""
+
+    def required(self, requests: Sequence[Request]) -> Iterable[str]:
+        return (self.source(bucket) for bucket in dict.fromkeys(request.settings.bucket for request in requests))
+
+    def source(self, bucket: str) -> str:
+        return f"{self.kind}s in gs://{bucket}"
+
+    async def list(self, look: Look) -> Found:
+        by_bucket = {request.settings.bucket: request for request in look.requests}
+        return Found.together(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
+
+    async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
+        """All that the bucket has under the prefix; group: by the name of the object."""
+        source = self.source(bucket)
+        found, listing = await look.listed(source, _list, bucket, prefix, floor=look.memory.floor(source))
+        items = (
+            Item(
+                self.kind,
+                f"gs://{bucket}/{each.name}",
+                group=f"{group(each.name)} in {bucket}",
+                owner=look.app,
+                uploaded=each.created,
+                etag=str(each.generation),
+                size_bytes=each.size_bytes,
+            )
+            for each in found
+        )
+        return Found(tuple(items), listings=(listing,))
+
+    async def again(self, before: Item) -> Item | None:
+        found = await objects.find_object(*_bucket_and_name(before))
+        if found is None:
+            return None
+        return replace(before, uploaded=found.created, etag=str(found.generation), size_bytes=found.size_bytes)
+
+    async def delete(self, item: Item) -> bool:
+        return await objects.delete_object(*_bucket_and_name(item), int(item.etag))
+
+
+async def _list(bucket: str, prefix: str) -> Sequence[StoredObject]:
+    """Nothing in a bucket that does not exist yet."""
+    try:
+        return await objects.list_objects(bucket, prefix)
+    except GoogleError as error:
+        if error.status == "NOT_FOUND":
+            return ()
+        raise
+
+
+def _bucket_and_name(item: Item) -> tuple[str, str]:
+    bucket, _, name = item.name.removeprefix("gs://").partition("/")
+    return bucket, name

@@ -1,0 +1,71 @@
+"""What earlier clean-ups saw, for what no API tells; kept in the bucket as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from pydantic import AwareDatetime, TypeAdapter
+
+from infra.gcp.storage import objects
+from tasks.cleanup.engine.model import Item, Listing
+
+EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    seen: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> when it was first listed
+    disabled: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> since when its first step holds
+    counts: Mapping[str, int] = field(default_factory=dict)  # source -> how many things it had
+    empty: Mapping[str, AwareDatetime] = field(default_factory=dict)  # source that had some -> since when it has none
+
+    def floor(self, source: str) -> int:
+        """Whoever had something and suddenly has nothing is not believed."""
+        return min(self.counts.get(source, 0), 1)
+
+    def trusting(self, now: datetime) -> Memory:
+        """Without the counts of what has had nothing for so long that it must be true."""
+        over = {source for source, since in self.empty.items() if now - since >= EMPTY_BELIEVED}
+        return replace(
+            self,
+            counts={source: count for source, count in self.counts.items() if source not in over},
+            empty={source: since for source, since in self.empty.items() if source not in over},
+        )
+
+    def counting(self, listings: Iterable[Listing], now: datetime) -> Memory:
+        """With what was listed. An answer that failed tells nothing, and one that is suddenly empty not yet."""
+        counts, empty = dict(self.counts), dict(self.empty)
+        for listing in listings:
+            if listing.count and not listing.error:
+                counts[listing.source] = listing.count
+                empty.pop(listing.source, None)
+            elif not listing.error and counts.get(listing.source):
+                empty.setdefault(listing.source, now)
+        return replace(self, counts=counts, empty=empty)
+
+    def seeing(self, items: Iterable[Item]) -> Memory:
+        """With these items, of kinds whose age only we know; those that are gone are forgotten."""
+        items = tuple(items)
+        return replace(
+            self,
+            seen={item.name: item.uploaded for item in items if item.uploaded},
+            disabled={item.name: item.prepared for item in items if item.prepared},
+        )
+
+
+MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)
+
+
+async def read_memory(bucket: str, app: str) -> Memory:
+    found = await objects.read_json(bucket, _name(app))
+    return Memory() if found is None else MEMORY.validate_python(found[0], strict=False)
+
+
+async def write_memory(bucket: str, app: str, memory: Memory) -> None:
+    await objects.write_json(bucket, _name(app), MEMORY.dump_python(memory, mode="json"), None)
+
+
+def _name(app: str) -> str:
+    return f"cleanup/{app}/memory.json"

@@ -1,0 +1,38 @@
+"""What earlier clean-ups saw decides which empty answers are believed, and how old is what has no age."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from tasks.cleanup.engine.model import Item, Listing
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
+from tasks.cleanup.memory import Memory
+from tests.tasks.builders import NOW
+
+LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)
+
+
+def test_what_had_something_and_suddenly_has_nothing_is_believed_a_day_later() -> None:
+    source = LISTED.source
+    memory = Memory().counting([replace(LISTED, count=3)], NOW)
+    for hours in (0, 1, 19):
+        at = NOW + timedelta(hours=hours)
+        memory = memory.trusting(at).counting([replace(LISTED, count=0)], at)
+        assert memory.floor(source) == 1
+    assert memory.trusting(NOW + timedelta(hours=23)).floor(source) == 0
+    again = memory.counting([replace(LISTED, count=1)], NOW + timedelta(hours=20))
+    assert again.trusting(NOW + timedelta(hours=48)).floor(source) == 1
+
+
+def test_an_answer_that_failed_does_not_make_the_next_empty_one_believed() -> None:
+    memory = Memory().counting([LISTED], NOW).counting([replace(LISTED, count=0, error="503")], NOW)
+    assert memory.trusting(datetime.max.replace(tzinfo=UTC)).floor(LISTED.source) == 1
+
+
+def test_what_is_gone_is_forgotten() -> None:
+    """Somebody may make an account of the same name anew."""
+    account = Item(SERVICE_ACCOUNT, "accounts/mail", "", None, uploaded=NOW, prepared=NOW)
+    memory = Memory().seeing([account])
+    assert (memory.seen, memory.disabled) == ({account.name: NOW}, {account.name: NOW})
+    assert memory.seeing([]) == Memory()

@@ -82,7 +82,7 @@ async def _manifest(repository: str) -> Manifest:
 
     with TemporaryDirectory(prefix="slipway-") as folder:
         checkout = await open_source(Source(repository=repository), Path(folder) / "checkout")
-        return load_manifest(checkout.path / MANIFEST_NAME)
+        return load_manifest(checkout / MANIFEST_NAME)
 
 
 def _read(reading: Coroutine[Any, Any, R], doing: str) -> R:
@@ -96,8 +96,8 @@ def _read(reading: Coroutine[Any, Any, R], doing: str) -> R:
 
 
 def _row(status: Status) -> dict[str, str]:
-    current = ", ".join(version if percent == 100 else f"{version} {percent} %" for version, percent in
-                        status.current.items())  # fmt: skip
+    shares = status.current.items()
+    current = ", ".join(version if percent == 100 else f"{version} {percent} %" for version, percent in shares)
     return {
         "environment": status.environment,
         "service": status.service,

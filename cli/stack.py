@@ -145,8 +145,13 @@ async def _start(
     with (logs / f"{name}.log").open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *arguments),
-            cwd=ROOT, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
     stack.push_async_callback(_stop, process)
     return process
 

@@ -17,7 +17,6 @@ BATCH_LIMIT = 20  # https://cloud.google.com/service-usage/docs/reference/rest/v
 class Project:
     id: str
     number: int
-    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +33,7 @@ async def get_project(project: str) -> Project:
     """Raises GoogleError PERMISSION_DENIED for a project that is not there as for one that is not ours."""
     method = client(resourcemanager_v3.ProjectsAsyncClient).get_project
     found = await call("resourcemanager.projects.get", method, {"name": f"projects/{project}"}, retry=READ)
-    active = found.state == resourcemanager_v3.Project.State.ACTIVE
-    return Project(found.project_id, int(found.name.removeprefix("projects/")), active)
+    return Project(found.project_id, int(found.name.removeprefix("projects/")))
 
 
 async def test_permissions(project: str, permissions: Collection[str]) -> set[str]:

@@ -40,7 +40,7 @@ class Scope:
 async def read_scope(source: Source, folder: Path) -> Scope:
     """Raises SourceError or ManifestError; SlipwayError when nothing was ever released from this repository."""
     checkout = await open_source(source, folder / "checkout")
-    manifest = load_manifest(checkout.path / MANIFEST_NAME)
+    manifest = load_manifest(checkout / MANIFEST_NAME)
     requests = tuple(
         Request(
             app=manifest.app,
@@ -48,7 +48,7 @@ async def read_scope(source: Source, folder: Path) -> Scope:
             services=choose(manifest, ()),
             manifest=manifest,
             settings=settings,
-            folder=checkout.path,
+            folder=checkout,
             scratch=folder,
             run_id=str(flow_run.id),
         )

@@ -79,8 +79,9 @@ def rows(found: Readiness) -> list[dict[str, str]]:
 
 
 def failure(request: Request, problems: Sequence[Problem], state: str = UNTOUCHED) -> PreflightFailed:
-    lines = [f"{n}. [{p.check}] {p.problem}\n   {p.fix}" + (f"\n   {p.link}" if p.link else "")
-             for n, p in enumerate(problems, 1)]  # fmt: skip
+    lines = [
+        "\n   ".join(filter(None, (f"{n}. [{p.check}] {p.problem}", p.fix, p.link))) for n, p in enumerate(problems, 1)
+    ]
     return PreflightFailed(
         f"Project {request.project} is not ready for {request.app} ({len(problems)} found):\n" + "\n".join(lines),
         "run the commands above, then start the run again.",

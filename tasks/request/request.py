@@ -40,14 +40,14 @@ def _notice(said: str) -> None:
 async def read_request(source: Source, environment: str, services: Sequence[str], folder: Path) -> Request:
     """Raises ParameterError, SourceError or ManifestError, before anything in the cloud is asked."""
     checkout = await open_source(source, folder / "checkout")
-    manifest = load_manifest(checkout.path / MANIFEST_NAME)
+    manifest = load_manifest(checkout / MANIFEST_NAME)
     return Request(
         app=manifest.app,
         environment=environment,
         services=choose(manifest, services),
         manifest=manifest,
         settings=manifest.environment(environment),
-        folder=checkout.path,
+        folder=checkout,
         scratch=folder,
         run_id=str(flow_run.id),
     )

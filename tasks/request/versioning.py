@@ -30,8 +30,8 @@ async def name_version(request: Request) -> Version:
 async def choose_environment(source: Source, folder: Path) -> tuple[str, Source]:
     """The environment that the source's tag is for, and the very commit, in case a branch or tag moves meanwhile."""
     checkout = await open_source(source, folder / "checkout")
-    version = await read_version(checkout.path)
-    environment = environment_for(load_manifest(checkout.path / MANIFEST_NAME), version)
+    version = await read_version(checkout)
+    environment = environment_for(load_manifest(checkout / MANIFEST_NAME), version)
     get_run_logger().info("%s is a %s version: it goes to %s", version.version, version.kind, environment)
     return environment, source if version.dirty else source.model_copy(update={"ref": version.commit})
 

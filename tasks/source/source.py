@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -51,28 +50,22 @@ class Source(BaseModel):
         return [("repository", hide_credentials(self.repository)), ("ref", self.ref)]
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
-    """A source on this machine; made by `open_source`. The version is that of its HEAD and work tree."""
+async def open_source(source: Source, workdir: Path) -> Path:
+    """Where the source is on this machine; its version is that of the HEAD and the work tree there.
 
-    path: Path
-    cloned: bool  # False: the user's own folder, to be left as it is
-
-
-async def open_source(source: Source, workdir: Path) -> Checkout:
-    """A folder is used where it is; with a ref, and from a URL, the source is cloned into a new folder in `workdir`.
+    A folder is used where it is; with a ref, and from a URL, the source is cloned into a new folder in `workdir`.
 
     The clone has all tags, the whole history and the ref's commit checked out. SourceError when there is no such
     repository or ref, it may not be read or takes too long; VersionError for a shallow clone that cannot be completed.
     """
     folder = None if source.is_remote else await asyncio.to_thread(_existing, source.repository)
     if folder and source.ref is None:
-        return Checkout(folder, cloned=False)
+        return folder
     target = _new_folder(workdir)
     try:
         if folder:
-            return Checkout(await clone_folder(folder, source.ref or "HEAD", target), cloned=True)
-        return Checkout(await clone_url(source.repository, source.ref, target), cloned=True)
+            return await clone_folder(folder, source.ref or "HEAD", target)
+        return await clone_url(source.repository, source.ref, target)
     except BaseException:
         await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)
         raise

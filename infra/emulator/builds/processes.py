@@ -30,9 +30,14 @@ class Processes:
         reading, writing = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *argv, cwd=cwd, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=writing, stderr=writing,
+                *argv,
+                cwd=cwd,
+                env=env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writing,
+                stderr=writing,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         except OSError as error:
             os.close(reading)
             output(f"{argv[0]}: {error.strerror}")

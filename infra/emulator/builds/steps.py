@@ -18,7 +18,6 @@ Output = Callable[[str], None]
 Command = Callable[[Sequence[str], Path, Output], Awaitable[int]]  # arguments, folder, output -> exit code
 
 WORKSPACE = re.compile(r"(?<![\w./-])/workspace(?![\w.-])")
-CANNOT_RUN = 125  # what `docker run` answers when there is nothing to run
 # Step images (without tag) and the program that each starts; '' where the arguments name it.
 ENTRYPOINTS = (
     (r"gcr\.io/cloud-builders/docker|(docker\.io/)?(library/)?docker", "docker"),

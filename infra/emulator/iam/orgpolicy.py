@@ -39,12 +39,6 @@ class OrgPolicies:
         if kind == "projects" and rest[0] == "locations":
             self.allow_location(project_id, rest[1])
 
-    def allow_value(self, project_id: str, constraint: str, value: str) -> None:
-        """Raises FAILED_PRECONDITION if a list constraint such as run.allowedIngress does not permit `value`."""
-        policy = self._spec(project_id, constraint)
-        if policy is not None and not _permits(policy, {value}):
-            raise _violation(project_id, constraint, f"Constraint constraints/{constraint} violated: {value}.")
-
     def enforced(self, project_id: str, constraint: str) -> bool:
         """Whether a switch such as iam.disableServiceAccountKeyCreation is on."""
         policy = self._spec(project_id, constraint)

@@ -144,20 +144,3 @@ def billing_disabled(service: str, title: str, project: str, number: int) -> Rpc
         activationUrl=url,
     )
     return RpcError(Code.PERMISSION_DENIED, message, info, help_links)
-
-
-def rate_limited(service: str, number: int, metric: str, location: str, limit: int) -> RpcError:
-    return RpcError(
-        Code.RESOURCE_EXHAUSTED,
-        f"Quota exceeded for quota metric '{metric}' and limit '{metric} per minute per region' of service "
-        f"'{service}' for consumer 'project_number:{number}'.",
-        error_info(
-            "RATE_LIMIT_EXCEEDED",
-            "googleapis.com",
-            service=service,
-            consumer=f"projects/{number}",
-            quota_metric=metric,
-            quota_location=location,
-            quota_limit_value=str(limit),
-        ),
-    )

@@ -174,9 +174,8 @@ def _reduce(found: list[Any], aggregation: Any) -> list[Any]:
         key = tuple(f"{name}={kept[name]}" for name in sorted(kept))
         if key not in groups:
             groups[key] = _head(kept)
-            groups[key].metric_kind, groups[key].value_type, groups[key].unit = (
-                series.metric_kind, series.value_type, series.unit,
-            )  # fmt: skip
+            for name in ("metric_kind", "value_type", "unit"):
+                setattr(groups[key], name, getattr(series, name))
         _add_points(groups[key], series)
     return list(groups.values())
 

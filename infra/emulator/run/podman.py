@@ -137,9 +137,12 @@ def _borrow_system(root: Path) -> None:
 async def _call(command: Sequence[str]) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a podman command."""
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        *command,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
         env=dict(_own_env()),
-    )  # fmt: skip
+    )
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             out, error = await process.communicate()

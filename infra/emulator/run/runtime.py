@@ -73,14 +73,17 @@ class Instance:
 
 async def launch(order: Order, port: int, sink: Sink) -> Instance:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-I", "-S", str(WARDEN),
+        sys.executable,
+        "-I",
+        "-S",
+        str(WARDEN),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=LINE_LIMIT,
         env={},
         start_new_session=True,
-    )  # fmt: skip
+    )
     assert process.stdin is not None
     words = {
         "command": list(order.command),

@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import google.auth
 from google.auth.transport.requests import AuthorizedSession
 
 from infra.gcp.calls.attempts import READ, attempted, current_caller
 from infra.gcp.calls.clients import current_credentials
-
-SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 async def get_json(name: str, url: str, accept: str = "application/json") -> Any:
@@ -20,8 +17,7 @@ async def get_json(name: str, url: str, accept: str = "application/json") -> Any
     headers = {"Accept": accept} | ({"X-Goog-Request-Reason": reason} if reason else {})
 
     def get() -> Any:
-        credentials = current_credentials() or google.auth.default(scopes=SCOPES)[0]
-        with AuthorizedSession(credentials) as session:
+        with AuthorizedSession(current_credentials()) as session:
             response = session.get(url, headers=headers, timeout=READ.timeout_s)
             response.raise_for_status()
             return response.json()

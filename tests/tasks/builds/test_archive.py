@@ -59,7 +59,7 @@ async def test_two_checkouts_of_a_commit_have_the_same_digest(tmp_path: Path) ->
     digests = set()
     for place in ("one", "two"):
         checkout = await open_source(Source(repository=repo.path.as_uri(), ref="v1.0.0"), tmp_path / place)
-        digests.add(pack(checkout.path / "api", tmp_path / f"{place}.tar.gz").sha256)
+        digests.add(pack(checkout / "api", tmp_path / f"{place}.tar.gz").sha256)
     assert len(digests) == 1
 
 

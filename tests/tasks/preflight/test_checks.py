@@ -67,7 +67,7 @@ def test_a_repository_is_created_used_or_refused(found: Repository | None, probl
 
 def test_a_bucket_of_another_project_is_refused_although_it_can_be_read() -> None:
     bucket = Bucket("acme-prod-slipway", 666, "EU", {})
-    found = checks.judge_bucket(REQUEST, bucket.name, bucket, Project("acme-prod", 42, True))
+    found = checks.judge_bucket(REQUEST, bucket.name, bucket, Project("acme-prod", 42))
     assert "666" in found.problems[0].problem
     assert "environments.production.bucket" in found.problems[0].fix
 

@@ -102,7 +102,7 @@ def test_the_form_describes_its_fields() -> None:
 async def test_a_folder_without_a_ref_is_used_where_it_is(repo: Repo, workdir: Path) -> None:
     repo.write("api/main.py", "changed")
     checkout = await open_source(Source(repository=str(repo.path)), workdir)
-    assert (checkout.path, checkout.cloned) == (repo.path, False)
+    assert checkout == repo.path
     assert left_in(workdir) == []
 
 
@@ -113,9 +113,9 @@ async def test_a_folder_with_a_ref_is_cloned_at_it(repo: Repo, workdir: Path, re
     repo.commit(**{"api/main.py": "2"})
     repo.write("api/main.py", "uncommitted")
     checkout = await open_source(Source(repository=str(repo.path), ref=ref.replace("<sha>", sha[:9])), workdir)
-    assert checkout.cloned
-    assert (checkout.path / "api/main.py").read_text() == "1"
-    assert (await read_version(checkout.path)).version == "v1.0.0"
+    assert checkout.is_relative_to(workdir)
+    assert (checkout / "api/main.py").read_text() == "1"
+    assert (await read_version(checkout)).version == "v1.0.0"
     assert (repo.path / "api/main.py").read_text() == "uncommitted"
 
 
@@ -123,13 +123,13 @@ async def test_a_commit_that_no_branch_holds_can_be_opened_from_a_folder(repo: R
     lost = repo.commit(**{"api/main.py": "lost"})
     repo.git("reset", "--quiet", "--hard", "HEAD~1")
     checkout = await open_source(Source(repository=str(repo.path), ref=lost), workdir)
-    assert (checkout.path / "api/main.py").read_text() == "lost"
+    assert (checkout / "api/main.py").read_text() == "lost"
 
 
 async def test_a_folder_inside_a_repository_stays_that_folder(repo: Repo, workdir: Path) -> None:
     checkout = await open_source(Source(repository=str(repo.path / "api"), ref="main"), workdir)
-    assert (checkout.path / "main.py").read_text() == "1"
-    assert checkout.path.name == "api"
+    assert (checkout / "main.py").read_text() == "1"
+    assert checkout.name == "api"
 
 
 @pytest.mark.parametrize("ref", [None, "main", "v1.0.0", "feature", "refs/pull/7/head"])
@@ -137,8 +137,8 @@ async def test_a_url_is_cloned_with_tags_and_history(repo: Repo, workdir: Path, 
     repo.git("branch", "feature")
     repo.git("update-ref", "refs/pull/7/head", "HEAD")
     checkout = await open_source(Source(repository=repo.path.as_uri(), ref=ref), workdir)
-    assert (checkout.path / "api/main.py").read_text() == "1"
-    assert (await read_version(checkout.path)).version == "v1.0.0"
+    assert (checkout / "api/main.py").read_text() == "1"
+    assert (await read_version(checkout)).version == "v1.0.0"
 
 
 async def test_a_commit_that_only_the_server_has_is_fetched_by_its_id(repo: Repo, workdir: Path) -> None:
@@ -147,7 +147,7 @@ async def test_a_commit_that_only_the_server_has_is_fetched_by_its_id(repo: Repo
     repo.git("update-ref", "refs/hidden/x", "HEAD")
     repo.git("reset", "--quiet", "--hard", "HEAD~1")
     checkout = await open_source(Source(repository=repo.path.as_uri(), ref=hidden), workdir)
-    assert (await read_version(checkout.path)).commit == hidden
+    assert (await read_version(checkout)).commit == hidden
 
 
 @pytest.mark.parametrize("remote", [True, False], ids=["url", "folder"])

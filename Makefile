@@ -21,7 +21,6 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_architecture.py
 
 format: $(READY)

@@ -9,7 +9,9 @@ from typing import Any
 
 from google.protobuf import timestamp_pb2
 
-from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel import filters
+from infra.emulator.kernel.errors import RpcError, invalid
+from infra.emulator.kernel.filters import Comparison, Restriction
 from infra.emulator.kernel.store import Table
 
 DEFAULT_PAGE_SIZE = 100
@@ -61,16 +63,24 @@ def _key(value: Any, field: str) -> Any:
 
 def equals(expression: str, field: str) -> str | None:
     """The operand of `field="operand"`; None for any other expression."""
-    match = re.fullmatch(rf'\s*{field}\s*=\s*"?([^"]*)"?\s*', expression)
-    return match[1] if match else None
+    match filters.parse(expression, _refused):
+        case Comparison((name,), "=", str(operand)) if name == field:
+            return operand
+    return None
 
 
 def name_filter(expression: str) -> Callable[[str], bool]:
     """`name="…"` in which * stands for any characters, regardless of case."""
-    if not expression:
-        return lambda _: True
-    operand = equals(expression, "name")
-    if operand is None:
-        raise invalid(f"Invalid filter: {expression}")
-    pattern = re.compile(re.escape(operand).replace(r"\*", ".*"), re.IGNORECASE)
-    return lambda name: pattern.fullmatch(name) is not None
+    return filters.predicate(expression, _of_name, _refused)
+
+
+def _of_name(restriction: Restriction) -> Callable[[str], bool]:
+    match restriction:
+        case Comparison(("name",), "=", str(operand)):
+            pattern = re.compile(re.escape(operand).replace(r"\*", ".*"), re.IGNORECASE)
+            return lambda name: pattern.fullmatch(name) is not None
+    raise _refused(f"{restriction} is not known")
+
+
+def _refused(reason: str) -> RpcError:
+    return invalid(f"Invalid filter: {reason}")

@@ -1,4 +1,7 @@
-"""Names of images as people write them and as the API does."""
+"""Names of images as people write them and as the API does.
+
+Not docker-image-py, which knows no resource names: projects/…/dockerImages/….
+"""
 
 from __future__ import annotations
 

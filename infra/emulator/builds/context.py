@@ -1,4 +1,7 @@
-"""The build context: the files of a folder that .dockerignore lets through, and the patterns that pick among them."""
+"""The build context: the files of a folder that .dockerignore lets through, and the patterns that pick among them.
+
+Not pathspec: the sources of COPY need Docker's patterns too, which are not .gitignore's.
+"""
 
 from __future__ import annotations
 

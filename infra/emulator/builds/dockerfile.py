@@ -1,4 +1,7 @@
-"""Dockerfiles: instructions, words and variables. https://docs.docker.com/reference/dockerfile/"""
+"""Dockerfiles: instructions, words and variables. https://docs.docker.com/reference/dockerfile/
+
+Not dockerfile-parse, which knows neither here-documents nor flags, and a builder must.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""An image's files as a tree of entries, and reproducible layers made of them."""
+"""An image's files as a tree of entries, and reproducible layers made of them.
+
+Not repro-tarfile, which packs what lies on the disk: here a file may be in memory, and its mode is the image's.
+"""
 
 from __future__ import annotations
 

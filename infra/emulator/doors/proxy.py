@@ -2,6 +2,9 @@
 
 CONNECT is answered by the emulator's TLS doors (gRPC if the client offers HTTP/2 alone, else REST); plain
 http:// requests go to the plain door. Any host that is not Google's is refused: nothing leaves the machine.
+
+No library's proxy: those go where the client asks. This one looks into the TLS hello to choose a door, and its tunnels
+can be cut.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def command_of(container: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def quantity(text: str) -> int:
-    """Bytes of a Kubernetes quantity such as 512Mi."""
+    """Bytes of a Kubernetes quantity such as 512Mi; the kubernetes package is too large to take for this alone."""
     for unit, factor in UNITS.items():
         if text.endswith(unit):
             return int(float(text.removesuffix(unit)) * factor)

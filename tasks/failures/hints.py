@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 
-def closest(name: str, known: Iterable[str], most: int = 1) -> list[str]:
-    """Known names that are close to this one, the closest first."""
-    return get_close_matches(name, list(known), n=most)
+def meant(name: str, known: Iterable[str], at_most: int = 1) -> str:
+    """`did you mean 'port'?` when known names are close, the closest first, else ''."""
+    close = get_close_matches(name, list(known), n=at_most)
+    return f"did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def hint(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'port'?` when a known name is close, else nothing."""
-    return "".join(f"; did you mean '{meant}'?" for meant in closest(name, known))
+    """The same at the end of a sentence, `; did you mean 'port'?`, or nothing."""
+    return f"; {found}" if (found := meant(name, known)) else ""

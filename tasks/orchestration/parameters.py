@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 
 from tasks.failures.errors import ParameterError
-from tasks.failures.hints import closest
+from tasks.failures.hints import meant
 
 
 async def refuse_parameters(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -41,4 +41,4 @@ def unfit(signature: inspect.Signature, given: Iterable[str] | Mapping[str, obje
 
 
 def _meant(name: str, known: Iterable[str]) -> str:
-    return "".join(f" (did you mean {meant}?)" for meant in closest(name, known))
+    return f" ({found})" if (found := meant(name, known)) else ""

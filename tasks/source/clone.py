@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.failures.errors import Cause, SourceError, Transient
-from tasks.source.git import Finished, attempt, commit_of, git, hide_credentials, similar_refs
+from tasks.source.git import Finished, attempt, commit_of, git, hide_credentials, meant_ref
 from tasks.source.version import complete_history
 
 TIMEOUT_S = 240.0  # of each call that moves data
@@ -109,10 +109,9 @@ async def _check_out(target: Path, commit: str) -> None:
 async def _unknown(repo: Path, shown: str, ref: str | None) -> SourceError:
     if ref is None:
         return SourceError(f"{shown} has no commit on its default branch.", "push one, or name the branch to ship.")
-    close = await similar_refs(repo, ref)
     return SourceError(
         f"{shown} has no branch, tag or commit {ref!r}.",
-        f"did you mean {' or '.join(close)}?" if close else "give one that exists there; push it if it is only here.",
+        await meant_ref(repo, ref) or "give one that exists there; push it if it is only here.",
         Cause.NOT_FOUND,
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.failures.errors import Cause, SourceError, Transient
-from tasks.failures.hints import closest
+from tasks.failures.hints import meant
 
 TIMEOUT_S = 30.0
 
@@ -110,11 +110,11 @@ async def commit_of(folder: Path, ref: str) -> str | None:
     return found.output.strip() or None
 
 
-async def similar_refs(folder: Path, ref: str) -> list[str]:
-    """Up to three branches and tags whose names are close to one that does not exist, closest first."""
+async def meant_ref(folder: Path, ref: str) -> str:
+    """Which branches and tags, up to three, somebody may have meant by one that does not exist; '' for none."""
     names = "--format=%(refname:strip=2)"
     listed = await git(folder, "for-each-ref", names, "refs/heads", "refs/tags", "refs/remotes")
-    return closest(ref, {name.removeprefix("origin/") for name in listed.split()}, most=3)
+    return meant(ref, {name.removeprefix("origin/") for name in listed.split()}, at_most=3)
 
 
 async def _started(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:

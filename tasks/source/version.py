@@ -32,7 +32,7 @@ import semver
 from tasks.failures.errors import Cause, VersionError
 from tasks.model import Version, VersionKind
 from tasks.names.naming import image_tag
-from tasks.source.git import Finished, attempt, commit_of, git, similar_refs
+from tasks.source.git import Finished, attempt, commit_of, git, meant_ref
 from tasks.source.worktree import read_changed_tree
 
 SHORT_ID = 7
@@ -165,8 +165,7 @@ def _shallow(repo: Path, reason: str) -> VersionError:
 async def _unknown(repo: Path, ref: str | None) -> VersionError:
     if ref is None:
         return VersionError(f"{repo} has no commit yet.", "commit something; then the commit has a version.")
-    close = await similar_refs(repo, ref)
-    remedy = f"did you mean {' or '.join(close)}?" if close else "give a branch, a tag or a commit of this repository."
+    remedy = await meant_ref(repo, ref) or "give a branch, a tag or a commit of this repository."
     return VersionError(f"{repo} has no branch, tag or commit {ref!r}.", remedy, Cause.NOT_FOUND)
 
 

@@ -84,7 +84,7 @@ def test_uncommitted_work_is_said(repo: Repo) -> None:
         (
             ["--repo", "repository", "--ref", "v1.4"],
             "no branch, tag or commit 'v1.4'",
-            "did you mean v1.4.0",
+            "did you mean 'v1.4.0'",
         ),
     ],
     ids=["no folder", "no repository", "no such ref"],

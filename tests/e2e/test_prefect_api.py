@@ -79,7 +79,7 @@ async def test_what_prefect_lets_through_fails_the_run_and_says_why(api: Api, sh
     wrong: dict[str, tuple[dict[str, Any], bool]] = {
         "the app {app} has no environment 'nowhere'": ({**source(shop), "environment": "nowhere"}, True),
         "services: pay not in slipway.yaml, which knows web": ({**source(shop), "services": ["pay"]}, True),
-        "no parameter enviroment (did you mean environment?)": ({**source(shop), "enviroment": "production"}, True),
+        "no parameter enviroment (did you mean 'environment'?)": ({**source(shop), "enviroment": "production"}, True),
         "parameter source is missing": ({}, False),
         "source.reff: Extra inputs are not permitted": (source(shop, reff="v1"), False),
         "services: Input should be a valid list": ({**source(shop), "services": "web"}, False),

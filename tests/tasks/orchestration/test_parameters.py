@@ -17,12 +17,12 @@ SIGNATURE = inspect.signature(deploy.fn)
     [
         ({"source", "environment"}, ""),
         ({"source", "environment", "services"}, ""),
-        ({"source", "environment", "service"}, "there is no parameter service (did you mean services?)."),
+        ({"source", "environment", "service"}, "there is no parameter service (did you mean 'services'?)."),
         ({"source", "environment", "colour"}, "there is no parameter colour."),
         ({"environment"}, "parameter source is missing."),
         (
             {"source", "enviroment"},
-            "parameter environment is missing; there is no parameter enviroment (did you mean environment?).",
+            "parameter environment is missing; there is no parameter enviroment (did you mean 'environment'?).",
         ),
     ],
     ids=["required ones", "an optional one", "nearly one", "another", "too few", "misspelt"],

@@ -157,7 +157,7 @@ async def test_an_unknown_ref_is_refused_with_the_closest_and_leaves_nothing(
     address = repo.path.as_uri() if remote else str(repo.path)
     with pytest.raises(SourceError, match=r"no branch, tag or commit 'v1\.0'") as raised:
         await open_source(Source(repository=address, ref="v1.0"), workdir)
-    assert raised.value.remedy.startswith("did you mean v1.0.0")
+    assert raised.value.remedy.startswith("did you mean 'v1.0.0'")
     assert raised.value.cause is Cause.NOT_FOUND
     assert left_in(workdir) == []
 

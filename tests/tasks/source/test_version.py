@@ -228,7 +228,7 @@ async def test_an_unknown_ref_is_refused_with_the_closest_names(repo: Repo) -> N
     repo.git("branch", "release-candidate")
     with pytest.raises(VersionError, match=r"no branch, tag or commit 'v1\.4'") as raised:
         await read_version(repo.path, "v1.4")
-    assert "did you mean v1.4.0?" in raised.value.remedy
+    assert "did you mean 'v1.4.0'?" in raised.value.remedy
     assert raised.value.cause is Cause.NOT_FOUND
 
 

@@ -112,7 +112,7 @@ def leave_out(rows: Sequence[Row], groups: Sequence[str]) -> dict[str, Score]:
 def judge(row: Row, without: frozenset[Pattern] = frozenset()) -> Score:
     found = recognise(row.text, without)
     cause = found.rule.cause if found else Cause.OTHER
-    transient = found.rule.transient if found else Transient.NO
+    transient = found.transient if found else Transient.NO
     right = cause in row.causes
     agreed = transient is row.transient or Transient.MAYBE in (transient, row.transient)
     wrong = len(list(wrong_commands(found.rule.remedy, row.text, right))) if found else 0
@@ -148,7 +148,11 @@ def alike(rows: Sequence[Row]) -> list[str]:
 
 
 # Measured once, at first contact; what they taught is in the rules since, so they cannot be measured again.
-UNSEEN: tuple[Batch, ...] = ()
+UNSEEN = (
+    Batch("before blanks were typed and words bounded, three batches", Score(126, 119, 118, 4, 46)),
+    Batch("afterwards, before hints: the same three batches", Score(126, 119, 121, 4, 0)),
+    Batch("with hints: a batch not looked into before, and two new ones", Score(91, 87, 89, 1, 0)),
+)
 
 
 def page(sources: Mapping[str, Score], kinds: Score, seen: Score) -> str:
@@ -165,7 +169,6 @@ def page(sources: Mapping[str, Score], kinds: Score, seen: Score) -> str:
         "| | messages | cause | transient | unsure | wrong commands |",
         "|---|---:|---:|---:|---:|---:|",
         *(line(f"unseen: {batch.name}", batch.score) for batch in UNSEEN),
-        line("**unseen, all**", sum((batch.score for batch in UNSEEN), NOTHING)),
         line("one source left out at a time", total),
         line("one message and those like it left out at a time", kinds),
         line("nothing left out", seen),

@@ -75,7 +75,7 @@ def diagnose(log: str, steps: Sequence[Step] = (), known: Known = NOTHING) -> Bu
         headline=redact(headline.strip()),
         last_lines=tuple(redact(line) for line in shown[-_SHOWN_LINES:]),
         remedy=fill(found.rule.remedy, redact(log), known) if found else "",
-        transient=found.rule.transient if found else Transient.NO,
+        transient=found.transient if found else Transient.NO,
     )
 
 

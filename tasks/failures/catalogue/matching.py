@@ -58,7 +58,7 @@ from tasks.failures.catalogue.workload import (
     PROGRAM,
     PROGRAM_FOR_SURE,
 )
-from tasks.failures.errors import Cause
+from tasks.failures.errors import Cause, Transient
 
 __all__ = ["BUILD_RULES", "RULES", "WRAPPERS", "Match", "Rule", "match"]
 
@@ -125,6 +125,11 @@ class Match:
 
     rule: Rule
     line: str
+    asks_again: bool = False  # the message itself says that a later try may succeed
+
+    @property
+    def transient(self) -> Transient:
+        return Transient.MAYBE if self.asks_again and self.rule.transient is Transient.NO else self.rule.transient
 
 
 def match(
@@ -151,7 +156,7 @@ def _first(text: str, lowered: str, rules: Sequence[Rule], without: frozenset[re
             if without and pattern in without:
                 continue
             if found := find(pattern, lowered, text):
-                return Match(rule, _line_at(text, found.start()))
+                return Match(rule, _line_at(text, found.start()), _ASKS_AGAIN.search(lowered) is not None)
     return None
 
 
@@ -160,6 +165,7 @@ def in_lower_case(text: str) -> str:
     return text.encode(errors="replace").lower().decode()
 
 
+_ASKS_AGAIN = re.compile(r"\b(?:retry|try(?: it)? again|try) (?:later|in (?:a few|some|\d+) \w+)\b")
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FRAMES = str.maketrans("│╷╵┃|", "     ")  # Terraform draws boxes round its errors
 _TERRAFORM_PLACE = re.compile(  # where in the configuration; names there say nothing about the cause

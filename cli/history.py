@@ -76,13 +76,12 @@ async def _status(repository: str, environment: str | None) -> list[Status]:
 
 
 async def _manifest(repository: str) -> Manifest:
-    from tasks.manifest.loading import load_manifest
-    from tasks.manifest.manifest import MANIFEST_NAME
+    from tasks.source.described import read_manifest
     from tasks.source.source import Source, open_source
 
     with TemporaryDirectory(prefix="slipway-") as folder:
         checkout = await open_source(Source(repository=repository), Path(folder) / "checkout")
-        return load_manifest(checkout / MANIFEST_NAME)
+        return await read_manifest(checkout)
 
 
 def _read(reading: Coroutine[Any, Any, R], doing: str) -> R:

@@ -27,7 +27,7 @@ def source_files(folder: Path, dockerfile: str = "Dockerfile") -> list[str]:
 
     None of them leads through a link: what is reached through one is sent as the link and as what is behind it.
     """
-    ignored = _rules(folder, dockerfile)
+    ignored = left_out(folder, dockerfile)
     always = {dockerfile, f"{dockerfile}.dockerignore", ".dockerignore"}
     found = {name for name in _walk(folder, ignored) if not ignored(name)}
     found |= {step for name in always if (folder / name).is_file() for step in _steps(folder, name)}
@@ -72,8 +72,11 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-def _rules(folder: Path, dockerfile: str) -> Ignored:
-    """https://docs.docker.com/build/concepts/context/#filename-and-location"""
+def left_out(folder: Path, dockerfile: str) -> Ignored:
+    """Tells what the folder's ignore file leaves out.
+
+    https://docs.docker.com/build/concepts/context/#filename-and-location
+    """
     readers = ((".gcloudignore", _gcloud), (f"{dockerfile}.dockerignore", _docker), (".dockerignore", _docker))
     for name, read in readers:
         path = folder / name

@@ -100,7 +100,9 @@ class ServiceSettings(Runtime):
         default_factory=lambda fields: fields["name"],
         description="Folder in the repository. Default: the service's name.",
     )
-    dockerfile: RelativePath = Field("Dockerfile", description="Below source; if there is none, buildpacks build it.")
+    dockerfile: RelativePath = Field(
+        "Dockerfile", description="Below source. If none is named and none is there, buildpacks build it."
+    )
     port: int = Field(8080, ge=1, le=65535, description="Where the container listens; it gets it as $PORT.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(300.0, alias="timeout", description="Per request.")
     service_account: Account | None = Field(None, description="Runs as. Default: the environment's.")
@@ -109,6 +111,11 @@ class ServiceSettings(Runtime):
     )
     health: Health = Field(default_factory=Health, description="When a new revision counts as healthy.")
     build: BuildSettings = Field(default_factory=BuildSettings, description="How Cloud Build makes the image.")
+
+    @property
+    def named_dockerfile(self) -> str | None:
+        """The Dockerfile that slipway.yaml names, which must be there; None where none is named."""
+        return self.dockerfile if "dockerfile" in self.model_fields_set else None
 
 
 class Canary(Strict):

@@ -67,7 +67,7 @@ async def test_a_commit_gives_the_same_content_from_a_folder_a_clone_and_a_url(
             path.chmod(0o755 if name == executable else 0o644)
         repo.git("add", "--all", "--force")
         repo.git("commit", "--quiet", "--message=all")
-        ways = {
+        ways: dict[str, tuple[Path | str, str | None]] = {
             "folder": (repo.path, None),
             "folder with a ref": (repo.path, "main"),
             "url": (repo.path.as_uri(), None),
@@ -91,7 +91,7 @@ async def test_what_is_tracked_is_shipped_although_gitignore_names_it(repo: Repo
     repo.git("add", "--force", "web/dist/index.html")
     repo.commit(**{"web/.env.example": ""})
     repo.write("web/dist/later.html", "built later")
-    for number, where in enumerate((repo.path, repo.path.as_uri())):
+    for number, where in enumerate((str(repo.path), repo.path.as_uri())):
         checkout = await opened(where, tmp_path / f"{number}")
         assert files(checkout / "web").keys() == {"main.py", ".gitignore", ".env.example", "dist/index.html"}
 
@@ -181,7 +181,7 @@ async def test_a_name_that_is_a_tag_and_a_branch_is_not_guessed(repo: Repo, tmp_
 async def test_an_app_below_the_root_is_opened_in_its_folder(repo: Repo, tmp_path: Path) -> None:
     repo.commit(**{"apps/shop/slipway.yaml": "app: below", "apps/shop/web/main.py": "2"})
     repo.tag("v1.1.0")
-    for number, where in enumerate((repo.path, repo.path.as_uri())):
+    for number, where in enumerate((str(repo.path), repo.path.as_uri())):
         checkout = await opened(where, tmp_path / f"{number}", folder="apps/shop")
         assert files(checkout) == {"slipway.yaml": "app: below", "web/main.py": "2"}
         assert (await read_version(checkout)).version == "v1.1.0"

@@ -169,7 +169,9 @@ Freeze = Annotated[
 class HttpCall(Strict):
     """A request that must be answered as expected."""
 
-    url: Url = Field(description="What to call.")
+    url: Url = Field(
+        description="What to call: on the internet, or in a network that the worker's SLIPWAY_HOOK_NETWORKS lists."
+    )
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method.")
     headers: dict[str, str] = Field({}, description="Request headers; not the place for secrets.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(30.0, alias="timeout", description="Of the call.")

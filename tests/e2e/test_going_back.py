@@ -15,6 +15,7 @@ from infra.gcp.run import services as run
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import Frozen, HookFailed, SlipwayError, TrafficConflict
 from tasks.history.record import ReleaseRecord, State
+from tasks.release.addresses import NETWORKS_VARIABLE
 from tests.conftest import PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import (
@@ -75,7 +76,8 @@ class _Hooks(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def hooks() -> Iterator[str]:
-    with serving(_Hooks) as address:
+    with serving(_Hooks) as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(NETWORKS_VARIABLE, "127.0.0.0/8")
         yield address
 
 

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
+from tasks.history.masking import masked
 from tasks.model import (
     Candidate,
     Ending,
@@ -43,6 +44,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # a person stopped it; traffic is as it was
 
 
+# A template without values of variables, also where an earlier version of Slipway has kept them.
+Masked = Annotated[dict[str, Any], AfterValidator(masked)]
 Action = Literal["deploy", "promote", "rollback", "refresh"]
 
 
@@ -74,8 +77,8 @@ class TargetRecord(_Frozen):
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
-    config: dict[str, Any] = {}  # the service's template before the release
-    template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
+    config: Masked = {}  # the service's template before the release
+    template: Masked = {}  # of the revision, as it was written: what drift is measured against
     outcome: Outcome = Outcome.PLANNED
     said: str = ""  # more about the outcome, after a failure
 
@@ -166,7 +169,7 @@ def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord
     if before is None:
         return target
     shares = tuple((t.revision or before.latest_ready, t.percent) for t in before.traffic if t.percent)
-    return target.model_copy(update={"before": shares, "serving": before.serving, "config": dict(before.config)})
+    return target.model_copy(update={"before": shares, "serving": before.serving, "config": masked(before.config)})
 
 
 def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[str, str]) -> TargetRecord:
@@ -176,7 +179,7 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
     changes = {
         "revision": new.revision,
         "image": images.get(target.service, ""),
-        "template": dict(new.template),
+        "template": masked(new.template),
         "outcome": Outcome.DARK,
     }
     return with_snapshot(target, new.before).model_copy(update=changes)

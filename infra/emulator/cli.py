@@ -55,7 +55,8 @@ def run(
 
 def _alone(data: Path) -> AbstractContextManager[object]:
     """Held while the process runs: two on the same state would undo each other's work."""
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data.chmod(0o700)  # keys and secrets are in it
     file = data / "lock"
     try:
         held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)

@@ -154,5 +154,6 @@ class Emulator:
         plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
         word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
         new = self.settings.data / "emulator.json.new"
+        new.touch(mode=0o600)
         new.write_text(json.dumps(word, indent=2))
         new.replace(self.settings.data / "emulator.json")  # whole or not at all

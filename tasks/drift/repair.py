@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tasks.drift.compare import DriftKind
@@ -29,7 +30,7 @@ async def ship_drifted(request: Request, source: Source, compared: Sequence[Comp
         then = source.model_copy(update={"ref": record.commit})
         folder = Path(request.scratch / f"refresh-{record.run_id}-{record.version}")
         again = await read_request(then, request.environment, sorted(set(drifted)), folder)
-        await ship_again(again, record)
+        await ship_again(replace(again, builds=False), record)
 
 
 def _to_repair(compared: Sequence[Comparison]) -> list[ReleaseRecord]:

@@ -182,11 +182,10 @@ def expand(text: str, lookup: Lookup, escape: str = "\\", *, quotes: bool = True
     """
     out, position = "", 0
     while position < len(text):
-        if text[position].isspace() or (text[position] in "'\"" and not quotes):
-            piece, position = text[position], position + 1
-        else:
-            piece, position = _piece(text, position, lookup, escape)
-        out += piece or ""
+        start = position
+        as_it_is = text[start].isspace() or (text[start] in "'\"" and not quotes)
+        piece, position = (None, start + 1) if as_it_is else _piece(text, start, lookup, escape)
+        out += text[start] if piece is None else piece
     return out
 
 

@@ -20,6 +20,7 @@ from infra.emulator.iam.accounts import Accounts
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.projects.projects import Projects
+from infra.emulator.run.networks import Networks
 from infra.emulator.services import build
 
 MAX_UPLOAD_BYTES = 4 << 30
@@ -87,7 +88,9 @@ class Emulator:
         await grpc.start()
         self._proxy = Proxy(grpc_port, rest, plain)
         stack.push_async_callback(self._proxy.stop)
-        return await self._proxy.start(self.settings.proxy_port)
+        port = await self._proxy.start(self.settings.proxy_port)
+        await self.cloud.get(Networks).offer(port, self._proxy.protocol)
+        return port
 
     async def _listen(self, stack: AsyncExitStack, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)

@@ -1,4 +1,4 @@
-"""Instances under podman: on the machine's own network, with the memory limit of the revision."""
+"""Instances under podman: on the network where podman is called, with the memory limit of the revision."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ CHECK_TIMEOUT_S = 20.0
 
 class Podman:
     name = "podman"
+    isolates = os.geteuid() == 0  # else podman makes a user namespace itself, which it cannot do within another
 
     def __init__(self, images: Images, folder: Path) -> None:
         self._images, self._folder = images, folder

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
+from tasks.analysis.probes import ANSWERS
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
 from tasks.history.record import Intent, ReleaseRecord, State, TargetRecord, good, irreversible_since, version_of
 from tasks.history.store import read_history
-from tasks.model import Candidate, Override, Place, Request
+from tasks.model import Candidate, Override, Place, Request, Snapshot
 from tasks.names.naming import traffic_tag
 from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
@@ -156,13 +157,18 @@ def _tell_what_stays(request: Request, whole: ReleaseRecord, target: ReleaseReco
 
 
 @stage("deploy")
-async def revive(request: Request, release: ReleaseRecord) -> tuple[Candidate, ...]:
-    """The release's revisions as candidates: they exist, their images too, and each has a URL of its own."""
-    return await all_of([revive_one(request, release.version, target) for target in release.targets])
+async def revive(request: Request, release: ReleaseRecord, before: Sequence[Snapshot]) -> tuple[Candidate, ...]:
+    """The release's revisions as candidates: they exist, their images too, and each has a URL of its own.
+
+    before: the snapshot of each of its places.
+    """
+    known = {each.place: each for each in before}
+    targets = release.targets
+    return await all_of([revive_one(request, release.version, target, known[target.place]) for target in targets])
 
 
 @step("find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOT_MOVED)
-async def revive_one(request: Request, version: str, target: TargetRecord) -> Candidate:
+async def revive_one(request: Request, version: str, target: TargetRecord, before: Snapshot) -> Candidate:
     live = await read_live(request, target.place)
     revision = live.revision(target.revision)
     if revision is None or not revision.ready:
@@ -187,7 +193,16 @@ async def revive_one(request: Request, version: str, target: TargetRecord) -> Ca
             transient=Transient.YES,
         )
     return Candidate(
-        target.revision, tag, url, service.uri, live.snapshot, written, created=False, template=target.template
+        revision=target.revision,
+        tag=tag,
+        url=url,
+        service_url=service.uri,
+        before=before,
+        split=written,
+        health=target.proven_by or ANSWERS,
+        created=False,
+        public=target.public,
+        template=target.template,
     )
 
 

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-faults lint format clean
+.PHONY: demo test test-faults lint format docs docs-reference clean
 
 demo: $(READY)
 	$(BIN)/slipway up --demo $(if $(ONCE),--once)
@@ -21,11 +21,19 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest -q tests/test_architecture.py
+	$(BIN)/pytest -q tests/test_architecture.py tests/docs
 
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Strict: a link that leads nowhere fails it.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-reference: $(READY)
+	$(BIN)/python -m docs.generators
+	$(BIN)/python -m tasks.failures.reference > docs/reference/errors.md
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Slipway needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
@@ -35,4 +43,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf .venv .slipway .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .slipway site .import_linter_cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

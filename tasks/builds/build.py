@@ -24,6 +24,7 @@ from tasks.failures.errors import BuildFailed, Cause, TagTaken
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
 from tasks.model import Image, Request, Version
+from tasks.names import resources
 from tasks.names.references import ImageReference, Package
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
@@ -209,8 +210,8 @@ def _image(build: Build, recipe: Recipe) -> Image:
 
 def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:
     """Names the step, its last lines and what to do."""
-    project, region = build.name.split("/")[1:4:2]
-    known = Known(project=project, region=region, build=build.id)
+    where = resources.parts(build.name)
+    known = Known(project=where["projects"], region=where["locations"], build=build.id)
     diagnosis = diagnose(log or build.failure or build.detail, build.steps, known)
     lines = "\n".join(f"  {line}" for line in diagnosis.last_lines)
     return BuildFailed(

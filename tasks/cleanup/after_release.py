@@ -22,6 +22,7 @@ from tasks.failures.errors import SlipwayError
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import read_history
 from tasks.model import Candidate, Release, Request
+from tasks.names import resources
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
@@ -72,7 +73,7 @@ def old_revisions(
     def keys(references: Iterable[Reference]) -> tuple[str, ...]:
         """Of this service's revisions: nothing else is looked at."""
         names = (each.name for each in references if each.kind == REVISION)
-        return tuple(name for name in names if name.startswith(f"{service.name}/revisions/"))
+        return tuple(name for name in names if name.startswith(resources.revision(service.name, "")))
 
     world = World(
         items=tuple(revision_item(each, request.app, environments) for each in revisions),

@@ -83,7 +83,6 @@ class Journal:
         await self._write()
 
     async def _write(self) -> None:
-        value: dict[str, Any] = {
-            "entries": ENTRIES.dump_python(self.entries, mode="json"), "unlocked": list(self.unlocked),
-        }  # fmt: skip
+        entries = ENTRIES.dump_python(self.entries, mode="json")
+        value: dict[str, Any] = {"entries": entries, "unlocked": list(self.unlocked)}
         self._generation = await objects.write_json(self._bucket, self._name, value, self._generation)

@@ -123,9 +123,8 @@ def plan_rows(plan: Plan, entries: Sequence[Entry], stays: Stays) -> list[dict[s
     for step_ in islice((*plan.steps, *plan.withheld), SHOWN):
         entry = outcomes.get((step_.item.name, step_.action))
         outcome = f"{entry.outcome}: {entry.why}" if entry else ("withheld" if plan.refusals else "planned")
-        rows.append({
-            "what": f"{step_.action} {step_.item.kind}", "name": step_.item.name, "why": step_.why, "outcome": outcome,
-        })  # fmt: skip
+        what = f"{step_.action} {step_.item.kind}"
+        rows.append({"what": what, "name": step_.item.name, "why": step_.why, "outcome": outcome})
     return rows
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tasks.failures.catalogue.blanks import NOTHING, Known, fill
-from tasks.failures.catalogue.matching import BUILD_RULES, RULES, WRAPPERS, Match, Rule, match
+from tasks.failures.catalogue.matching import BUILD_RULES, RULES, WRAPPERS, Match, match
 from tasks.failures.errors import Cause, Transient
 from tasks.failures.redact import redact
 
@@ -22,7 +22,9 @@ PUSH = "push"
 _TAIL_LINES = 30  # the cause is near the end; further up, tools mention errors that they got over
 _SHOWN_LINES = 20
 
-_IS_A_BUILD_LOG = re.compile(r"^(?:FETCHSOURCE|BUILD|Starting Step #\d+.*)$", re.MULTILINE)
+_IS_A_BUILD_LOG = re.compile(
+    r"^(?:FETCHSOURCE|BUILD|Starting Step #\d+.*|error building (?:image|stage): .*)$", re.MULTILINE
+)
 _PREFIX = re.compile(r"^Step #(\d+)(?: - \"([^\"]*)\")?: ?")
 _STARTED = re.compile(r"^(?:Starting|Finished) Step #\d+")
 _STEP_FAILED = re.compile(r"build step (\d+) \"[^\"]*\" failed")
@@ -73,25 +75,27 @@ def diagnose(log: str, steps: Sequence[Step] = (), known: Known = NOTHING) -> Bu
         headline=redact(headline.strip()),
         last_lines=tuple(redact(line) for line in shown[-_SHOWN_LINES:]),
         remedy=fill(found.rule.remedy, redact(log), known) if found else "",
-        transient=found.rule.transient if found else Transient.NO,
+        transient=found.transient if found else Transient.NO,
     )
 
 
-def recognise(text: str, rules: Sequence[Rule] = RULES) -> Match | None:
-    """What the catalogue says of a message; of a build log, what it says of the failing step."""
+def recognise(text: str, without: frozenset[re.Pattern[str]] = frozenset()) -> Match | None:
+    """What the catalogue says of a message; of a build log, what it says of the failing step.
+
+    without: see `match`.
+    """
     if not _IS_A_BUILD_LOG.search(text):
-        return match(text, rules=rules)
-    return _in_a_build(text.splitlines(), BUILD_RULES if rules is RULES else rules)
+        return match(text, without=without)
+    return _in_a_build(text.splitlines(), without)
 
 
-def _in_a_build(lines: Sequence[str], rules: Sequence[Rule] = BUILD_RULES) -> Match | None:
+def _in_a_build(lines: Sequence[str], without: frozenset[re.Pattern[str]] = frozenset()) -> Match | None:
     """A step that deploys fails as what it deploys does; any other program that fails is a failed build."""
     telling = [line for line in _lines_of(lines, _failed_number(lines, ())) if not _NOISE.match(line.strip())]
-    if rules is BUILD_RULES and _DEPLOYS.search("\n".join(telling)):
-        rules = RULES
-    found = match("\n".join(telling[-_TAIL_LINES:]), rules=rules)
+    rules = RULES if _DEPLOYS.search("\n".join(telling)) else BUILD_RULES
+    found = match("\n".join(telling[-_TAIL_LINES:]), None, rules, without)
     if found is None or found.rule in WRAPPERS:
-        return match("\n".join(telling), rules=rules) or found
+        return match("\n".join(telling), None, rules, without) or found
     return found
 
 

@@ -7,7 +7,7 @@ violations, then its status, and the words of its message last. A pasted message
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from infra.gcp.calls.errors import GoogleError, from_exception, is_foreign
@@ -95,7 +95,7 @@ def _google_match(error: GoogleError, log: str) -> Match | None:
         found = match(message, room_of(error.status)) or match(f"{error.status}: ")
     if log and found and found.rule.cause is Cause.CONTAINER_PORT:  # so Cloud Run says of all that end early
         found = match(redact(f"{error.message}\n{log}"), _OF_A_CONTAINER) or found
-    return Match(found.rule, message) if found else None
+    return replace(found, line=message) if found else None
 
 
 def _words(error: GoogleError) -> str:
@@ -115,4 +115,4 @@ def _explanation(found: Match | None, message: str, known: Known) -> Explanation
         return Explanation(Cause.OTHER, Transient.NO, first, _UNKNOWN_REMEDY, "https://cloud.google.com/support")
     rule = found.rule
     problem, remedy = fill(rule.problem, message, known), fill(rule.remedy, message, known)
-    return Explanation(rule.cause, rule.transient, problem, remedy, rule.link, found.line)
+    return Explanation(rule.cause, found.transient, problem, remedy, rule.link, found.line)

@@ -1,6 +1,6 @@
 """What a deployer must be allowed to do: permission -> the smallest predefined role that has it, and why.
 
-The README's table of roles is made from this one. Roles: https://cloud.google.com/iam/docs/roles-permissions
+docs/reference/roles.md is made from this. Roles: https://cloud.google.com/iam/docs/roles-permissions
 """
 
 from __future__ import annotations

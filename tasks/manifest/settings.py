@@ -61,7 +61,7 @@ class Health(Strict):
 class BuildSettings(Strict):
     """How Cloud Build makes the image."""
 
-    machine_type: MachineType | None = Field(None, description="Default: Cloud Build's own.")
+    machine_type: MachineType | None = Field(None, description="What it builds on. Default: Cloud Build's own.")
     timeout_s: Annotated[Duration, between("1s", "24h")] = Field(1200.0, alias="timeout", description="Of the build.")
     step_timeout_s: Annotated[Duration, between("1s", "24h")] = Field(
         600.0, alias="step_timeout", description="Of each of its steps."
@@ -232,7 +232,8 @@ class Environment(Strict):
     )
     production: bool = Field(
         default_factory=lambda fields: fields["name"] in ("production", "prod"),
-        description="Default: whether its name is production or prod.",
+        description="Takes only what is committed, and `ship` brings releases here. Default: whether its name is "
+        "production or prod.",
     )
     accepts: tuple[Kind, ...] = Field(
         default_factory=lambda fields: (

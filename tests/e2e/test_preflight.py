@@ -74,7 +74,7 @@ def bare(app: App, cloud: LocalCloud) -> Iterator[App]:
 
 @pytest.fixture
 def acting(tmp_path: Path) -> Iterator[Identity]:
-    """Runs act as this account: all the roles of the README but the one to manage Cloud Run with."""
+    """Runs act as this account: all the roles of docs/reference/roles.md but the one to manage Cloud Run with."""
     identity = new_identity(tmp_path, sorted(ROLES - {"roles/run.admin"}), BARE_PROJECT)
     use_credentials(identity.credentials)
     with environment({"GOOGLE_APPLICATION_CREDENTIALS": str(identity.key_file)}):
@@ -164,7 +164,7 @@ async def test_the_preflight_table_has_a_row_per_problem(unready: Unready) -> No
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 async def test_after_the_commands_that_it_names_the_app_ships(unready: Unready, cloud: LocalCloud) -> None:
-    """With the README's roles and no others, too."""
+    """With the roles of that page and no others, too."""
     message = str((await failed(unready.app)).message)
     for command in re.findall(r"^ +(gcloud .+)", message, re.MULTILINE):
         arguments = command.replace("ACCOUNT_ID", ACCOUNT.partition("/")[2]).split()

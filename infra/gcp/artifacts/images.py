@@ -14,14 +14,15 @@ from infra.gcp.calls.clients import client, delete, read
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.rest import get_json
 
-INDEXES = frozenset({
-    "application/vnd.oci.image.index.v1+json",
+INDEXES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
-})  # fmt: skip
-MANIFESTS = ", ".join((
-    *sorted(INDEXES), "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.oci.image.index.v1+json",
+)
+IMAGES = (
+    "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
-))  # fmt: skip
+)
+MANIFESTS = ", ".join((*INDEXES, *IMAGES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,17 @@ from infra.gcp.calls.errors import GoogleError, translated
 from infra.gcp.calls.polling import until
 
 __all__ = [
-    "ONCE", "READ", "call", "client", "current_credentials", "delete", "finish", "read", "unless_gone",
+    "ONCE",
+    "READ",
+    "call",
+    "client",
+    "current_credentials",
+    "delete",
+    "finish",
+    "read",
+    "unless_gone",
     "use_credentials",
-]  # fmt: skip
+]
 
 C = TypeVar("C")
 

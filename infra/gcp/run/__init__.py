@@ -1,1 +1,1 @@
-"""Cloud Run: services, revisions, jobs."""
+"""Cloud Run: services, revisions, jobs, worker pools; one file for each resource of its API."""

@@ -102,7 +102,7 @@ def outdated(saved: Plan, fresh: Plan) -> tuple[str, ...]:
 def recheck(before: Item, now: Item | None, used: Mapping[str, str]) -> Recheck:
     """Whether a planned step may still be taken, decided right before it.
 
-    `now` is the item read again, None when it was not found. `used` is `retention.used` of the uses read again, and the
+    `now` is the item read again, None when it was not found. `used` is `plan.used` of the uses read again, and the
     `claims` of every step of this run that was skipped or failed.
     """
     if now is None:

@@ -136,7 +136,8 @@ class Look:
     async def listed(
         self, source: str, lister: Callable[..., Awaitable[Sequence[T]]], *arguments: object, floor: int = 0
     ) -> tuple[Sequence[T], Listing]:
-        """`listed`, with not too many at once."""
+        """`listed`, with not too many at once; where an earlier clean-up saw something, something must be."""
+        floor = max(floor, self.memory.floor(source))
         async with self._gate:
             return await listed(self.clock, source, lister, *arguments, floor=floor)
 

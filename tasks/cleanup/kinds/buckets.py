@@ -31,8 +31,7 @@ class Buckets(ResourceKind):
 
     async def _in(self, project: str, look: Look) -> Found:
         """Where buckets may be deleted at all, also whether anything is in them: only empty ones may go."""
-        source = _source(project)
-        found, listing = await look.listed(source, buckets.list_buckets, project, floor=look.memory.floor(source))
+        found, listing = await look.listed(_source(project), buckets.list_buckets, project)
         named = [request.settings.bucket for request in look.requests]
         items = [bucket_item(each, look.app) for each in found]
         if look.requests[0].manifest.retention.foreign == "delete":

@@ -130,8 +130,7 @@ async def _survey(
     places, _ = await look.once(_places)
 
     async def ask(where: Where) -> tuple[Sequence[T], Listing]:
-        source = _source(label, where)
-        return await look.listed(source, lister, *where, floor=max(floors.get(where, 0), look.memory.floor(source)))
+        return await look.listed(_source(label, where), lister, *where, floor=floors.get(where, 0))
 
     answers = await asyncio.gather(*(ask(where) for where in places))
     found = {where: things for where, (things, _) in zip(places, answers, strict=True)}

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from infra.gcp.artifacts import images, repositories
 from infra.gcp.artifacts.images import DockerImage
@@ -59,7 +60,7 @@ class Images(ResourceKind):
         """Asked wherever it may be; an error is not a "not found"."""
         references = [ImageReference.parse(name) for name in names]
         places = [(reference.package, reference.selector) for reference in references]
-        places += [(Package.of_image(item.name), key) for item in holders if item.kind == IMAGE]
+        places += [(package_of(item), key) for item in holders if item.kind == IMAGE]
         there = [await _exists(package, selector) for package, selector in places if package]
         return bool(there) and not any(there)
 
@@ -150,7 +151,7 @@ class References:
         for item in items:
             self._digests.add(item.digest)
             for tag in item.tags:
-                self._tagged[f"{resources.last(uri_of(item))}:{tag}"].append(item)
+                self._tagged[f"{resources.last(package_of(item).name)}:{tag}"].append(item)
 
     def keys(self, reference: str) -> Iterable[str]:
         """Keys that the listings have to contain; images of registries that are not listed are left out."""
@@ -166,14 +167,18 @@ class References:
         """
         there = self._tagged.get(f"{image.name}:{image.selector}", ())
         if ours:
-            same = [item.digest for item in there if uri_of(item) == image.uri]
+            same = [item.digest for item in there if package_of(item).uri == image.uri]
             return same or [f"{image.uri}:{image.selector}"]
         return [item.digest for item in there]
 
 
-def uri_of(item: Item) -> str:
-    """europe-west1-docker.pkg.dev/acme/shop/api"""
-    return Package.of_image(item.name).uri
+def package_of(item: Item) -> Package:
+    return _package(item.name.partition("@")[0])
+
+
+@lru_cache(maxsize=4096)  # of 100 000 images, few packages
+def _package(name: str) -> Package:
+    return Package.of_image(name)
 
 
 async def _find(repository: ImageRepository, look: Look) -> Found:

@@ -18,8 +18,14 @@ from tasks.cleanup.kinds.sources import Sources
 from tasks.failures.roles import Need
 
 KINDS: tuple[ResourceKind, ...] = (
-    Revisions(), Services(), Images(), Sources(), BuildLogs(), Buckets(), ServiceAccounts(),
-)  # fmt: skip
+    Revisions(),
+    Services(),
+    Images(),
+    Sources(),
+    BuildLogs(),
+    Buckets(),
+    ServiceAccounts(),
+)
 CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), WorkerPools(), Releases())
 CLEANUP_NEEDS: tuple[Need, ...] = tuple(need for each in CONSUMERS for need in each.needs)
 BY_KIND: Mapping[Kind, ResourceKind] = {each.kind: each for each in KINDS}

@@ -54,9 +54,8 @@ class ServiceAccounts(ResourceKind):
         return replace(found, claims=claims)
 
     async def _in(self, project: str, look: Look) -> Found:
-        source, now = _source(project), look.clock()
-        found, listing = await look.listed(source, accounts.list_accounts, project, floor=look.memory.floor(source))
-        return Found(tuple(account_item(each, look.memory, now) for each in found), listings=(listing,))
+        found, listing = await look.listed(_source(project), accounts.list_accounts, project)
+        return Found(tuple(account_item(each, look.memory, listing.read) for each in found), listings=(listing,))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
         """By e-mail. Google's own default accounts are not listed."""

@@ -34,8 +34,7 @@ class StoredFiles(ResourceKind):
 
     async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
         """All that the bucket has under the prefix; group: by the name of the object."""
-        source = self.source(bucket)
-        found, listing = await look.listed(source, _list, bucket, prefix, floor=look.memory.floor(source))
+        found, listing = await look.listed(self.source(bucket), _list, bucket, prefix)
         items = (
             Item(
                 self.kind,

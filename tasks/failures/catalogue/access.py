@@ -26,8 +26,7 @@ PERMISSION = (
         "https://cloud.google.com/docs/authentication/provide-credentials-adc",
         r"default credentials",
         r"(?:bad|invalid|incorrect|wrong|missing|no valid|expired) (?:\w+ )?(?:credentials?|username|password|login)\b",
-        r"invalid_grant",
-        r"invalid_rapt",
+        r"(?:invalid_(?:grant|rapt|client|token|scope)|unauthorized_client)",  # OAuth's own codes
         r"reauth\w*",
         r"(?:tokens?|credentials?|session|login)(?: \S+){0,4} (?:(?:has|have) been|is|are|was|were|has|have) "
         r"(?:expired|revoked|invalid|missing|not valid|malformed)",
@@ -39,7 +38,7 @@ PERMISSION = (
         r"no method for authentication",
         r"could not (?:find|load|refresh|fetch)[^\n]{0,30} (?:credentials|access token)",
         r"invalid authentication credentials",
-        r"invalid_client|invalid_token|invalid jwt|unauthorized_client",
+        r"invalid jwt",
         r"access_token_expired|credentials_missing",
         r"unable to (?:acquire|retrieve|get|generate)[^\n]{0,40} (?:credentials|token)",
         r"failed to (?:generate|retrieve|get|obtain|exchange|refresh)[^\n]{0,60} (?:token|credentials)",
@@ -210,6 +209,8 @@ PERMISSION = (
         r"insufficient (?:authentication )?(?:scopes?|privileges?|permissions?)",
         r"scope_insufficient|insufficientpermissions|insufficient_scope",
         r"anonymous caller",
+        r"(?:authorization|authentication) (?:status|failed|failure|rejected)",
+        r"(?:status|code|http(?:/\S+)?)[\s:=\"'(\[]{1,4}401",
         r"unauthenticated|\"unauthorized\"",
         r"required [\"'][\w.]+[\"'] permission",
         r"needs editor role",

@@ -78,8 +78,8 @@ NO_CAPACITY = (
         r"does not have enough resources available",
         r"resource pool exhausted",
         r"vpc access connector failed to get healthy|connector is in a bad state",
-        r"nodes are available: [^\n]{0,80}insufficient",
-        r"insufficient (?:cpu|memory|capacity)|out of capacity|stockout",
+        r"nodes are available: [^\n]{0,80} insufficient",
+        r"insufficient (?:cpu|memory|capacity)(?! quota)|out of capacity|stockout",
     ),
 )
 
@@ -132,7 +132,7 @@ QUOTA = (
         r"quotas? (?:were|was|has been|have been|is|are) (?:exceed|exhaust|violat|reach)\w+",
         r"increase in quota|quota increase|request a higher quota|raise the quota",
         r"maximum (?:number|amount|count)(?: \S+){1,8} (?:reached|exceed\w*|allowed|is)",
-        r"(?:reached|exceed\w*|hits?)(?: \S+){0,4} (?:maximum|limits?)",
+        r"(?:reached|exceed\w*|hits?)(?: \S+){0,4} (?:maximum|limits?)(?! (?:\w+ )?time)",
         r"limit(?: \S+){0,6} (?:has been |was |is )?(?:exceeded|reached)",
         r"limitexceeded|limit_exceeded",
         r"too many (?:services|revisions|builds|service accounts|projects|secrets|gateways|connectors|keys|tags)",

@@ -17,9 +17,8 @@ TOOL_WRAPPER = (
         "A tool says that a command failed, not why.",
         "Read the command's own output above this line, or run it by hand with `--verbosity=debug`.",
         "https://cloud.google.com/sdk/docs/troubleshooting",
-        r"the process '[^'\n]*' failed with exit code",
         r"failed to execute (?:gcloud )?command",
-        r"(?:deployment|process|command) (?:failed|exited) with (?:exit )?code:? \d",
+        r"(?:deployment|process|command)(?: '[^'\n]*')? (?:failed|exited) with (?:exit )?code:? \d+",
     ),
 )
 

@@ -30,23 +30,35 @@ from tasks.failures.catalogue.conflicts import (
     STATE_LOCK,
     STATE_LOCK_IN_GENERAL,
 )
+from tasks.failures.catalogue.hints import (
+    ABSENT_HINT,
+    API_HINT,
+    BILLING_HINT,
+    BUILD_HINT,
+    BUSY_HINT,
+    IMAGE_HINT,
+    LOGIN_HINT,
+    NETWORK_HINT,
+    POLICY_HINT,
+    PROGRAM_HINT,
+    QUOTA_HINT,
+    SERVICE_HINT,
+    WRONG_HINT,
+)
 from tasks.failures.catalogue.projects import API_DISABLED, BILLING, ORG_POLICY
 from tasks.failures.catalogue.resources import GONE_FOR_SURE, IMAGE_MISSING, NOT_FOUND
 from tasks.failures.catalogue.rule import Rule, find
 from tasks.failures.catalogue.stated import ANY, room_in
 from tasks.failures.catalogue.statuses import STATUSES
+from tasks.failures.catalogue.steps import BUILD_STEP, BUILD_STEP_FOR_SURE, BUILD_WRAPPER, in_a_build
 from tasks.failures.catalogue.workload import (
-    BUILD_STEP,
-    BUILD_STEP_FOR_SURE,
-    BUILD_WRAPPER,
     CONTAINER_CRASH,
     CONTAINER_PORT,
     CRASH_BEHIND_PORT,
     PROGRAM,
     PROGRAM_FOR_SURE,
-    in_a_build,
 )
-from tasks.failures.errors import Cause
+from tasks.failures.errors import Cause, Transient
 
 __all__ = ["BUILD_RULES", "RULES", "WRAPPERS", "Match", "Rule", "match"]
 
@@ -72,8 +84,10 @@ RULES: tuple[Rule, ...] = (
     *NETWORK,
     *IMAGE_MISSING,
     *PERMISSION,
+    *API_HINT,
     *CONFLICT_FOR_SURE,
     *STATED_LIMIT,
+    *QUOTA_HINT,
     *TIMEOUT,
     *SERVICE_UNAVAILABLE,
     *PROGRAM_FOR_SURE,
@@ -83,11 +97,24 @@ RULES: tuple[Rule, ...] = (
     *PROGRAM,
     *CONFLICT,
     *ALREADY_EXISTS,
+    *BILLING_HINT,
+    *POLICY_HINT,
+    *BUILD_HINT,
+    *IMAGE_HINT,
     *NOT_FOUND,
     *INVALID_CONFIG,
+    *LOGIN_HINT,
+    *NETWORK_HINT,
+    *ABSENT_HINT,
     *TRY_AGAIN,
+    *SERVICE_HINT,
     *STATE_LOCK_IN_GENERAL,
-    *WRAPPERS,
+    *BUILD_WRAPPER,
+    *TOOL_WRAPPER,
+    *PROGRAM_HINT,
+    *BUSY_HINT,
+    *WRONG_HINT,
+    *STATUSES,
 )
 BUILD_RULES = tuple(map(in_a_build, RULES))  # what the same words mean in a build's log
 
@@ -98,27 +125,38 @@ class Match:
 
     rule: Rule
     line: str
+    asks_again: bool = False  # the message itself says that a later try may succeed
+
+    @property
+    def transient(self) -> Transient:
+        return Transient.MAYBE if self.asks_again and self.rule.transient is Transient.NO else self.rule.transient
 
 
-def match(message: str, room: frozenset[Cause] | None = None, rules: Sequence[Rule] = RULES) -> Match | None:
+def match(
+    message: str,
+    room: frozenset[Cause] | None = None,
+    rules: Sequence[Rule] = RULES,
+    without: frozenset[re.Pattern[str]] = frozenset(),
+) -> Match | None:
     """The first rule, in order of precedence, that fits the message and whose cause is in `room`.
 
     Without `room` the statuses that the message states make it; if nothing in there fits, any cause will do.
+    without: patterns that count as if they did not exist, to measure what the others are worth.
     """
     text = legible(message)
     lowered = in_lower_case(text)
-    if room is not None:
-        return _first(text, lowered, room, rules)
-    return _first(text, lowered, room_in(lowered), rules) or _first(text, lowered, ANY, rules)
+    rooms = [room] if room is not None else [room_in(lowered), ANY]
+    found = (_first(text, lowered, [rule for rule in rules if rule.cause in each], without) for each in rooms)
+    return next(filter(None, found), None)
 
 
-def _first(text: str, lowered: str, room: frozenset[Cause], rules: Sequence[Rule]) -> Match | None:
+def _first(text: str, lowered: str, rules: Sequence[Rule], without: frozenset[re.Pattern[str]]) -> Match | None:
     for rule in rules:
-        if rule.cause not in room:
-            continue
         for pattern in rule.patterns:
+            if without and pattern in without:
+                continue
             if found := find(pattern, lowered, text):
-                return Match(rule, _line_at(text, found.start()))
+                return Match(rule, _line_at(text, found.start()), _ASKS_AGAIN.search(lowered) is not None)
     return None
 
 
@@ -127,6 +165,7 @@ def in_lower_case(text: str) -> str:
     return text.encode(errors="replace").lower().decode()
 
 
+_ASKS_AGAIN = re.compile(r"\b(?:retry|try(?: it)? again|try) (?:later|in (?:a few|some|\d+) \w+)\b")
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _FRAMES = str.maketrans("│╷╵┃|", "     ")  # Terraform draws boxes round its errors
 _TERRAFORM_PLACE = re.compile(  # where in the configuration; names there say nothing about the cause

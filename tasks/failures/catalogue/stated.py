@@ -46,9 +46,11 @@ _ROOM: dict[str, frozenset[Cause]] = {
     "401": frozenset({Cause.PERMISSION}),
     "403": _REFUSED,
     "404": _ABSENT,
+    "408": _LATE,
     "409": _TAKEN | {Cause.STATE_LOCK},
     "412": frozenset({Cause.CONFLICT, Cause.ORG_POLICY, Cause.STATE_LOCK}),
     "429": _TOO_MUCH,
+    "502": _DOWN,
     "503": _DOWN,
     "504": _LATE,
 }
@@ -65,6 +67,7 @@ _STATED = re.compile(  # as gcloud, gRPC, REST bodies, Google's clients and Terr
        | "status"\s*:\s*"({_NAMES})"
        | \bgoogleapi:\s+(?:error\s+|got\shttp\sresponse\scode\s)(\d{{3}})\b
        | \bhttperror:?\s(\d{{3}})\b
+       | <title>error\s(\d{{3}})\s
        | \bgoogle\.api_core\.exceptions\.(?!failedprecondition)\w+:\s(\d{{3}})\b
     """,
     re.VERBOSE,

@@ -60,7 +60,7 @@ STATUSES = (
         "Google's service failed or is not available at the moment.",
         "Run again in a minute; if it stays, look at https://status.cloud.google.com.",
         "https://status.cloud.google.com",
-        r"\b50[0-3]\b|unavailable|\binternal\b",
+        r"\b50[023]\b|unavailable|\binternal\b",
     ),
     rule(
         Cause.SERVICE_UNAVAILABLE,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from tasks.cleanup.engine.model import Item, Listing
 from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
 from tasks.cleanup.memory import Memory
-from tests.tasks.builders import NOW
+from tests.tasks.builders import NOW, a_request
+from tests.tasks.cleanup.looks import a_look
 
 LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)
 
@@ -36,3 +37,16 @@ def test_what_is_gone_is_forgotten() -> None:
     memory = Memory().seeing([account])
     assert (memory.seen, memory.disabled) == ({account.name: NOW}, {account.name: NOW})
     assert memory.seeing([]) == Memory()
+
+
+async def test_every_listing_of_a_look_must_have_something_where_there_was_something() -> None:
+    """Whoever writes a kind need not think of it."""
+
+    async def nothing() -> list[str]:
+        return []
+
+    look = replace(a_look((a_request(),)), memory=Memory(counts={"buckets of acme-prod": 3}))
+    _, suddenly = await look.listed("buckets of acme-prod", nothing)
+    _, never = await look.listed("buckets of acme-staging", nothing)
+    assert "at least 1 are known to exist" in suddenly.doubt
+    assert not never.doubt

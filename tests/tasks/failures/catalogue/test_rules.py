@@ -127,5 +127,8 @@ def test_a_step_that_deploys_fails_as_what_it_deploys_does() -> None:
     assert explain(log).cause is Cause.CONTAINER_CRASH
 
 
-def test_rules_may_be_fewer() -> None:
-    assert match("permission denied on resource", rules=()) is None
+def test_patterns_can_be_left_out_to_measure_the_others() -> None:
+    text = "The request has been throttled"
+    patterns = frozenset(pattern for rule in RULES for pattern in rule.patterns)
+    assert match(text) is not None
+    assert match(text, without=patterns) is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
 
 from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
+from infra.gcp.run import services
 from tasks.analysis.probes import ANSWERS
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
 from tasks.history.record import Intent, ReleaseRecord, State, TargetRecord, good, irreversible_since, version_of
@@ -18,7 +20,7 @@ from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.rollout import split
-from tasks.rollout.live import read_live
+from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.traffic import write_split
 
 
@@ -28,12 +30,21 @@ async def choose_release(
     request: Request, to: str | None, override: Override | None
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
     """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used."""
-    history = await read_history(request.settings.bucket, request.app, request.environment)
-    chosen, serving = choose(history, to, override)
-    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, serving)})
+    history, live = await asyncio.gather(
+        read_history(request.settings.bucket, request.app, request.environment), serving_revisions(request)
+    )
+    chosen, serving = choose(history, live, to, override)
+    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, live)})
     target = narrowed(request, whole)
     _tell_what_stays(request, whole, target)
     return target, serving
+
+
+async def serving_revisions(request: Request) -> dict[Place, str]:
+    """By place: the revision that has most of the traffic now, whatever the records say; not where there is none."""
+    names = [request.run_service(place) for place in request.places]
+    found = await all_of([services.get_service(name) for name in names])
+    return {place: service.mostly for place, service in zip(request.places, found, strict=True) if service}
 
 
 def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override | None) -> Intent:
@@ -48,22 +59,22 @@ def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override
 
 
 def choose(
-    history: Sequence[ReleaseRecord], to: str | None, override: Override | None
+    history: Sequence[ReleaseRecord], live: Mapping[Place, str], to: str | None, override: Override | None
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
-    """What to go back to, and what serves now; `history` is newest first.
+    """What to go back to, and what serves now; `history` is newest first, `live` the revision that serves by place.
 
-    To the release called `to`, or without it to the good one before what serves now.
+    To the release called `to`; without it to the newest good one, or if that is what serves, to the one before.
     """
     released = good(history)
-    serving = next((record for record in history if record.state is State.RELEASED), None)
-    if serving is None:
+    serving = served_by(history, live)
+    if serving is None or not released:
         raise RollbackRefused(
             "Nothing was ever released here.", "ship a version with the deploy flow.", Cause.NOT_FOUND
         )
     chosen = _named(history, released, to) if to else _previous(released, serving)
-    if chosen.version == serving.version:
+    if all(live.get(target.place) == target.revision for target in as_it_was(history, chosen, live)):
         raise RollbackRefused(
-            f"{serving.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
+            f"{chosen.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
         )
     barrier = irreversible_since(history, chosen)
     if barrier and override is None:
@@ -73,6 +84,12 @@ def choose(
             Cause.CONFLICT,
         )
     return chosen, serving
+
+
+def served_by(history: Sequence[ReleaseRecord], live: Mapping[Place, str]) -> ReleaseRecord | None:
+    """The newest release, good or not, that brought a revision which serves now; where nobody knows, the last good."""
+    known = (r for r in history if any(t.revision and live.get(t.place) == t.revision for t in r.targets))
+    return next(known, None) or next((r for r in history if r.state is State.RELEASED), None)
 
 
 def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], to: str) -> ReleaseRecord:
@@ -98,6 +115,8 @@ def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], 
 
 def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> ReleaseRecord:
     """The newest good release that is older than what serves now, and was not itself left behind by a rollback."""
+    if all(record.version != serving.version for record in released):
+        return released[0]  # what serves was never good: a release whose traffic could not be given back
     first_served = min(record.started for record in released if record.version == serving.version)
     older = [record for record in released if record.version != serving.version and record.started < first_served]
     if not older and serving.action == "rollback":
@@ -112,14 +131,16 @@ def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> Rele
 
 
 def as_it_was(
-    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, serving: ReleaseRecord
+    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, live: Mapping[Place, str]
 ) -> tuple[TargetRecord, ...]:
-    """What going back to `chosen` gives traffic to: its own revisions, and wherever newer releases brought another
-    revision, the one that served while `chosen` was the newest. A release may have been of some services only.
+    """What going back to `chosen` gives traffic to: its own revisions, and wherever another revision serves now, the
+    one that served while `chosen` was the newest. A release may have been of some services only.
     """
-    then, now = served_after(history, chosen), served_after(history, serving)
+    then = served_after(history, chosen)
     own = {target.place for target in chosen.targets}
-    return tuple(target for place, target in then.items() if place in own or target.revision != now[place].revision)
+    return tuple(
+        target for place, target in then.items() if place in own or (place in live and live[place] != target.revision)
+    )
 
 
 def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[Place, TargetRecord]:
@@ -170,14 +191,7 @@ async def revive(request: Request, release: ReleaseRecord, before: Sequence[Snap
 @step("find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOT_MOVED)
 async def revive_one(request: Request, version: str, target: TargetRecord, before: Snapshot) -> Candidate:
     live = await read_live(request, target.place)
-    revision = live.revision(target.revision)
-    if revision is None or not revision.ready:
-        what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
-        raise RollbackRefused(
-            f"Revision {target.revision} of {target.place} {what}.",
-            f"ship {version} again with the deploy flow (source.ref: {version}).",
-            Cause.NOT_FOUND,
-        )
+    _refuse_without_revision(live, target, version)
     await _refuse_without_image(target)
     tag = traffic_tag(live.service.id, version)
     written = split.dark(live.traffic, target.revision, tag, live.own_tags).targets
@@ -204,6 +218,17 @@ async def revive_one(request: Request, version: str, target: TargetRecord, befor
         public=target.public,
         template=target.template,
     )
+
+
+def _refuse_without_revision(live: LiveService, target: TargetRecord, version: str) -> None:
+    revision = live.revision(target.revision)
+    if revision is None or not revision.ready:
+        what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
+        raise RollbackRefused(
+            f"Revision {target.revision} of {target.place} {what}.",
+            f"ship {version} again with the deploy flow (source.ref: {version}).",
+            Cause.NOT_FOUND,
+        )
 
 
 async def _refuse_without_image(target: TargetRecord) -> None:

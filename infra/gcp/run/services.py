@@ -53,6 +53,12 @@ class RunService:
     body: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
+    def mostly(self) -> str:
+        """The revision that most requests go to now; '' if none."""
+        shares = self.routed
+        return max((r for r in shares if r), key=lambda revision: shares[revision], default="") or ""
+
+    @property
     def id(self) -> str:
         return self.name.rsplit("/", 1)[1]
 

@@ -187,6 +187,7 @@ async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
         irreversible=intent.irreversible,
         images=dict(intent.images),
         targets=planned(intent.places or request.places),
+        manifest=request.manifest.without_values(),
     )
     name = record_name(release)
     ledger = Ledger(bucket, name, release, await _write(bucket, name, release, 0))

@@ -143,6 +143,7 @@ class ReleaseRecord(_Frozen):
     targets: tuple[TargetRecord, ...] = ()
     steps: tuple[StepRecord, ...] = ()  # of a canary, in the order in which they were judged
     seconds: dict[str, float] = {}
+    manifest: dict[str, Any] | None = None  # slipway.yaml without values of variables: what a rollback needs of it
 
     @property
     def is_open(self) -> bool:

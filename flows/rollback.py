@@ -46,14 +46,14 @@ async def rollback(
     decided = datetime.now(UTC)
     async with workspace() as folder:
         request = await read_released(source, environment, folder)
-        await take_over(request)
+        unfinished = await take_over(request)
         async with (
             one_at_a_time(request, patience_s=SOON_S),
             shown_progress(request) as progress,
             shown_history(request),
         ):
             await settle_what_can_be(request)
-            target, serving = await choose_release(request, to, override)
+            target, serving = await choose_release(request, to, override, unfinished)
             async with recorded(request, going_back(target, serving, override)) as ledger:
                 released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)

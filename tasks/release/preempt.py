@@ -24,11 +24,12 @@ LIMIT_S = 60.0  # a cancelled run gives back in seconds; Prefect kills it after 
 POLL_S = 0.25
 
 
-@step("take over", attempts=3, timeout_s=LIMIT_S + 30)
-async def take_over(request: Request) -> int:
-    """Cancels the runs that are releasing to this environment, and waits until they have ended; answers how many.
+@step("take over", timeout_s=LIMIT_S + 30)  # once: a second look would not find what the first has cancelled
+async def take_over(request: Request) -> tuple[str, ...]:
+    """Cancels the runs that are releasing to this environment, and waits until they have ended.
 
-    Those that this Prefect server does not know cannot be cancelled from here: their lock is waited for.
+    Answers the versions that are being released, or could not be given back: what a rollback turns away from. Runs
+    that this Prefect server does not know cannot be cancelled from here: their lock is waited for.
     """
     found = await read_open(request.settings.bucket, request.app, request.environment)
     releasing = [each.release.run_id for each in found if each.release.state is State.STARTED]
@@ -42,7 +43,7 @@ async def take_over(request: Request) -> int:
             await until(lambda: _all_ended(client, known), limit_s=LIMIT_S, pause_s=POLL_S)
         except TimeoutError:
             get_run_logger().warning("a cancelled release has not ended after %.0f s: its lock is waited for", LIMIT_S)
-    return len(known)
+    return tuple(each.release.version for each in found if each.release.run_id != request.run_id)
 
 
 async def _outermost(client: PrefectClient, run_id: UUID) -> FlowRun | None:

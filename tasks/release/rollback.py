@@ -27,13 +27,16 @@ from tasks.rollout.traffic import write_split
 @stage("version")
 @step("choose the release to go back to", attempts=3, state=NOT_MOVED)
 async def choose_release(
-    request: Request, to: str | None, override: Override | None
+    request: Request, to: str | None, override: Override | None, unfinished: Sequence[str]
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
-    """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used."""
+    """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used.
+
+    unfinished: versions whose release was cancelled for this, or had not been given back.
+    """
     history, live = await asyncio.gather(
         read_history(request.settings.bucket, request.app, request.environment), serving_revisions(request)
     )
-    chosen, serving = choose(history, live, to, override)
+    chosen, serving = choose(history, live, to, override, unfinished)
     whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, live)})
     target = narrowed(request, whole)
     _tell_what_stays(request, whole, target)
@@ -59,20 +62,26 @@ def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override
 
 
 def choose(
-    history: Sequence[ReleaseRecord], live: Mapping[Place, str], to: str | None, override: Override | None
+    history: Sequence[ReleaseRecord],
+    live: Mapping[Place, str],
+    to: str | None,
+    override: Override | None,
+    unfinished: Sequence[str] = (),
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
     """What to go back to, and what serves now; `history` is newest first, `live` the revision that serves by place.
 
-    To the release called `to`; without it to the newest good one, or if that is what serves, to the one before.
+    To the release called `to`; without it to the newest good one, or if that is what serves, to the one before. From a
+    release that had not come to its end it goes to the newest good one, even if that serves again already.
     """
     released = good(history)
-    serving = served_by(history, live)
+    serving = next((r for r in history if r.version in unfinished), None) or served_by(history, live)
     if serving is None or not released:
         raise RollbackRefused(
             "Nothing was ever released here.", "ship a version with the deploy flow.", Cause.NOT_FOUND
         )
     chosen = _named(history, released, to) if to else _previous(released, serving)
-    if all(live.get(target.place) == target.revision for target in as_it_was(history, chosen, live)):
+    serves = all(live.get(target.place) == target.revision for target in as_it_was(history, chosen, live))
+    if serves and not unfinished:
         raise RollbackRefused(
             f"{chosen.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
         )

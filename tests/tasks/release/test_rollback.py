@@ -87,6 +87,15 @@ def test_a_version_that_failed_and_serves_all_the_same_is_gone_back_from(state: 
     assert chosen(a_record("v0", 0), V1, stuck, to=to, live={API: "api-v2"}) == "v1"
 
 
+@pytest.mark.parametrize("live", ["api-v2", "api-v3"], ids=["it was given back", "it still serves"])
+def test_from_a_release_that_was_cancelled_for_it_a_rollback_goes_to_the_last_good_one_and_no_further(
+    live: str,
+) -> None:
+    cancelled = a_record("v3", 3, state=State.CANCELLED, targets=(a_target("api", "api-v3"),))
+    target, left = choose([cancelled, V2, V1], {API: live}, None, None, ["v3"])
+    assert (target.version, left.version) == ("v2", "v3")
+
+
 def test_what_nobody_knows_and_serves_is_gone_back_from() -> None:
     assert chosen(V1, V2, to="v2", live={API: "by-hand"}) == "v2"
 

@@ -146,7 +146,7 @@ async def when_what_served_before_is_bad_the_last_release_seen_healthy_serves(ap
 async def a_first_release_that_fails_late_has_only_the_placeholder_to_go_back_to_and_says_so(app: App) -> None:
     error, record = await fails_late(app, "v1.0.0")
     assert "v1.0.0" not in await live(app)
-    assert [(each.outcome, each.said) for each in record.targets] == [("taken back", "its placeholder serves again")]
+    assert [each.outcome for each in record.targets] == ["taken back"]
     assert "its placeholder serves again" in error.state
     describe(app, production=DIRECT)
     app.commit("v1.0.1")

@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
 
+from tasks.history.masking import masked
 from tasks.manifest.settings import Health
 from tasks.model import (
     Candidate,
@@ -44,6 +45,8 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # a person stopped it; traffic is as it was
 
 
+# A template without values of variables, also where an earlier version of Slipway has kept them.
+Masked = Annotated[dict[str, Any], AfterValidator(masked)]
 Action = Literal["deploy", "promote", "rollback", "refresh"]
 
 
@@ -75,8 +78,8 @@ class TargetRecord(_Frozen):
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
-    config: dict[str, Any] = {}  # the service's template before the release
-    template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
+    config: Masked = {}  # the service's template before the release
+    template: Masked = {}  # of the revision, as it was written: what drift is measured against
     outcome: Outcome = Outcome.PLANNED
     said: str = ""  # more about the outcome, after a failure
     health: dict[str, Any] = {}  # what the revision was proven by; empty in records that did not keep it yet
@@ -197,7 +200,7 @@ def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord
     changes = {
         "before": shares,
         "serving": before.serving,
-        "config": dict(before.config),
+        "config": masked(before.config),
         "serving_health": kept_health(before.health),
         "was_public": before.public,
         "was_opened": before.opened,
@@ -212,7 +215,7 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
     changes = {
         "revision": new.revision,
         "image": images.get(target.service, ""),
-        "template": dict(new.template),
+        "template": masked(new.template),
         "health": kept_health(new.health),
         "public": new.public,
         "outcome": Outcome.DARK,

@@ -122,12 +122,16 @@ class Canary(Strict):
     """Traffic moves in steps, each kept until it is proven."""
 
     canary: Steps = Field(description="Percent of the traffic, step by step, up to the 100 that follows.")
-    bake_s: Duration = Field(120.0, alias="bake", description="How long each step is watched.")
+    bake_s: Duration = Field(
+        300.0,
+        alias="bake",
+        description="How long each step is watched at least; latencies of its first 2 minutes do not count.",
+    )
 
 
 def _plain_strategy(value: object) -> object:
     if value not in ("direct", "blue_green"):
-        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}")
+        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 5m}")
     return value
 
 
@@ -208,8 +212,10 @@ Hook = Annotated[Annotated[JobHook, Tag("<job>")] | Annotated[HttpHook, Tag("<ot
 class Slo(Strict):
     """What a revision with traffic is held to."""
 
-    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors.")
-    min_requests: int = Field(100, ge=1, description="Fewer say nothing: the verdict is INCONCLUSIVE.")
+    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors (5xx).")
+    min_requests: int = Field(
+        100, ge=1, description="Fewer of its users' requests do not prove a revision; see on_inconclusive."
+    )
     metrics_lag_s: Duration = Field(
         180.0, alias="metrics_lag", description="How late requests show up in Cloud Monitoring: up to 3 minutes."
     )
@@ -261,20 +267,25 @@ class Environment(Strict):
         min_length=1,
         description="Versions that may be released here. Default: in production releases only, elsewhere all.",
     )
-    strategy: Strategy = Field("direct", description="How traffic moves to a proven revision.")
+    strategy: Strategy = Field(
+        "direct",
+        description="How traffic moves to a proven revision. direct: all at once. blue_green: another name for direct; "
+        "the version that served before keeps its own URL with both. canary: step by step.",
+    )
     approval: Literal["none", "required"] = Field("none", description="Whether a person must agree.")
     approval_timeout_s: Annotated[Duration, between("10s", "30d")] = Field(
         86400.0, alias="approval_timeout", description="How long to wait for that person."
     )
     freeze: tuple[Freeze, ...] = Field((), description="When nothing is released.")
     slo: Slo = Field(default_factory=Slo, description="What a revision with traffic is held to.")
-    on_inconclusive: Literal["wait", "pause", "rollback"] = Field(
-        "wait",
-        description="When a step has baked and the evidence does not suffice: wait for more and then go back, wait and "
-        "then ask a person, or go back at once.",
+    on_inconclusive: Literal["probe", "wait", "pause", "rollback"] = Field(
+        "probe",
+        description="When a step has baked and the evidence does not suffice. probe: a service whose users are too few "
+        "to prove it in 15 minutes is proven by our own requests and time, others are waited for. wait: for more, and "
+        "then go back. pause: wait and then ask a person. rollback: go back at once.",
     )
     inconclusive_limit_s: Duration = Field(
-        900.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
+        3600.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
     )
     when_busy: Literal["wait", "refuse"] = Field("wait", description="While another run is at work here.")
     busy_timeout_s: Duration = Field(1800.0, alias="busy_timeout", description="How long to wait for that run.")

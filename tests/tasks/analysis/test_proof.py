@@ -34,7 +34,7 @@ def test_one_bad_answer_among_the_last_ones_is_no_proof_of_health() -> None:
 
 
 def test_a_candidate_three_times_slower_than_stable_is_unhealthy() -> None:
-    slow = [Probe(True, 90 + n % 7, 200) for n in range(21)]
+    slow = [Probe(True, 90 + n % 7, 200) for n in range(20)]  # as many as the prober makes
     stable = [30.0 + n % 7 for n in range(20)]
     proof = judge(API, slow, stable, Health(samples=20))
     assert proof.verdict is Verdict.UNHEALTHY

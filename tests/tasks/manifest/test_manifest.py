@@ -40,7 +40,7 @@ def test_an_environment_needs_nothing_but_project_and_regions() -> None:
     assert (environment.name, environment.repository, environment.bucket) == ("staging", "shop", "acme-staging-slipway")
     assert (environment.waves, environment.strategy) == ((("europe-west1",),), "direct")
     assert (environment.approval, environment.approval_timeout_s) == ("none", 86400)
-    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("wait", 900)
+    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("probe", 3600)
     assert (environment.when_busy, environment.busy_timeout_s) == ("wait", 1800)
     assert (environment.slo.max_error_rate, environment.slo.min_requests) == (0.01, 100)
     assert (environment.freeze, environment.before, environment.after, environment.create_apis) == ((), (), (), False)

@@ -68,7 +68,7 @@ def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
     """Each one once, with the source of its newest run; `runs` are newest first."""
     found: dict[tuple[str, str], Destination] = {}
     for each in filter(None, map(destination_of, runs)):
-        found.setdefault((each.source.repository, each.environment), each)
+        found.setdefault((each.source.place, each.environment), each)
     return list(found.values())
 
 

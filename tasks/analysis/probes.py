@@ -21,7 +21,7 @@ MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the s
 
 async def probe_service(service: str, service_url: str, url: str, health: Health) -> list[Probe]:
     """Asks the Cloud Run service of this full name at `url`, which is its own or one of its revisions'."""
-    headers = await authorization(service, service_url)
+    headers = await authorization(service, service_url, health.prober)
     return await probe_until_clear(url + health.path, health, headers)
 
 
@@ -83,9 +83,11 @@ def rules_of(health: Health) -> Rules:
     return Rules(tries=health.tries, min_samples=health.samples)
 
 
-async def authorization(service: str, audience: str) -> Mapping[str, str]:
-    """A service that is not public (yet) is asked with our identity."""
+async def authorization(service: str, audience: str, prober: str = "") -> Mapping[str, str]:
+    """A service that is not public (yet) is asked as the prober, or else as whom we act as, or as whom it runs as."""
     if await services.is_public(service):
         return {}
-    token = await identity.fetch_id_token(audience)
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    if not prober and not await identity.whoami():
+        found = await services.get_service(service)
+        prober = found.service_account if found else ""
+    return {"Authorization": f"Bearer {await identity.fetch_id_token(audience, prober)}"}

@@ -36,7 +36,7 @@ def refuse_unproven(proofs: Sequence[Proof]) -> None:
 async def prove_service(request: Request, candidate: Candidate) -> Proof:
     place = candidate.place
     health = request.service(place.service).health
-    headers = await authorization(request.run_service(place), candidate.service_url)
+    headers = await authorization(request.run_service(place), candidate.service_url, health.prober)
     probes, stable = await asyncio.gather(
         probe_until_clear(candidate.url + health.path, health, headers),
         latencies_ms(candidate.before.serving_url, health, headers),

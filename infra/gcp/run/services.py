@@ -67,6 +67,11 @@ class RunService:
                 shares[revision] = shares.get(revision, 0) + target.percent
         return shares
 
+    @property
+    def service_account(self) -> str:
+        """What its newest revision runs as; Google fills in the default."""
+        return str(self.body.get("template", {}).get("serviceAccount", ""))
+
     def uri_of(self, revision: str) -> str:
         """The URL of its own that a revision has; '' for one without a tag."""
         return next((target.uri for target in self.live if target.uri and target.revision == revision), "")

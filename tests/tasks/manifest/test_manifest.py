@@ -157,7 +157,9 @@ def test_variables_are_merged_and_the_most_specific_place_wins() -> None:
 
 def test_a_service_without_an_account_runs_as_the_environments() -> None:
     manifest = parse_manifest(FULL)
-    assert manifest.service_in("production", "api").service_account == "api-runtime"
+    own = "api-runtime@{}.iam.gserviceaccount.com"  # what stands before the @ is one of the environment's project
+    assert manifest.service_in("production", "api").service_account == own.format("acme-prod")
+    assert manifest.service_in("staging", "api").service_account == own.format("acme-staging")
     assert manifest.service_in("production", "frontend").service_account == "runtime@acme-prod.iam.gserviceaccount.com"
     assert manifest.service_in("staging", "frontend").service_account is None
 

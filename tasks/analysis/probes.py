@@ -84,10 +84,12 @@ def rules_of(health: Health) -> Rules:
 
 
 async def authorization(service: str, audience: str, prober: str = "") -> Mapping[str, str]:
-    """A service that is not public (yet) is asked as the prober, or else as whom we act as, or as whom it runs as."""
+    """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as."""
     if await services.is_public(service):
         return {}
-    if not prober and not await identity.whoami():
-        found = await services.get_service(service)
-        prober = found.service_account if found else ""
+    found = await services.get_service(service)
+    if found and found.unchecked:
+        return {}
+    if found and not prober and not await identity.whoami():
+        prober = found.service_account
     return {"Authorization": f"Bearer {await identity.fetch_id_token(audience, prober)}"}

@@ -145,7 +145,8 @@ def test_an_environment_overrides_only_what_it_says() -> None:
     manifest = parse_manifest(FULL)
     api = manifest.service_in("production", "api")
     assert (api.memory, api.min_instances, api.max_instances, api.cpu) == ("2Gi", 2, 5, "0.5")
-    assert api.health == manifest.services["api"].health
+    prober = "prober@acme-prod.iam.gserviceaccount.com"
+    assert api.health == manifest.services["api"].health.model_copy(update={"prober": prober})
     assert manifest.services["api"].memory == "1Gi"
 
 

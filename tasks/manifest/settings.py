@@ -39,6 +39,7 @@ Kind = Literal["release", "prerelease", "development"]
 # Keys that nobody can write: the manifest fills them in from what stands around the value.
 OWN_NAME = "<name>"
 APP_NAME = "<app>"
+PROBER = "<prober>"
 
 
 class Strict(BaseModel):
@@ -62,6 +63,7 @@ class Health(Strict):
     backoff_min_s: Duration = Field(2.0, alias="backoff_min", description="First wait between attempts.")
     backoff_max_s: Duration = Field(32.0, alias="backoff_max", description="Longest wait between attempts.")
     samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
+    prober: SkipJsonSchema[str] = Field("", alias=PROBER)  # the environment's, see `Manifest.service_in`
 
 
 class BuildSettings(Strict):
@@ -242,6 +244,11 @@ class Timeouts(Strict):
         return float(getattr(self, f"{stage.replace(' ', '_')}_s"))
 
 
+def account_email(account: str, project: str) -> str:
+    """What Google calls an account of which slipway.yaml may give the first part only."""
+    return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
+
+
 class Environment(Strict):
     """A Google Cloud project with its regions, and how releases reach it."""
 
@@ -303,8 +310,24 @@ class Environment(Strict):
     service_account: Account | None = Field(
         None, description="What services run as that do not say. Default: the project's Compute Engine account."
     )
+    prober: Account | None = Field(
+        None,
+        description="The service account as which private services are asked whether they are healthy. Default: the "
+        "one that the run acts as; if it acts as none, with credentials of a user or of a federated workload, the one "
+        "that the service runs as. The run must be allowed to make its ID tokens, and it to invoke the service.",
+    )
+    build_service_account: Account | None = Field(
+        None,
+        description="What builds run as. Default: Google's choice for the project, since 2024 the Compute Engine "
+        "account. The run must be allowed to act as it.",
+    )
     env: dict[Variable, str] = Field({}, description="For every service; a service's own under services wins.")
     services: dict[Name, Runtime] = Field({}, description="What differs for single services here.")
+
+    @field_validator("service_account", "prober", "build_service_account")
+    @classmethod
+    def _full_name(cls, account: str | None, info: ValidationInfo) -> str | None:
+        return account and account_email(account, info.data.get("project", ""))
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -294,8 +294,8 @@ class Retention(Strict):
     max_age_s: Duration = Field(7776000.0, alias="max_age", description="Older ones may go.")
     protect: tuple[str, ...] = Field((), description="Globs of names that are never touched.")
     foreign: Literal["report", "delete"] = Field("report", description="What to do with what this app does not define.")
-    max_items: int = Field(50, ge=1, description="More than this at once is refused.")
-    max_percent: int = Field(20, ge=1, le=100, description="A larger share than this at once is refused.")
+    max_items: int = Field(50, ge=1, description="So many go in one run, the oldest first; a named plan goes whole.")
+    max_percent: int = Field(20, ge=1, le=100, description="So large a share of a kind goes in one run, at least one.")
 
 
 class DriftSettings(Strict):

@@ -32,7 +32,7 @@ OWNERS = st.sampled_from([APP] * 6 + [None, "another"])
 SOMETIMES = st.sampled_from([False, False, True])
 RARELY = st.sampled_from([False] * 6 + [True])
 PREPARED_H = st.sampled_from([None, 1.0, 23.9, 24.0, 100.0])
-LABELS = st.sampled_from([{}, {}, {"team": "web"}, {"keep": "yes"}])
+LABELS = st.sampled_from([{}, {}, {"team": "web"}, {"keep": "yes"}, {"goog-managed-by": "cloudfunctions"}])
 GLOBS = st.sampled_from(["*/api@*1", "sha256:web*", "keep=yes", "v2", "*-revision-0", "*bucket*", "nothing"])
 
 

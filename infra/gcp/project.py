@@ -44,6 +44,14 @@ async def test_permissions(project: str, permissions: Collection[str]) -> set[st
     return set(answer.permissions)
 
 
+async def policy_members(project: str) -> frozenset[str]:
+    """Everybody whom the project's IAM policy names, in any role."""
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}")
+    method = client(resourcemanager_v3.ProjectsAsyncClient).get_iam_policy
+    policy = await call("resourcemanager.projects.getIamPolicy", method, request, retry=READ)
+    return frozenset(member for binding in policy.bindings for member in binding.members)
+
+
 async def enabled_apis(project: str, apis: Collection[str]) -> set[str]:
     """Which of these APIs are on; Service Usage answers names by project number, so only the last part counts."""
     names = [f"projects/{project}/services/{api}" for api in sorted(apis)]

@@ -49,10 +49,16 @@ def policy_of(app: str, retention: Retention, now: datetime) -> Policy:
     common = RetentionRule(
         keep=retention.keep,
         max_age_s=retention.max_age_s,
-        foreign=Foreign(retention.foreign),
         max_percent=retention.max_percent,
     )
-    rules = {each.kind: replace(common, max_percent=100.0) if each.traits.replaceable else common for each in KINDS}
+    rules = {
+        each.kind: replace(
+            common,
+            foreign=Foreign(retention.foreign_of(each.kind)),
+            max_percent=100.0 if each.traits.replaceable else common.max_percent,
+        )
+        for each in KINDS
+    }
     return Policy(app, now, rules, retention.protect, retention.max_items)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.cleanup.engine.model import Kind
+from tasks.cleanup.kinds.account_uses import AccountUses
 from tasks.cleanup.kinds.adapter import Consumer, ResourceKind
 from tasks.cleanup.kinds.buckets import Buckets
 from tasks.cleanup.kinds.build_logs import BuildLogs
@@ -26,6 +27,6 @@ KINDS: tuple[ResourceKind, ...] = (
     Buckets(),
     ServiceAccounts(),
 )
-CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), WorkerPools(), Releases())
+CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), WorkerPools(), AccountUses(), Releases())
 CLEANUP_NEEDS: tuple[Need, ...] = tuple(need for each in CONSUMERS for need in each.needs)
 BY_KIND: Mapping[Kind, ResourceKind] = {each.kind: each for each in KINDS}

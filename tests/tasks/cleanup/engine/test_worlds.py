@@ -79,12 +79,13 @@ def is_left_alone(item: Item, world: World, policy: Policy) -> bool:
     if is_young(item, policy) or is_among_newest(item, world, policy) or item.locked:
         return True
     lost = item.subject and item.subject not in world.gone and all(item.subject != other.key for other in world.items)
-    settling = item.kind == SERVICE_ACCOUNT and item.prepared and (policy.now - item.prepared).total_seconds() < DAY_S
+    days = 7 if item.kind == BUCKET else 1
+    settling = item.prepared and (policy.now - item.prepared).total_seconds() < days * DAY_S
     return bool(lost or settling)
 
 
 def only_prepared(item: Item) -> bool:
-    return item.kind in (BUCKET, SERVICE_ACCOUNT) and item.prepared is None
+    return item.kind in STANDING and item.prepared is None
 
 
 def closure(world: World, stay: set[str]) -> set[str]:

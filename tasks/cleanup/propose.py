@@ -13,6 +13,7 @@ from typing import Any
 from prefect.artifacts import acreate_table_artifact
 from prefect.logging import get_run_logger
 
+from tasks.cleanup import known
 from tasks.cleanup.engine.model import Entry, Foreign, Kind, Plan, Policy, RetentionRule, Why
 from tasks.cleanup.engine.plan import plan as decide
 from tasks.cleanup.engine.plan import uncapped
@@ -66,6 +67,7 @@ def policy_of(app: str, retention: Retention, now: datetime) -> Policy:
 async def propose(scope: Scope, saved: str | None) -> Proposal:
     """A new plan, or a saved one that still holds. Raises CleanupRefused; the reasons are shown as a table as well."""
     clock = partial(datetime.now, UTC)
+    refuse(await known.refusals(scope.requests))
     inventory = await take_inventory(scope, await read_memory(scope.bucket, scope.app), clock)
     await write_memory(scope.bucket, scope.app, inventory.memory)
     policy = policy_of(scope.app, scope.manifest.retention, clock())

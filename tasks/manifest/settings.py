@@ -316,6 +316,13 @@ class Retention(Strict):
     max_items: int = Field(50, ge=1, description="So many go in one run, the oldest first; a named plan goes whole.")
     max_percent: int = Field(20, ge=1, le=100, description="So large a share of a kind goes in one run, at least one.")
 
+    forget: tuple[str, ...] = Field(
+        (), description="Environments or projects that slipway.yaml no longer has and that are gone for good."
+    )
+    adopt: tuple[str, ...] = Field(
+        (), description="Repositories made by others whose images of this app's services are this app's."
+    )
+
     def foreign_of(self, kind: str) -> ReportOrDelete:
         """Of a kind by its word in plans, "service account"; what has no key of its own is only reported."""
         if isinstance(self.foreign, ForeignKinds):

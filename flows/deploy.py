@@ -20,6 +20,7 @@ from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
 from tasks.release.gates import refuse_frozen
 from tasks.release.hooks import run_hooks
+from tasks.release.recall import remember
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
 from tasks.release.summary import report
@@ -64,6 +65,7 @@ async def deploy(
                 images = await build(request, version)
                 await ledger.built(images)
                 released = await release(request, version, images, ledger)
+            await remember(source, request)
             await clean_up(request, released)
             await report(request, released, progress)
             return released

@@ -20,6 +20,7 @@ from tasks.preflight.preflight import preflight
 from tasks.release.gates import refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.promote import check_images, promotion, read_promotion
+from tasks.release.recall import remember
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
 from tasks.release.summary import report
@@ -63,6 +64,7 @@ async def promote(
             async with recorded(request, promotion(proven, named, origin, override)) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)
+            await remember(source, request)
             await clean_up(request, released)
             await report(request, released, progress)
             return released

@@ -20,6 +20,7 @@ from infra.emulator.iam.accounts import Accounts
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.projects.projects import Projects
+from infra.emulator.run.networks import Networks
 from infra.emulator.services import build
 
 MAX_UPLOAD_BYTES = 4 << 30
@@ -44,7 +45,7 @@ class Emulator:
         self.cloud = build(settings.data, settings.profile)
         self._certificates = certificates(settings.data / "certs")
         self.environment: dict[str, str] = {}
-        self.admin_url = ""
+        self.admin_url = ""  # without the password
 
     async def __aenter__(self) -> Emulator:
         async with AsyncExitStack() as stack:
@@ -66,6 +67,7 @@ class Emulator:
         admin = Admin(self.cloud, lambda: self.environment, self._seed)
         admin_port = await self._listen(stack, admin.handle, port=self.settings.admin_port)
         self.admin_url = f"http://127.0.0.1:{admin_port}"
+        self._admin_with_password = admin.url(admin_port)
         for start in self.cloud.on_start:
             await start()
         for stop in reversed(self.cloud.on_stop):
@@ -86,7 +88,9 @@ class Emulator:
         await grpc.start()
         self._proxy = Proxy(grpc_port, rest, plain)
         stack.push_async_callback(self._proxy.stop)
-        return await self._proxy.start(self.settings.proxy_port)
+        port = await self._proxy.start(self.settings.proxy_port)
+        await self.cloud.get(Networks).offer(port, self._proxy.protocol)
+        return port
 
     async def _listen(self, stack: AsyncExitStack, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
@@ -150,9 +154,11 @@ class Emulator:
         }
 
     def _announce(self) -> None:
-        """Leaves word of the running emulator for `slipway emulator env` and friends."""
+        """Leaves word of the running emulator for `slipway emulator env` and friends, and for nobody else."""
         plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
-        word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
+        word = {"pid": os.getpid(), "admin": self._admin_with_password, "http": plain}
         new = self.settings.data / "emulator.json.new"
-        new.write_text(json.dumps(word, indent=2))
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({**word, "environment": self.environment}, indent=2))
         new.replace(self.settings.data / "emulator.json")  # whole or not at all

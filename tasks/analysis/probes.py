@@ -16,6 +16,8 @@ from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Verdict
 
+# For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
+ANSWERS = Health.model_construct(path="/", status=tuple(range(200, 500)), body=None)
 MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the samples
 
 

@@ -35,7 +35,7 @@ def refuse_unproven(proofs: Sequence[Proof]) -> None:
 @step("prove health", run_name="prove {candidate.place}", timeout_s=PROVE_TIMEOUT_S)
 async def prove_service(request: Request, candidate: Candidate) -> Proof:
     place = candidate.place
-    health = request.service(place.service).health
+    health = candidate.health
     headers = await authorization(request.run_service(place), candidate.service_url)
     probes, stable = await asyncio.gather(
         probe_until_clear(candidate.url + health.path, health, headers),

@@ -68,7 +68,7 @@ def build_body(recipe: Recipe, generation: int) -> dict[str, Any]:
         "source": {
             "storageSource": {"bucket": recipe.bucket, "object": recipe.source_object, "generation": str(generation)}
         },
-        "steps": [_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images)],
+        "steps": [_verbatim(_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images))],
         "images": images,
         "timeout": f"{settings.timeout_s:g}s",
         "queueTtl": f"{QUEUE_LIMIT_S}s",
@@ -76,6 +76,14 @@ def build_body(recipe: Recipe, generation: int) -> dict[str, Any]:
         "options": options,
         "tags": build_tags(recipe),
     }
+
+
+def _verbatim(step: dict[str, Any]) -> dict[str, Any]:
+    """The step with its arguments as they are: Cloud Build replaces `$NAME` in them, and reads `$$` as one `$`.
+
+    https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
+    """
+    return step | {"args": [argument.replace("$", "$$") for argument in step["args"]]}
 
 
 def build_tags(recipe: Recipe) -> list[str]:

@@ -11,12 +11,12 @@ from prefect.runtime import flow_run
 
 from infra.gcp.storage import buckets
 from tasks.failures.errors import Cause, NeverReleased
-from tasks.manifest.loading import load_manifest
-from tasks.manifest.manifest import MANIFEST_NAME, Manifest
+from tasks.manifest.manifest import Manifest
 from tasks.model import Request
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.step import step
 from tasks.request.request import choose
+from tasks.source.described import read_manifest
 from tasks.source.source import Source, open_source
 
 
@@ -40,7 +40,7 @@ class Scope:
 async def read_scope(source: Source, folder: Path) -> Scope:
     """Raises SourceError or ManifestError; SlipwayError when nothing was ever released from this repository."""
     checkout = await open_source(source, folder / "checkout")
-    manifest = load_manifest(checkout / MANIFEST_NAME)
+    manifest = await read_manifest(checkout)
     requests = tuple(
         Request(
             app=manifest.app,

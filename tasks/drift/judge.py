@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.drift.compare import Difference, DriftKind, classify, compare
 from tasks.failures.redact import redact
+from tasks.history.masking import masked
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good
 from tasks.model import Outcome, Place
 from tasks.names import resources
@@ -71,6 +72,7 @@ def judge(
         gone = (Difference("service", target.revision, None),)
         return Comparison(target.place, DriftKind.CHANGED, released.record, "nothing", gone)
     versions = good_revisions(history, target.place)
+    live = {**live, "template": masked(live.get("template") or {})}  # as the records are
     template = expected_template(run_service, history, target, latest)
     desired = {
         "name": live.get("name", ""),

@@ -26,7 +26,7 @@ async def ship_drifted(request: Request, source: Source, compared: Sequence[Comp
     for record in _to_repair(compared):
         drifted = [each.place.service for each in compared if each.kind in REPAIRED and each.released is record]
         refuse_dirty(record)
-        then = Source(repository=source.repository, ref=record.commit)
+        then = source.model_copy(update={"ref": record.commit})
         folder = Path(request.scratch / f"refresh-{record.run_id}-{record.version}")
         again = await read_request(then, request.environment, sorted(set(drifted)), folder)
         await ship_again(again, record)

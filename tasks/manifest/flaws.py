@@ -52,6 +52,8 @@ def _text(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return "is missing"
         case "string_type":
             return "must be text; put it in quotes"
+        case "tuple_type":
+            return "must be a list, like [a, b]"
         case kind if kind in _NO_MAPPING:
             return "must be a mapping of keys to values"
     text = detail["msg"].removeprefix("Value error, ")

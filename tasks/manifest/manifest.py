@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -55,6 +55,19 @@ class Manifest(Strict):
         if name not in self.environments:
             raise self._unknown("environment", name, self.environments)
         return self.environments[name]
+
+    def without_values(self) -> dict[str, Any]:
+        """As slipway.yaml says it, but for what may be secret: values of variables and build arguments, and hooks."""
+        said = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        environments = said["environments"].values()
+        overrides = [each for environment in environments for each in environment.get("services", {}).values()]
+        for each in (*said["services"].values(), *environments, *overrides):
+            each.pop("env", None)
+            each.get("build", {}).pop("args", None)
+        for environment in environments:
+            environment.pop("before", None)
+            environment.pop("after", None)
+        return said
 
     def service_in(self, environment: str, name: str) -> ServiceSettings:
         """The service as it runs in an environment; ManifestError when either does not exist.

@@ -15,9 +15,12 @@ from tasks.manifest.values import (
     Cpu,
     Cron,
     Duration,
+    HealthPath,
     MachineType,
     Memory,
+    Moment,
     Name,
+    OneOrMore,
     Project,
     Region,
     RelativePath,
@@ -26,7 +29,6 @@ from tasks.manifest.values import (
     Steps,
     TimeZone,
     Url,
-    UrlPath,
     Variable,
     between,
     choice,
@@ -48,8 +50,12 @@ class Strict(BaseModel):
 class Health(Strict):
     """When a new revision counts as healthy; it is asked on its own URL before it gets traffic."""
 
-    path: UrlPath = Field("/", description="What to ask for.")
-    status: tuple[Status, ...] = Field((200, 204), min_length=1, description="Accepted status codes.")
+    path: HealthPath = Field(
+        "/", description="What to ask for. Google keeps paths that end in z, such as /healthz, for itself."
+    )
+    status: Annotated[tuple[Status, ...], OneOrMore()] = Field(
+        (200, 204), min_length=1, description="Accepted status codes."
+    )
     body: str | None = Field(None, description="Text that the answer must contain.")
     tries: int = Field(5, ge=1, le=20, description="Attempts before the revision counts as unhealthy.")
     timeout_s: Annotated[Duration, between("1s", "5m")] = Field(30.0, alias="timeout", description="Per attempt.")
@@ -94,15 +100,22 @@ class ServiceSettings(Runtime):
         default_factory=lambda fields: fields["name"],
         description="Folder in the repository. Default: the service's name.",
     )
-    dockerfile: RelativePath = Field("Dockerfile", description="Below source; if there is none, buildpacks build it.")
+    dockerfile: RelativePath = Field(
+        "Dockerfile", description="Below source. If none is named and none is there, buildpacks build it."
+    )
     port: int = Field(8080, ge=1, le=65535, description="Where the container listens; it gets it as $PORT.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(300.0, alias="timeout", description="Per request.")
     service_account: Account | None = Field(None, description="Runs as. Default: the environment's.")
-    depends_on: tuple[Name, ...] = Field(
+    depends_on: Annotated[tuple[Name, ...], OneOrMore()] = Field(
         (), description="Services that are deployed before; each one's URL is in $<NAME>_URL."
     )
     health: Health = Field(default_factory=Health, description="When a new revision counts as healthy.")
     build: BuildSettings = Field(default_factory=BuildSettings, description="How Cloud Build makes the image.")
+
+    @property
+    def named_dockerfile(self) -> str | None:
+        """The Dockerfile that slipway.yaml names, which must be there; None where none is named."""
+        return self.dockerfile if "dockerfile" in self.model_fields_set else None
 
 
 class Canary(Strict):
@@ -132,8 +145,8 @@ class _Freeze(Strict):
 class FreezeDates(_Freeze):
     """No release from one moment to another."""
 
-    start: datetime = Field(alias="from", description="2026-12-20T18:00:00 or 2026-12-20.")
-    end: datetime = Field(alias="to", description="The first moment after the freeze.")
+    start: Moment = Field(alias="from", description="2026-12-20T18:00:00 or 2026-12-20.")
+    end: Moment = Field(alias="to", description="The first moment after the freeze.")
 
     @field_validator("start", "end")
     @classmethod
@@ -156,11 +169,15 @@ Freeze = Annotated[
 class HttpCall(Strict):
     """A request that must be answered as expected."""
 
-    url: Url = Field(description="What to call.")
+    url: Url = Field(
+        description="What to call: on the internet, or in a network that the worker's SLIPWAY_HOOK_NETWORKS lists."
+    )
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method.")
     headers: dict[str, str] = Field({}, description="Request headers; not the place for secrets.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(30.0, alias="timeout", description="Of the call.")
-    status: tuple[Status, ...] = Field((200, 201, 202, 204), min_length=1, description="Accepted status codes.")
+    status: Annotated[tuple[Status, ...], OneOrMore()] = Field(
+        (200, 201, 202, 204), min_length=1, description="Accepted status codes."
+    )
 
 
 class JobRun(Strict):
@@ -225,7 +242,9 @@ class Environment(Strict):
     name: SkipJsonSchema[Name] = Field(alias=OWN_NAME)
     app: SkipJsonSchema[Name] = Field(alias=APP_NAME)
     project: Project = Field(description="Google Cloud project id.")
-    regions: tuple[Region, ...] = Field(min_length=1, description="The first one builds and keeps the images.")
+    regions: Annotated[tuple[Region, ...], OneOrMore()] = Field(
+        min_length=1, description="The first one builds and keeps the images."
+    )
     waves: tuple[tuple[Region, ...], ...] = Field(
         default_factory=lambda fields: tuple((region,) for region in fields["regions"]),
         description="Regions that are released together, wave after wave. Default: one by one in their order.",
@@ -235,7 +254,7 @@ class Environment(Strict):
         description="Takes only what is committed, and `ship` brings releases here. Default: whether its name is "
         "production or prod.",
     )
-    accepts: tuple[Kind, ...] = Field(
+    accepts: Annotated[tuple[Kind, ...], OneOrMore()] = Field(
         default_factory=lambda fields: (
             ("release",) if fields["production"] else ("release", "prerelease", "development")
         ),

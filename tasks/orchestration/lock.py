@@ -21,6 +21,7 @@ from tasks.model import Request
 from tasks.orchestration.retry import repeated
 
 ASKED_AGAIN_AFTER_S = (1.0, 2.0, 4.0)  # besides what Prefect's client does: SQLite turns many away while many runs ask
+SOON_S = 90.0  # for an emergency: until the lease of a killed run is over
 LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
 
 

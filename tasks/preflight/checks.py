@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.gcp import project, secrets
 from infra.gcp.artifacts import repositories
@@ -23,6 +22,7 @@ from tasks.model import Gap, Missing, Place, Readiness, Request
 from tasks.names import resources
 from tasks.preflight.findings import CONSOLE, merge, refuse
 from tasks.preflight.policies import check_policies
+from tasks.preflight.sources import CHECK, check_sources
 
 SERVICE_LIMIT = 1000  # per project and region: https://cloud.google.com/run/quotas
 
@@ -34,6 +34,7 @@ class Check:
     name: str
     run: Callable[[Request], Awaitable[Readiness]]
     optional: bool = False
+    limit_s: float = 45.0
 
 
 async def check_apis(request: Request) -> Readiness:
@@ -229,25 +230,6 @@ def judge_secret(project_id: str, reference: SecretRef) -> Readiness:
     )
 
 
-async def check_sources(request: Request) -> Readiness:
-    return merge(judge_source(request, name, request.folder) for name in request.services)
-
-
-def judge_source(request: Request, name: str, folder: Path) -> Readiness:
-    service = request.service(name)
-    source = folder / service.source
-    if not source.is_dir():
-        problem = f"The source folder {service.source} of service {name} is not in the repository."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
-    if not source.resolve().is_relative_to(folder.resolve()):
-        problem = f"The source folder {service.source} of service {name} is a link that leads out of the repository."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
-    if not any(source.iterdir()):
-        problem = f"The source folder {service.source} of service {name} is empty."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"commit the service's files to {service.source}")
-    return Readiness()
-
-
 # In the order in which their problems are to be removed: an API is not enabled without billing.
 CHECKS = (
     Check("billing", check_billing, optional=True),
@@ -258,5 +240,5 @@ CHECKS = (
     Check("services", check_services),
     Check("secrets", check_secrets),
     Check("organisation policy", check_policies, optional=True),
-    Check("build config", check_sources),
+    Check(CHECK, check_sources, limit_s=100.0),
 )

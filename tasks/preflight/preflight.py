@@ -19,8 +19,6 @@ from tasks.orchestration.step import step
 from tasks.preflight.checks import CHECKS, Check
 from tasks.preflight.findings import merge, refuse
 
-CHECK_TIMEOUT_S = 45.0
-
 
 @stage("preflight")
 async def preflight(request: Request) -> Readiness:
@@ -49,7 +47,7 @@ async def check_everything(request: Request, state: str = UNTOUCHED) -> Readines
 async def _guarded(check: Check, request: Request) -> Readiness:
     """A check that cannot be made is itself a problem, and keeps none of the others from being made."""
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
+        async with asyncio.timeout(check.limit_s):
             return await check.run(request)
     except (GoogleError, TimeoutError) as error:
         explanation = explain(error, Known(project=request.project))

@@ -38,7 +38,7 @@ async def read_promotion(
     target = now.manifest.environment(environment)
     gates = {name: getattr(target, name) for name in GATES}
     proven = await choose_release(now, version)
-    then = Source(repository=source.repository, ref=proven.commit)
+    then = source.model_copy(update={"ref": proven.commit})
     request = await read_request(then, environment, sorted(proven.images), folder / "target")
     return replace(request, settings=request.settings.model_copy(update=gates)), proven
 

@@ -21,10 +21,11 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
+from tasks.analysis.probes import ANSWERS
 from tasks.builds.build import stop_builds
-from tasks.failures.errors import Cause, NotReconciled
+from tasks.failures.errors import Cause, NotReconciled, ReleaseBusy
 from tasks.history.ledger import Ledger, open_releases
-from tasks.history.record import ReleaseRecord, State, TargetRecord
+from tasks.history.record import ReleaseRecord, State, TargetRecord, health_of
 from tasks.model import Candidate, Ending, Outcome, Request, Snapshot
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
@@ -94,34 +95,52 @@ async def _settle(request: Request, ledger: Ledger) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
     state, reason = await why(record)
+    if state is None and await ledger.is_alive():
+        raise ReleaseBusy(
+            f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
+            "wait for it to end; let all workers of an environment use one Prefect server.",
+        )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    touched = [target for target in record.targets if target.revision]
-    endings = await all_of([_give_back(request, target) for target in touched])
+    endings = await all_of([_give_back(request, target) for target in owed(record)])
     for each in endings:
         get_run_logger().warning("%s", each)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
+        await ledger.found(endings)
         raise NotReconciled(
             "\n".join(f"{each.place} could not be given back: {each.said}" for each in failed),
-            "correct that, then start the reconcile flow for this environment.",
+            "correct that; the reconcile flow tries again by itself until it is done.",
             Cause.SERVICE_UNAVAILABLE,
             state="Traffic is where the dead run left it.",
         )
-    await ledger.settled(endings, state, reason)
+    await ledger.settled(endings, state or State.FAILED, reason)
 
 
-async def why(record: ReleaseRecord) -> tuple[State, str]:
-    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it."""
+def owed(record: ReleaseRecord) -> list[TargetRecord]:
+    """Where traffic may have to be given back: all that a dead run has touched, or what a run could not give back."""
+    if record.state is State.STARTED:
+        return [target for target in record.targets if target.revision]
+    return [target for target in record.targets if target.outcome is Outcome.FAILED]
+
+
+async def why(record: ReleaseRecord) -> tuple[State | None, str]:
+    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
+
+    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
+    runs are not known here.
+    """
+    if record.state is not State.STARTED:
+        return record.state, record.reason
     async with get_client() as client:
         try:
-            found = await client.read_flow_run(UUID(record.run_id))
+            state = (await client.read_flow_run(UUID(record.run_id))).state
         except (ObjectNotFound, ValueError):
-            return State.FAILED, "Its run is gone, and Prefect does not know it any more."
-    state = found.state
+            return None, "Its run is gone, and Prefect does not know it any more."
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
         return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
-    return State.FAILED, f"Its run was killed in the middle ({state.name if state else 'no state'})."
+    over = State.FAILED if state is not None and state.is_final() else None
+    return over, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
 async def _give_back(request: Request, target: TargetRecord) -> Ending:
@@ -133,7 +152,7 @@ async def _give_back(request: Request, target: TargetRecord) -> Ending:
     if strangers:
         said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
         return Ending(target.place, Outcome.LEFT, said)
-    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True)
+    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True, doubtful=True)
 
 
 def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
@@ -151,6 +170,9 @@ def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
         latest_ready="",
         serving=target.serving,
         serving_url=service.uri_of(target.serving),
+        health=health_of(target.serving_health),
+        public=target.was_public,
+        opened=target.was_opened,
     )
     return Candidate(
         revision=target.revision,
@@ -159,4 +181,6 @@ def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
         service_url=service.uri,
         before=before,
         split=service.traffic,
+        health=target.proven_by or ANSWERS,
+        public=target.public,
     )

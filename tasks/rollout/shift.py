@@ -14,8 +14,9 @@ from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
+from tasks.rollout.access import set_access
 from tasks.rollout.split import Move, NextSplit
-from tasks.rollout.traffic import Written, advance, open_to_everyone, verify
+from tasks.rollout.traffic import Written, advance, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
 
 
@@ -46,7 +47,7 @@ async def _advance_all(request: Request, candidates: Sequence[Candidate], writte
     for level in request.manifest.order(request.services):
         chosen = [candidate for candidate in candidates if candidate.place.service in level]
         taken += await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
-        await all_of([open_to_everyone(request, each) for each in chosen])
+        await all_of([set_access(request, each) for each in chosen])
     return taken
 
 

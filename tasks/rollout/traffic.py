@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import MutableMapping, Sequence
 
 from prefect.logging import get_run_logger
@@ -14,6 +15,7 @@ from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import probe_service, rules_of
 from tasks.analysis.verdict import Judgement, judge_probes
 from tasks.failures.errors import BEING_GIVEN_BACK, Cause, CloudError, ProofFailed, TrafficConflict
+from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Serving, Verdict
 from tasks.orchestration.step import step
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live
@@ -86,18 +88,10 @@ def foreign_changes(service: RunService, written: Splits) -> tuple[str, ...]:
     return () if () in changes else changes[-1]
 
 
-@step("open to everyone", run_name="open {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
-async def open_to_everyone(request: Request, candidate: Candidate) -> None:
-    """Lets the world call a public service, from its first proven release on."""
-    place = candidate.place
-    if request.service(place.service).public and await services.allow_everyone(request.run_service(place)):
-        get_run_logger().info("%s is open to everyone now", place)
-
-
 @step("verify", run_name="verify {candidate.place}", attempts=2, state=BEING_GIVEN_BACK)
 async def verify(request: Request, candidate: Candidate) -> Serving:
     """Asks the service where its users do. Raises ProofFailed if it does not answer as it must."""
-    judgement = await ask_service(request, candidate)
+    judgement = await ask_service(request, candidate, candidate.health)
     if judgement.verdict is not Verdict.HEALTHY:
         raise ProofFailed(
             f"{candidate.place} was healthy on its own URL but not as {candidate.service_url}: {judgement.reason}",
@@ -108,11 +102,23 @@ async def verify(request: Request, candidate: Candidate) -> Serving:
     return Serving(candidate.place, candidate.revision, candidate.service_url)
 
 
-async def ask_service(request: Request, candidate: Candidate) -> Judgement:
-    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known."""
-    place, url = candidate.place, candidate.service_url
-    health = request.service(place.service).health.model_copy(update=OFTEN)
-    return judge_probes(await probe_service(request.run_service(place), url, url, health), rules_of(health))
+async def ask_service(request: Request, candidate: Candidate, health: Health) -> Judgement:
+    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known.
+
+    health: what the revision that serves was proven by.
+    """
+    place, url, often = candidate.place, candidate.service_url, health.model_copy(update=OFTEN)
+    return judge_probes(await probe_service(request.run_service(place), url, url, often), rules_of(often))
+
+
+async def fence(service: RunService) -> None:
+    """From here on no write of traffic can arrive that was sent before, whoever sent it."""
+    try:
+        await services.fence(service, secrets.token_hex(4), TRAFFIC_TIMEOUT_S)
+    except GoogleError as error:
+        if error.status == "ABORTED":
+            raise changed_meanwhile(service.name) from error
+        raise
 
 
 async def write_split(service: RunService, targets: Sequence[TrafficTarget]) -> None:

@@ -16,7 +16,7 @@ services:
     dockerfile: docker/Dockerfile
     port: 9000
     health:
-      {path: /healthz, status: [200], body: ok, tries: 3, timeout: 10s, backoff_min: 1s, backoff_max: 8s, samples: 9}
+      {path: /health, status: [200], body: ok, tries: 3, timeout: 10s, backoff_min: 1s, backoff_max: 8s, samples: 9}
     memory: 1Gi
     cpu: 0.5
     min_instances: 1

@@ -48,7 +48,8 @@ class Docker:
         except (DockerfileError, PushError) as error:
             output(str(error))
             return 1
-        except BuildahError:  # buildah has said it itself
+        except BuildahError as error:
+            output(f"ERROR: {error}")
             return 1
         return 0
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
@@ -11,14 +14,14 @@ from infra.emulator.iam.admission import Admission
 from infra.emulator.iam.identity import Identity
 from infra.emulator.kernel.behaviour import Dropped
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import unauthenticated, unimplemented
+from infra.emulator.kernel.errors import RpcError, unauthenticated, unimplemented
 from infra.emulator.kernel.handlers import Call, Route
 from infra.emulator.kernel.rpc_table import Rpc
 
 
 class Dispatcher:
     def __init__(self, cloud: Cloud) -> None:
-        self._journal, self._handlers = cloud.journal, cloud.handlers
+        self._journal, self._handlers, self._background = cloud.journal, cloud.handlers, cloud.background
         self._identity, self._admission = cloud.get(Identity), cloud.get(Admission)
 
     def principal(self, authorization: str) -> str:
@@ -34,6 +37,9 @@ class Dispatcher:
             if not call.principal:
                 raise unauthenticated()
             self._admission.admit(handler, rpc.host, request, call)
+            if fault and fault.drop == "late":
+                self._background.spawn(_later(handler.run(request, call), fault.delay_s))
+                raise Dropped
             response = await handler.run(request, call)
             if fault and fault.drop == "after":
                 raise Dropped
@@ -50,3 +56,10 @@ class Dispatcher:
             if fault and fault.drop == "after":
                 raise Dropped
             return response
+
+
+async def _later(work: Awaitable[Message], delay_s: float) -> None:
+    """A call whose caller has hung up: what becomes of it nobody is told."""
+    await asyncio.sleep(delay_s)
+    with suppress(RpcError):
+        await work

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2, policy_pb2
+from google.iam.v1 import iam_policy_pb2, options_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
@@ -25,6 +25,9 @@ from infra.gcp.run.traffic import TrafficTarget
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
 INVOKER = "roles/run.invoker"
+EVERYONE = "allUsers"
+POLICY_VERSION = 3
+FENCE = "slipway-fence"  # a label of ours whose value means nothing
 SETTLE_POLL_S = 0.5
 
 
@@ -48,6 +51,12 @@ class RunService:
     created: datetime
     template: Template
     body: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def mostly(self) -> str:
+        """The revision that most requests go to now; '' if none."""
+        shares = self.routed
+        return max((r for r in shares if r), key=lambda revision: shares[revision], default="") or ""
 
     @property
     def id(self) -> str:
@@ -195,6 +204,15 @@ async def policy_members(service: str) -> frozenset[str]:
     return frozenset(member for binding in (await _policy(service)).bindings for member in binding.members)
 
 
+async def fence(service: RunService, token: str, timeout_s: float) -> RunService:
+    """Changes nothing but the service's etag, so that a change that was sent with an older one is refused.
+
+    Raises GoogleError ABORTED if such a change has come before. token: a label value that differs from the last one.
+    """
+    labels = {**service.labels, FENCE: token}
+    return await update_service({"name": service.name, "etag": service.etag, "labels": labels}, ["labels"], timeout_s)
+
+
 async def delete_service(name: str, etag: str, timeout_s: float) -> bool:
     """With all its revisions; False if it was gone already. Raises GoogleError ABORTED if it is not as `etag` says."""
     method = client(run_v2.ServicesAsyncClient).delete_service
@@ -215,24 +233,44 @@ async def list_regions(project: str) -> tuple[str, ...]:
 
 
 async def is_public(service: str) -> bool:
-    return any(b.role == INVOKER and "allUsers" in b.members for b in (await _policy(service)).bindings)
+    return _lets_everyone(await _policy(service))
 
 
-async def allow_everyone(service: str) -> bool:
-    """Lets the whole world invoke the service; answers whether that was a change."""
+async def set_public(service: str, *, public: bool, always: bool = False) -> bool:
+    """Lets the whole world invoke the service, or no longer; answers whether that was a change.
+
+    always: write the policy even if it says so already, so that nobody's older one can replace it any more.
+    Raises GoogleError ABORTED if somebody else changed it meanwhile.
+    """
     policy = await _policy(service)
-    if any(b.role == INVOKER and "allUsers" in b.members for b in policy.bindings):
+    changed = _lets_everyone(policy) != public
+    if not changed and not always:
         return False
-    policy.bindings.add(role=INVOKER, members=["allUsers"])
+    for binding in policy.bindings:
+        if binding.role == INVOKER and EVERYONE in binding.members and not public:
+            binding.members.remove(EVERYONE)
+    if changed and public:
+        policy.bindings.add(role=INVOKER, members=[EVERYONE])
     request = iam_policy_pb2.SetIamPolicyRequest(resource=service, policy=policy)
     await call("run.services.setIamPolicy", client(run_v2.ServicesAsyncClient).set_iam_policy, request)
-    return True
+    return changed
+
+
+def _lets_everyone(policy: policy_pb2.Policy) -> bool:
+    return any(b.role == INVOKER and EVERYONE in b.members and not b.condition.expression for b in policy.bindings)
 
 
 async def _policy(service: str) -> policy_pb2.Policy:
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=service)
+    """In version 3: conditional bindings would be lost by writing an older one back.
+
+    https://cloud.google.com/iam/docs/policies#versions
+    """
+    options = options_pb2.GetPolicyOptions(requested_policy_version=POLICY_VERSION)
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=service, options=options)
     method = client(run_v2.ServicesAsyncClient).get_iam_policy
-    return await call("run.services.getIamPolicy", method, request, retry=READ)
+    policy: policy_pb2.Policy = await call("run.services.getIamPolicy", method, request, retry=READ)
+    policy.version = POLICY_VERSION
+    return policy
 
 
 def _message(body: Mapping[str, Any]) -> run_v2.Service:

@@ -24,6 +24,7 @@ class Process:
 
     cloud: LocalCloud
     process: subprocess.Popen[str]
+    said: str  # the line with which it says that it listens
 
     def kill(self) -> None:
         self.process.kill()
@@ -54,10 +55,10 @@ def emulator(data: Path, profile: str = "instant") -> Iterator[Process]:
     process = subprocess.Popen([*command, "--project", PROJECT], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:
-        process.stdout.readline()  # says that it listens
+        said = process.stdout.readline()
         word = json.loads((data / "emulator.json").read_text())
         try:
-            yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process)
+            yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process, said)
         finally:
             if process.poll() is None:
                 process.terminate()

@@ -6,14 +6,17 @@ import datetime
 import pickle
 from zoneinfo import ZoneInfo
 
+import jsonschema
 import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.failures.errors import ManifestError
+from tasks.manifest.document import read_yaml
 from tasks.manifest.loading import parse_manifest
 from tasks.manifest.manifest import Manifest
+from tasks.manifest.schema import json_schema
 from tasks.manifest.settings import Canary, FreezeCron, FreezeDates, HttpHook, JobHook
 from tasks.manifest.values import SecretRef, format_duration, parse_duration
 from tests.tasks.manifests import FULL, SMALL
@@ -86,6 +89,26 @@ def test_every_setting_is_read() -> None:
     assert isinstance(production.before[0], JobHook)
     assert isinstance(production.after[0], HttpHook)
     assert manifest.retention.max_age_s == 30 * 86400
+
+
+def test_a_list_of_one_may_be_written_as_that_one() -> None:
+    text = SMALL.replace("web:", "api: {}\n  web: {depends_on: api, health: {status: 204}}")
+    text = text.replace("[europe-west1]", "europe-west1, accepts: release, strategy: {canary: 10}")
+    manifest = parse_manifest(text)
+    web, staging = manifest.services["web"], manifest.environment("staging")
+    assert (web.depends_on, web.health.status) == (("api",), (204,))
+    assert (staging.regions, staging.accepts, staging.steps) == (("europe-west1",), ("release",), (10,))
+    document = read_yaml(text, "slipway.yaml")
+    assert document is not None
+    jsonschema.validate(document.data, json_schema())
+
+
+@pytest.mark.parametrize("moment", ["2026-12-20", "2026-12-20T18:00", "2026-12-20 18:00:00", "2026-12-20T18:00:00Z"])
+def test_a_freeze_begins_at_a_date_or_a_moment(moment: str) -> None:
+    text = SMALL.replace("]}", f"], freeze: [{{from: {moment}, to: 2027-01-01}}]}}")
+    (dates,) = parse_manifest(text).environment("staging").freeze
+    assert isinstance(dates, FreezeDates)
+    assert dates.start.date() == datetime.date(2026, 12, 20)
 
 
 def test_a_moment_with_its_own_offset_keeps_it() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from infra.gcp.artifacts.repositories import Repository
@@ -76,11 +74,6 @@ def test_services_that_do_not_fit_into_the_region_are_refused() -> None:
     have = {f"s{n}" for n in range(checks.SERVICE_LIMIT - 1)}
     assert checks.judge_services(REQUEST, "europe-west1", have).problems[0].cause is Cause.QUOTA
     assert len(checks.judge_services(REQUEST, "europe-west1", set()).gaps) == 2
-
-
-def test_a_source_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    found = checks.judge_source(a_request(folder=tmp_path), "api", tmp_path)
-    assert "api" in found.problems[0].problem
 
 
 def test_a_failure_that_only_repeats_a_disabled_api_is_left_out() -> None:

@@ -56,6 +56,11 @@ async def policy(project: str) -> dict[str, set[str]]:
     return members
 
 
+async def policy_members(project: str) -> frozenset[str]:
+    """Everybody whom the project's IAM policy names, in any role."""
+    return frozenset().union(*(await policy(project)).values())
+
+
 async def enabled_apis(project: str, apis: Collection[str]) -> set[str]:
     """Which of these APIs are on; Service Usage answers names by project number, so only the last part counts."""
     names = [f"projects/{project}/services/{api}" for api in sorted(apis)]

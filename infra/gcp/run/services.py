@@ -13,7 +13,7 @@ from google.iam.v1 import iam_policy_pb2, options_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
-from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read
+from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read, unless_gone
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.polling import until
@@ -85,6 +85,12 @@ class RunService:
     def unchecked(self) -> bool:
         """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
         return bool(self.body.get("invokerIamDisabled"))
+
+    @property
+    def disabled(self) -> bool:
+        """Scaled to no instances by hand."""
+        scaling = self.body.get("scaling") or {}
+        return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
 
     def uri_of(self, revision: str) -> str:
         """The URL of its own that a revision has; '' for one without a tag."""
@@ -206,6 +212,20 @@ def traffic_body(target: TrafficTarget) -> dict[str, Any]:
     if target.tag:
         body["tag"] = target.tag
     return body
+
+
+async def disable_service(name: str, etag: str, timeout_s: float) -> bool:
+    """No instances, whoever calls; automatic scaling undoes it. False if it was gone already.
+
+    https://cloud.google.com/run/docs/managing/services#disable
+    """
+    body = {"name": name, "etag": etag, "scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 0}}
+    return await unless_gone(update_service(body, ["scaling"], timeout_s))
+
+
+async def policy_members(service: str) -> frozenset[str]:
+    """Everybody whom the service's IAM policy names, in any role."""
+    return frozenset(member for binding in (await _policy(service)).bindings for member in binding.members)
 
 
 async def fence(service: RunService, token: str, timeout_s: float) -> RunService:

@@ -74,6 +74,19 @@ async def is_empty(name: str) -> bool:
     return await call("storage.objects.list", look)
 
 
+async def policy_members(name: str) -> frozenset[str]:
+    """Everybody whom the bucket's IAM policy names; nobody where it is gone."""
+
+    def read(client: storage.Client) -> frozenset[str]:
+        try:
+            policy = client.bucket(name).get_iam_policy(requested_policy_version=3, **OPTIONS)
+        except NotFound:
+            return frozenset()
+        return frozenset(member for binding in policy.bindings for member in binding["members"])
+
+    return await call("storage.buckets.getIamPolicy", read)
+
+
 async def turn_on_soft_delete(name: str) -> bool:
     """What is deleted from now on can be restored for a week. False if the bucket is gone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -83,7 +84,14 @@ def invalid(message: str, field: str = "") -> RpcError:
 
 
 def unimplemented(method: str) -> RpcError:
-    return RpcError(Code.UNIMPLEMENTED, f"Method {method} is not emulated.")
+    return RpcError(Code.UNIMPLEMENTED, f"Method {method.lstrip('/')} is not emulated by the local Google Cloud.")
+
+
+def api_not_emulated(host: str, emulated: Iterable[str]) -> RpcError:
+    """What no API of Google's ever answers: that it is the local cloud, and not the caller, that lacks something."""
+    known = ", ".join(emulated)
+    text = f"The API {host} is not emulated by the local Google Cloud, which has {known}."
+    return RpcError(Code.UNIMPLEMENTED, text)
 
 
 def unauthenticated() -> RpcError:

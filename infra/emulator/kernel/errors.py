@@ -79,12 +79,13 @@ def invalid(message: str, field: str = "") -> RpcError:
     if not field:
         return RpcError(Code.INVALID_ARGUMENT, message)
     request = error_details_pb2.BadRequest()
-    request.field_violations.add(field=field, description=message)
+    # gcloud shows the field before the description: it is not to be named twice
+    request.field_violations.add(field=field, description=message.removeprefix(f"{field}: "))
     return RpcError(Code.INVALID_ARGUMENT, message, request)
 
 
-def unimplemented(method: str) -> RpcError:
-    return RpcError(Code.UNIMPLEMENTED, f"Method {method.lstrip('/')} is not emulated by the local Google Cloud.")
+def unimplemented(what: str) -> RpcError:
+    return RpcError(Code.UNIMPLEMENTED, f"{what.lstrip('/')} is not emulated by the local Google Cloud.")
 
 
 def api_not_emulated(host: str, emulated: Iterable[str]) -> RpcError:

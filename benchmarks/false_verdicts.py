@@ -32,6 +32,7 @@ from tasks.analysis.senses import Senses
 from tasks.analysis.sure import wilson
 from tasks.manifest.loading import parse_manifest
 from tasks.manifest.manifest import Manifest
+from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Snapshot, Verdict
 from tasks.rollout.shift import steps_for
 from tasks.rollout.split import Move, Traffic, next_split
@@ -196,7 +197,7 @@ def a_request(services: Sequence[str]) -> Request:
 def a_candidate(service: str) -> Candidate:
     place = Place(service, "europe-west1")
     before = Snapshot(place, (TrafficTarget("stable", 100),), "stable", "stable", "stable")
-    return Candidate("candidate", "v2", "candidate", "service", before, before.traffic)
+    return Candidate("candidate", "v2", "candidate", "service", before, before.traffic, Health())
 
 
 KINDS = (

@@ -57,6 +57,11 @@ async def served(service: str, revision: str, start: datetime, end: datetime, wa
     )
 
 
+async def requests(service: str, start: datetime, end: datetime) -> int:
+    """How many a service, by its full name, got in all its revisions."""
+    return sum(point.value.int64_value for _, point in await _points(service, "", COUNT, start, end))
+
+
 def add_up(distributions: Iterable[Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
     """The histograms added bucket by bucket; their trailing zeros are left out by the API, so lengths differ."""
     bounds: tuple[float, ...] = ()
@@ -82,13 +87,13 @@ def _bounds(options: Any) -> tuple[float, ...]:
 async def _points(
     service: str, revision: str, metric: str, start: datetime, end: datetime
 ) -> list[tuple[dict[str, str], Any]]:
-    """Each point with its series' metric labels."""
+    """Each point with its series' metric labels; of all revisions where none is named."""
     _, project, _, region, _, short_name = service.split("/")
     request = monitoring_v3.ListTimeSeriesRequest(
         name=f"projects/{project}",
         filter=f'metric.type="{metric}" AND resource.type="cloud_run_revision"'
         f' AND resource.labels.location="{region}" AND resource.labels.service_name="{short_name}"'
-        f' AND resource.labels.revision_name="{revision}"',
+        + (f' AND resource.labels.revision_name="{revision}"' if revision else ""),
         interval=monitoring_v3.TimeInterval(start_time=start, end_time=end),
         view=monitoring_v3.ListTimeSeriesRequest.TimeSeriesView.FULL,
     )

@@ -34,7 +34,7 @@ async def probe_service(service: str, service_url: str, url: str, health: Health
 @asynccontextmanager
 async def asking(service: str, service_url: str, url: str, health: Health) -> AsyncIterator[Ask]:
     """One client for many requests to the health path of the service, or of its revision, at `url`."""
-    async with _client(health, await authorization(service, service_url)) as client:
+    async with _client(health, await authorization(service, service_url, health.prober)) as client:
         yield partial(_probe, client, url + health.path, health)
 
 
@@ -101,9 +101,13 @@ def rules_of(health: Health) -> Rules:
     return Rules(tries=health.tries, min_samples=health.samples)
 
 
-async def authorization(service: str, audience: str) -> Mapping[str, str]:
-    """A service that is not public (yet) is asked with our identity."""
+async def authorization(service: str, audience: str, prober: str = "") -> Mapping[str, str]:
+    """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as."""
     if await services.is_public(service):
         return {}
-    token = await identity.fetch_id_token(audience)
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    found = await services.get_service(service)
+    if found and found.unchecked:
+        return {}
+    if found and not prober and not await identity.whoami():
+        prober = found.service_account
+    return {"Authorization": f"Bearer {await identity.fetch_id_token(audience, prober)}"}

@@ -20,7 +20,7 @@ from tasks.cleanup.engine.recheck import from_json, to_json
 from tasks.failures.errors import Cause, ParameterError
 
 ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
-SHOWN = 1000  # of what a refused plan would have done, the first so many are enough to understand the refusal
+SHOWN = 1000  # rows of a table: more, nobody reads
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
@@ -36,7 +36,7 @@ def plan_name(plan: Plan) -> str:
 async def save_plan(bucket: str, plan: Plan) -> str:
     """Answers the plan's name. What stays, by far the most, is not saved: it is decided again before any step."""
     name = plan_name(plan)
-    text = to_json(replace(plan, kept=(), withheld=plan.withheld[:SHOWN]))
+    text = to_json(replace(plan, kept=()))
     await objects.write_text(bucket, f"{folder(plan.app)}{name}.json", text, 0)
     return name
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tasks.manifest.values import (
@@ -27,6 +27,7 @@ from tasks.manifest.values import (
     Secret,
     Status,
     Steps,
+    Strict,
     TimeZone,
     Url,
     Variable,
@@ -39,12 +40,7 @@ Kind = Literal["release", "prerelease", "development"]
 # Keys that nobody can write: the manifest fills them in from what stands around the value.
 OWN_NAME = "<name>"
 APP_NAME = "<app>"
-
-
-class Strict(BaseModel):
-    """Frozen, and without room for keys that do not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+PROBER = "<prober>"
 
 
 class Health(Strict):
@@ -62,6 +58,7 @@ class Health(Strict):
     backoff_min_s: Duration = Field(2.0, alias="backoff_min", description="First wait between attempts.")
     backoff_max_s: Duration = Field(32.0, alias="backoff_max", description="Longest wait between attempts.")
     samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
+    prober: SkipJsonSchema[str] = Field("", alias=PROBER)  # the environment's, see `Manifest.service_in`
 
 
 class BuildSettings(Strict):
@@ -242,6 +239,11 @@ class Timeouts(Strict):
         return float(getattr(self, f"{stage.replace(' ', '_')}_s"))
 
 
+def account_email(account: str, project: str) -> str:
+    """What Google calls an account of which slipway.yaml may give the first part only."""
+    return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
+
+
 class Environment(Strict):
     """A Google Cloud project with its regions, and how releases reach it."""
 
@@ -303,8 +305,24 @@ class Environment(Strict):
     service_account: Account | None = Field(
         None, description="What services run as that do not say. Default: the project's Compute Engine account."
     )
+    prober: Account | None = Field(
+        None,
+        description="The service account as which private services are asked whether they are healthy. Default: the "
+        "one that the run acts as; if it acts as none, with credentials of a user or of a federated workload, the one "
+        "that the service runs as. The run must be allowed to make its ID tokens, and it to invoke the service.",
+    )
+    build_service_account: Account | None = Field(
+        None,
+        description="What builds run as. Default: Google's choice for the project, since 2024 the Compute Engine "
+        "account. The run must be allowed to act as it.",
+    )
     env: dict[Variable, str] = Field({}, description="For every service; a service's own under services wins.")
     services: dict[Name, Runtime] = Field({}, description="What differs for single services here.")
+
+    @field_validator("service_account", "prober", "build_service_account")
+    @classmethod
+    def _full_name(cls, account: str | None, info: ValidationInfo) -> str | None:
+        return account and account_email(account, info.data.get("project", ""))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -315,20 +333,3 @@ class Environment(Strict):
     def bake_s(self) -> float:
         """How long each step is watched at least."""
         return self.strategy.bake_s if isinstance(self.strategy, Canary) else 0.0
-
-
-class Retention(Strict):
-    """What clean-up keeps and how much it may take away at once."""
-
-    keep: int = Field(10, ge=1, description="Newest images of each service that stay whatever their age.")
-    max_age_s: Duration = Field(7776000.0, alias="max_age", description="Older ones may go.")
-    protect: tuple[str, ...] = Field((), description="Globs of names that are never touched.")
-    foreign: Literal["report", "delete"] = Field("report", description="What to do with what this app does not define.")
-    max_items: int = Field(50, ge=1, description="More than this at once is refused.")
-    max_percent: int = Field(20, ge=1, le=100, description="A larger share than this at once is refused.")
-
-
-class DriftSettings(Strict):
-    """How deployed and described configuration are compared."""
-
-    ignore: tuple[str, ...] = Field((), description="Paths of fields that others may change.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +13,7 @@ from google.iam.v1 import iam_policy_pb2, options_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
-from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read
+from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read, unless_gone
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.polling import until
@@ -75,6 +75,22 @@ class RunService:
                 revision = target.revision or self.latest_ready
                 shares[revision] = shares.get(revision, 0) + target.percent
         return shares
+
+    @property
+    def service_account(self) -> str:
+        """What its newest revision runs as; Google fills in the default."""
+        return str(self.body.get("template", {}).get("serviceAccount", ""))
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
+        return bool(self.body.get("invokerIamDisabled"))
+
+    @property
+    def disabled(self) -> bool:
+        """Scaled to no instances by hand."""
+        scaling = self.body.get("scaling") or {}
+        return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
 
     def uri_of(self, revision: str) -> str:
         """The URL of its own that a revision has; '' for one without a tag."""
@@ -150,6 +166,20 @@ def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str])
     return all(asked[name] == has[name] for name in fields if name in asked)
 
 
+async def validate_service(body: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Has Google look at what would be written, be the service there or not, and writes nothing. Raises GoogleError.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/patch, validateOnly
+    """
+    request = run_v2.UpdateServiceRequest(
+        service=_message(body),
+        update_mask=field_mask_pb2.FieldMask(paths=list(fields)),
+        validate_only=True,
+        allow_missing=True,
+    )
+    await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request, retry=READ)
+
+
 async def until_settled(service: RunService, timeout_s: float) -> RunService:
     """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
 
@@ -182,6 +212,20 @@ def traffic_body(target: TrafficTarget) -> dict[str, Any]:
     if target.tag:
         body["tag"] = target.tag
     return body
+
+
+async def disable_service(name: str, etag: str, timeout_s: float) -> bool:
+    """No instances, whoever calls; automatic scaling undoes it. False if it was gone already.
+
+    https://cloud.google.com/run/docs/managing/services#disable
+    """
+    body = {"name": name, "etag": etag, "scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 0}}
+    return await unless_gone(update_service(body, ["scaling"], timeout_s))
+
+
+async def policy_members(service: str) -> frozenset[str]:
+    """Everybody whom the service's IAM policy names, in any role."""
+    return frozenset(member for binding in (await _policy(service)).bindings for member in binding.members)
 
 
 async def fence(service: RunService, token: str, timeout_s: float) -> RunService:
@@ -238,6 +282,13 @@ async def set_public(service: str, *, public: bool, always: bool = False) -> boo
 
 def _lets_everyone(policy: policy_pb2.Policy) -> bool:
     return any(b.role == INVOKER and EVERYONE in b.members and not b.condition.expression for b in policy.bindings)
+
+
+async def test_permissions(service: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on the service, whether it is there or not."""
+    request = iam_policy_pb2.TestIamPermissionsRequest(resource=service, permissions=sorted(permissions))
+    method = client(run_v2.ServicesAsyncClient).test_iam_permissions
+    return set((await call("run.services.testIamPermissions", method, request, retry=READ)).permissions)
 
 
 async def _policy(service: str) -> policy_pb2.Policy:

@@ -18,7 +18,7 @@ from infra.gcp.calls.errors import GoogleError
 from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Listing
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Keys, Look, Note, ResourceKind
 from tasks.failures.roles import Need
-from tasks.history.record import good
+from tasks.history.record import ReleaseRecord, good
 from tasks.model import Request
 from tasks.names import resources
 from tasks.names.labels import owner_of
@@ -51,7 +51,12 @@ class Images(ResourceKind):
             async with gate:
                 return await _find(each, look)
 
-        return Found.together(await asyncio.gather(*(find(each) for each in image_repositories(look.requests))))
+        former = once_released(record for history in look.histories.values() for record in history.records)
+        places = [
+            replace(each, services=tuple(sorted({*each.services, *former})))
+            for each in image_repositories(look.requests)
+        ]
+        return Found.together(await asyncio.gather(*(find(each) for each in places)))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
         return References(image_repositories(look.requests), items).keys
@@ -116,6 +121,7 @@ class ImageRepository:
     app: str
     environments: tuple[str, ...]
     services: tuple[str, ...]
+    adopted: bool = False  # made by others, and slipway.yaml says that it is the app's as well
 
     @property
     def source(self) -> str:
@@ -135,10 +141,19 @@ def image_repositories(requests: Sequence[Request]) -> tuple[ImageRepository, ..
         by_name.setdefault(name, []).append(request)
     return tuple(
         ImageRepository(
-            name, sharing[0].app, tuple(request.environment for request in sharing), tuple(sharing[0].services)
+            name,
+            sharing[0].app,
+            tuple(request.environment for request in sharing),
+            tuple(sharing[0].services),
+            adopted=resources.last(name) in sharing[0].manifest.retention.adopt,
         )
         for name, sharing in by_name.items()
     )
+
+
+def once_released(records: Iterable[ReleaseRecord]) -> frozenset[str]:
+    """The services of all releases: what slipway.yaml no longer has was the app's all the same."""
+    return frozenset(name for record in records for name in record.images)
 
 
 class References:
@@ -206,8 +221,9 @@ def _released(prefix: str, look: Look) -> int:
 
 
 def image_item(found: DockerImage, repository: ImageRepository, there: Repository) -> Item:
-    """Ours if the repository carries our app's labels and the image the name of a service; else nobody's we know."""
-    owner = of_repository = owner_of(there.labels, repository.app)
+    """Ours if the repository is our app's, by its labels or adopted, and the image has the name of a service."""
+    labelled = owner_of(there.labels, repository.app)
+    owner = of_repository = labelled or (repository.app if repository.adopted else None)
     if owner == repository.app and found.image not in repository.services:
         owner = None
     stuck = of_repository is None and there.immutable_tags and found.tags

@@ -46,7 +46,7 @@ class ServiceAccounts(ResourceKind):
             for name in request.manifest.services
             if (account := request.service(name).service_account)
         }
-        me = await asyncio.to_thread(identity.whoami)
+        me = await identity.whoami()
         claims = (
             Claim("slipway.yaml", tuple(Reference(SERVICE_ACCOUNT, email) for email in sorted(named))),
             Claim("this clean-up, which runs as it", (Reference(SERVICE_ACCOUNT, me),)),

@@ -137,7 +137,7 @@ def judge_errors(candidate: Window, stable: Window | None, rules: Rules, next_pe
 
     At 100 % stable serves nothing; pass what it served before.
     """
-    counted, compared = _counts(candidate), stable and _counts(stable)
+    counted, compared = _counts(candidate), _counts(stable) if stable else None
     errors, requests = counted or (0, 0)
     stable_errors, stable_requests = compared or (0, 0)
     stable_rate = stable_errors / max(stable_requests, 1)

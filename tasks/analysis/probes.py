@@ -16,7 +16,7 @@ from infra.gcp.run import services
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
-from tasks.model import Verdict
+from tasks.model import Request, Verdict
 
 # For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
 ANSWERS = Health.model_construct(path="/", status=tuple(range(200, 500)), body=None)
@@ -95,6 +95,11 @@ def wrong_with(status: int, body: str, health: Health) -> str:
     if health.body is not None and health.body not in body:
         return f"the body does not contain {health.body!r} but begins {redact(body[:80])!r}"
     return ""
+
+
+def asked_for(request: Request, health: Health | None) -> Health:
+    """What a revision of an earlier release is asked for, by today's prober: that of back then may be gone."""
+    return (health or ANSWERS).model_copy(update={"prober": request.settings.prober or ""})
 
 
 def rules_of(health: Health) -> Rules:

@@ -29,7 +29,7 @@ from benchmarks.canary_world import Clock, Effect, Service, World
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.proof import prove_candidate
 from tasks.analysis.senses import Senses
-from tasks.analysis.sure import wilson
+from tasks.analysis.sequential import wilson
 from tasks.manifest.loading import parse_manifest
 from tasks.manifest.manifest import Manifest
 from tasks.manifest.settings import Health

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from tasks.analysis.latency import judge_latency
 from tasks.analysis.metrics import Users
-from tasks.analysis.sure import e_more, measured
+from tasks.analysis.sequential import e_more, measured
 from tasks.analysis.verdict import Course, Judgement, Probe, Rules, Window, combine, judge_errors
 from tasks.model import Verdict
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tasks.analysis.sure import Latencies, e_more, e_slower, measured, odds, odds_slower, slowdown, wilson
+from tasks.analysis.sequential import Latencies, e_more, e_slower, measured, odds, odds_slower, slowdown, wilson
 from tasks.analysis.verdict import Judgement, Rules
 from tasks.model import Verdict
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from infra.gcp.monitoring import Served
 from tasks.analysis.latency import OTHER_MINUTES, SAME_MINUTES, judge_latency
-from tasks.analysis.sure import histogram
+from tasks.analysis.sequential import histogram
 from tasks.analysis.verdict import (
     Judgement,
     Probe,

@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from tasks.analysis.latency import grossly_slower, judge_dark
 from tasks.analysis.probes import Ask, latencies_ms, probe_until_clear, rules_of
 from tasks.analysis.senses import Senses
-from tasks.analysis.sure import measured
+from tasks.analysis.sequential import measured
 from tasks.analysis.verdict import Probe, combine, judge_probes
 from tasks.failures.errors import NOT_MOVED, Cause, ProofFailed
 from tasks.manifest.settings import Health

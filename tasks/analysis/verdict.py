@@ -4,8 +4,8 @@ UNHEALTHY beats INCONCLUSIVE beats HEALTHY, and no data is INCONCLUSIVE, never h
 stable revision in the same minutes, so that what hits both is not held against it.
 
 A release is judged many times, and each look could take a good candidate back by chance. Every test here may be asked
-as often as one likes (`analysis.sure`); `Rules.alpha`, the chance over the whole release, is only divided by how many
-different tests there are. How often that goes wrong is measured by benchmarks/false_verdicts.py.
+as often as one likes (`analysis.sequential`); `Rules.alpha`, the chance over the whole release, is only divided by how
+many different tests there are. How often that goes wrong is measured by benchmarks/false_verdicts.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from tasks.analysis.sure import Latencies, clean, e_less, e_more, odds, wilson
+from tasks.analysis.sequential import Latencies, clean, e_less, e_more, odds, wilson
 from tasks.model import Verdict
 
 NO_LATENCIES = Latencies()

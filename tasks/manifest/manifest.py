@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.failures.hints import hint
+from tasks.failures.spelling import hint
 from tasks.manifest.order import dependency_waves
 from tasks.manifest.retention import DriftSettings, Retention
 from tasks.manifest.settings import (

@@ -15,8 +15,8 @@ from infra.gcp.run import services
 from infra.gcp.storage import buckets
 from infra.gcp.storage.buckets import Bucket
 from tasks.failures.errors import Cause
-from tasks.failures.hints import hint
 from tasks.failures.roles import CREDENTIALS, MONITORING, REQUIRED_APIS
+from tasks.failures.spelling import hint
 from tasks.manifest.values import SecretRef
 from tasks.model import Gap, Missing, Place, Readiness, Request
 from tasks.names import resources

@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.builds.archive import plan
 from tasks.builds.ignore import left_out
 from tasks.failures.errors import Cause, SlipwayError, SourceError
-from tasks.failures.hints import meant
+from tasks.failures.spelling import meant
 from tasks.model import Problem, Readiness, Request
 from tasks.source.git import attempt
 from tasks.source.submodules import fetch_submodules

@@ -39,7 +39,7 @@ class ServiceAccounts(ResourceKind):
 
     async def list(self, look: Look) -> Found:
         """Accounts carry no labels, so one that slipway.yaml does not name is foreign, whoever made it."""
-        found = Found.together(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
+        found = Found.merged(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
         named = {
             account
             for request in look.requests

@@ -30,7 +30,7 @@ class StoredFiles(ResourceKind):
 
     async def list(self, look: Look) -> Found:
         by_bucket = {request.settings.bucket: request for request in look.requests}
-        return Found.together(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
+        return Found.merged(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
 
     async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
         """All that the bucket has under the prefix; group: by the name of the object."""

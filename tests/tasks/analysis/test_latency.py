@@ -9,7 +9,7 @@ from statistics import NormalDist
 import pytest
 
 from tasks.analysis.latency import judge_dark, judge_latency
-from tasks.analysis.sure import histogram, measured
+from tasks.analysis.sequential import histogram, measured
 from tasks.analysis.verdict import Rules
 from tasks.model import Verdict
 

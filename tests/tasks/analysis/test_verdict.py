@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.analysis.sure import wilson
+from tasks.analysis.sequential import wilson
 from tasks.analysis.verdict import (
     Course,
     Judgement,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.analysis.sure import (
+from tasks.analysis.sequential import (
     Latencies,
     e_less,
     e_more,

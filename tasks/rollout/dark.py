@@ -239,6 +239,7 @@ def _candidate(
         created=created,
         public=wanted.public,
         template=wanted.template,
+        whole=service.whole,
     )
 
 

@@ -28,6 +28,19 @@ INVOKER = "roles/run.invoker"
 EVERYONE = "allUsers"
 POLICY_VERSION = 3
 FENCE = "slipway-fence"  # a label of ours whose value means nothing
+# What is said of a service as a whole, beside its template and traffic; each may be written by itself.
+# https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services
+WHOLE = {
+    "binaryAuthorization": "binary_authorization",
+    "customAudiences": "custom_audiences",
+    "defaultUriDisabled": "default_uri_disabled",
+    "description": "description",
+    "iapEnabled": "iap_enabled",
+    "ingress": "ingress",
+    "invokerIamDisabled": "invoker_iam_disabled",
+    "labels": "labels",
+    "scaling": "scaling",
+}
 SETTLE_POLL_S = 0.5
 
 
@@ -75,6 +88,11 @@ class RunService:
                 revision = target.revision or self.latest_ready
                 shares[revision] = shares.get(revision, 0) + target.percent
         return shares
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What is said of the service as a whole."""
+        return {key: value for key, value in self.body.items() if key in WHOLE}
 
     @property
     def disabled(self) -> bool:

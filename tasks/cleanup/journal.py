@@ -31,6 +31,11 @@ def folder(app: str) -> str:
     return f"cleanup/{app}/"
 
 
+def is_of_a_plan(name: str) -> bool:
+    """Whether a file of this short name is a plan or its journal."""
+    return bool(_NAME.fullmatch(name.removesuffix(".json").removesuffix(".journal")))
+
+
 def plan_name(plan: Plan) -> str:
     """By its time: 20260301T120000.000000Z; names sort by time."""
     return plan.made.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")

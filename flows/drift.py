@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from flows.reconcile import tidy_up
 from tasks.drift.look import look, report_drift, repository_version
 from tasks.drift.repair import ship_drifted
-from tasks.orchestration.lock import one_at_a_time
+from tasks.orchestration.lock import is_held, one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
@@ -23,6 +24,7 @@ from tasks.source.source import Source
 async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     """Reports every setting of the live services that differs from the newest release; answers how many drifted.
 
+    It keeps nobody waiting, and leaves alone what is just being shipped.
     It also tells when the repository is at another version than the one that was released.
 
     Args:
@@ -33,9 +35,12 @@ async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     """
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
-        async with one_at_a_time(request):
-            compared = await look(request)
-            drifted = await report_drift(request, compared, await repository_version(request))
-            if refresh and drifted:
-                await ship_drifted(request, source, compared)
-            return drifted
+        compared = await look(request)
+        if await is_held(request):
+            get_run_logger().info("%s is being shipped: the next run looks for drift", request.app)
+            return 0
+        drifted = await report_drift(request, compared, await repository_version(request))
+        if refresh and drifted:
+            async with one_at_a_time(request):
+                await ship_drifted(request, source, await look(request))
+        return drifted

@@ -12,7 +12,7 @@ import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
@@ -108,7 +108,7 @@ def rules_of(health: Health) -> Rules:
 
 async def authorization(service: str, audience: str, prober: str = "") -> Mapping[str, str]:
     """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as."""
-    if await services.is_public(service):
+    if await access.is_public(service):
         return {}
     found = await services.get_service(service)
     if found and found.unchecked:

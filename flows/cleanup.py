@@ -12,9 +12,10 @@ from tasks.cleanup.carry_out import carry_out, close_left_open, prove_rollbacks
 from tasks.cleanup.propose import propose
 from tasks.cleanup.scope import read_scope
 from tasks.cleanup.turns import only_clean_up
-from tasks.failures.errors import ReleaseBusy
+from tasks.failures.errors import ParameterError, ReleaseBusy
 from tasks.orchestration.lock import LEASE_S
 from tasks.orchestration.parameters import refuse_parameters
+from tasks.release.reconcile import shipped
 from tasks.request.request import workspace
 from tasks.source.source import Source
 
@@ -44,16 +45,19 @@ async def closing(source: Source) -> None:
     on_cancellation=[close_up],
     on_crashed=[refuse_parameters, close_up],
 )
-async def cleanup(source: Source, dry_run: bool = True, plan: str | None = None) -> str:
+async def cleanup(source: Source | None = None, dry_run: bool = True, plan: str | None = None) -> str:
     """Takes away images, revisions, build sources and logs that nothing needs, in all environments of an app.
 
     It steps aside for releases and rollbacks between any two steps.
 
     Args:
-        source: The repository that holds slipway.yaml; its version does not matter.
+        source: The repository that holds slipway.yaml; its version does not matter. Empty for a dry run of all that was
+            shipped within months.
         dry_run: Only plan: nothing is deleted. The plan is saved and shown as a table.
         plan: The name of a plan that a dry run saved, to do exactly that, caps or not; empty to plan anew.
     """
+    if source is None:
+        return await _dry_runs(dry_run=dry_run, plan=plan)
     async with workspace() as folder:
         scope = await read_scope(source, folder)
         if dry_run:
@@ -64,3 +68,11 @@ async def cleanup(source: Source, dry_run: bool = True, plan: str | None = None)
             await carry_out(scope, proposal)
             await prove_rollbacks(scope, proposal)
             return proposal.name
+
+
+async def _dry_runs(*, dry_run: bool, plan: str | None) -> str:
+    """One after the other; answers the names of the plans. Nothing is deleted without naming the repository."""
+    if not dry_run or plan:
+        raise ParameterError("Nothing says which app is to be cleaned up.", "name the repository in `source`.")
+    by_repository = {each.source.repository: each.source for each in reversed(await shipped())}
+    return ", ".join([await cleanup(each.model_copy(update={"ref": None})) for each in by_repository.values()])

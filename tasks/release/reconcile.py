@@ -32,7 +32,7 @@ from tasks.orchestration.step import step
 from tasks.rollout.restore import give_back
 from tasks.source.source import Source
 
-LOOK_BACK = timedelta(days=7)
+LOOK_BACK, KNOWN_BACK = timedelta(days=7), timedelta(days=90)
 SHIPPING_FLOWS = ("deploy", "promote", "rollback", "drift", "ship")  # the last two by way of others
 
 
@@ -46,16 +46,26 @@ class Destination:
 
 async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
+    found = await _runs(LOOK_BACK)
+    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
+
+
+async def shipped() -> list[Destination]:
+    """Where anything was shipped to within months: what a schedule that names no repository goes through."""
+    return distinct(await _runs(KNOWN_BACK))
+
+
+async def _runs(back: timedelta) -> list[FlowRun]:
+    """Of the flows that ship, the newest first."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
-    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - LOOK_BACK)
+    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
     async with get_client() as client:
-        found = await client.read_flow_runs(
+        return await client.read_flow_runs(
             flow_filter=flows,
             flow_run_filter=FlowRunFilter(start_time=since),
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )
-    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
 
 
 def destination_of(flow_run: FlowRun) -> Destination | None:

@@ -1,8 +1,8 @@
 """Brings an environment back to a recorded state after a run that died in the middle of a release.
 
 Every release holds its environment's lock from before its record is written until after it is closed. So a record
-that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run has
-ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
+that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run
+has ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
 (`Ledger.is_alive`), and ReleaseBusy leaves a release that is under way alone.
 """
 

@@ -91,7 +91,7 @@ async def watched(cloud: Cloud, course: str = "probe") -> Judgement:
             "service",
             Snapshot(place, split, "old", "old", "old"),
             split,
-            request.service(place.service).health,
+            health,
         )
         for place in (EUROPE, AMERICA)
     ]

@@ -83,7 +83,7 @@ async def watched(cloud: Cloud, course: str = "probe") -> Judgement:
     request = a_request(text=MANIFEST.replace("COURSE", course))
     split = (TrafficTarget("new", 20), TrafficTarget("old", 80))
     candidates = [
-        Candidate("new", "v2", "new", "service", Snapshot(place, split, "old", "old", "old"), split)
+        Candidate("new", "v2", "new", "service", Snapshot(place, split, "old", "old", "old"), split, Health())
         for place in (EUROPE, AMERICA)
     ]
     written: Written = {each.place: (split,) for each in candidates}

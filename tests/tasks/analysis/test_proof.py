@@ -75,7 +75,7 @@ async def proven(candidate_ms: Callable[[int], float], stable_ms: float, seed: i
         yield ask
 
     before = Snapshot(API, (TrafficTarget("old", 100),), "old", "old", "old")
-    candidate = Candidate("new", "v2", "new", "service", before, before.traffic, a_request().service("api").health)
+    candidate = Candidate("new", "v2", "new", "service", before, before.traffic, Health())
     return await prove_candidate(a_request(), candidate, Senses(asking=asking))
 
 

@@ -82,17 +82,8 @@ async def unmoved(_request: Request, _candidate: Candidate, _written: Any) -> No
 async def watched(cloud: Cloud, course: str = "probe") -> Judgement:
     request = a_request(text=MANIFEST.replace("COURSE", course))
     split = (TrafficTarget("new", 20), TrafficTarget("old", 80))
-    health = request.service(EUROPE.service).health
     candidates = [
-        Candidate(
-            "new",
-            "v2",
-            "new",
-            "service",
-            Snapshot(place, split, "old", "old", "old"),
-            split,
-            health,
-        )
+        Candidate("new", "v2", "new", "service", Snapshot(place, split, "old", "old", "old"), split, Health())
         for place in (EUROPE, AMERICA)
     ]
     written: Written = {each.place: (split,) for each in candidates}

@@ -63,6 +63,7 @@ class Request:
     folder: Path  # the checked-out repository
     scratch: Path  # for the run's own files
     run_id: str
+    builds: bool = True  # False: it ships images that are there already, so that the sources do not matter
 
     @property
     def project(self) -> str:

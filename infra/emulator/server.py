@@ -25,6 +25,7 @@ from infra.emulator.services import build
 
 MAX_UPLOAD_BYTES = 4 << 30
 GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file
+YOU = "you@example.com"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -110,12 +111,13 @@ class Emulator:
             accounts.seed(projects.create(project_id))
         for project in projects.all():
             policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
-            policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
+            policies.grant(f"projects/{project.id}", "roles/owner", f"user:{YOU}")
         accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         self._seed_key(deployer)
+        self._seed_login(YOU)
         token = self.settings.data / "gcloud-token"
         token.touch(mode=0o600)
-        token.write_text(self.cloud.get(Identity).access_token("you@example.com", GCLOUD_TOKEN_S))
+        token.write_text(self.cloud.get(Identity).access_token(YOU, GCLOUD_TOKEN_S))
 
     def _seed_key(self, deployer: str) -> None:
         """A key file of the deployer, which stays good through restarts and resets: clients may have read it."""
@@ -126,6 +128,16 @@ class Emulator:
             keys.adopt(before)
         else:
             path.write_text(json.dumps(keys.create(deployer, self.settings.projects[0])))
+
+    def _seed_login(self, email: str) -> None:
+        """The Application Default Credentials of a person, which stay good as the deployer's key does."""
+        path, users = self.settings.data / "user.json", self.cloud.get(Identity).users
+        path.touch(mode=0o600)
+        before = json.loads(path.read_text() or "{}")
+        if before.get("account") == email:
+            users.adopt(before)
+        else:
+            path.write_text(json.dumps(users.login(email, self.settings.projects[0])))
 
     def _variables(self, proxy_port: int) -> dict[str, str]:
         """What clients need to find the emulator: nothing but places on the network and credentials."""
@@ -142,7 +154,7 @@ class Emulator:
             "GOOGLE_APPLICATION_CREDENTIALS": str(data / "deployer.json"),
             "GOOGLE_CLOUD_PROJECT": project,
             "CLOUDSDK_CORE_PROJECT": project,
-            "CLOUDSDK_CORE_ACCOUNT": "you@example.com",
+            "CLOUDSDK_CORE_ACCOUNT": YOU,
             "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": bundle,
             "CLOUDSDK_PROXY_TYPE": "http",
             "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",

@@ -6,9 +6,10 @@ visible for up to 180 s after that.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.cloud import monitoring_v3
@@ -25,22 +26,35 @@ class Served:
 
     requests: int = 0
     errors: int = 0  # answers of class 5xx
+    refused: int = 0  # answers of class 4xx
     bounds_ms: tuple[float, ...] = ()
     buckets: tuple[int, ...] = ()
+    since: datetime | None = None  # the sampling periods that were counted: from the first's start to the last's end
+    until: datetime | None = None
 
 
-async def served(service: str, revision: str, start: datetime, end: datetime) -> Served:
+async def served(service: str, revision: str, start: datetime, end: datetime, warm_s: float = 0.0) -> Served:
     """What `revision` of a service, by its full name, served from `start` to `end`, both aware; nothing if that is no
-    time. Only whole sampling periods after `start` count.
+    time. Only whole sampling periods after `start` count, and latencies only from `warm_s` later on.
     """
     if end <= start:
         return Served()
     counts = await _points(service, revision, COUNT, start, end)
-    latencies = await _points(service, revision, LATENCIES, start, end)
-    requests = sum(point.value.int64_value for _, point in counts)
-    errors = sum(p.value.int64_value for labels, p in counts if labels.get("response_code_class") == "5xx")
+    warm = start + timedelta(seconds=warm_s)
+    latencies = await _points(service, revision, LATENCIES, warm, end) if warm < end else []
+    by_class: Counter[str] = Counter()
+    for labels, point in counts:
+        by_class[labels.get("response_code_class", "")] += point.value.int64_value
     bounds, buckets = add_up(point.value.distribution_value for _, point in latencies)
-    return Served(requests, errors, bounds, buckets)
+    return Served(
+        by_class.total(),
+        by_class["5xx"],
+        by_class["4xx"],
+        bounds,
+        buckets,
+        min((point.interval.start_time for _, point in counts), default=None),
+        max((point.interval.end_time for _, point in counts), default=None),
+    )
 
 
 async def requests(service: str, start: datetime, end: datetime) -> int:

@@ -44,12 +44,21 @@ async def test_permissions(project: str, permissions: Collection[str]) -> set[st
     return set(answer.permissions)
 
 
+async def policy(project: str) -> dict[str, set[str]]:
+    """The project's own IAM policy: members by role. Conditional bindings are among them."""
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}")
+    request.options.requested_policy_version = 3  # https://cloud.google.com/iam/docs/policies#versions
+    method = client(resourcemanager_v3.ProjectsAsyncClient).get_iam_policy
+    found = await call("resourcemanager.projects.getIamPolicy", method, request, retry=READ)
+    members: dict[str, set[str]] = {}
+    for binding in found.bindings:
+        members.setdefault(binding.role, set()).update(binding.members)
+    return members
+
+
 async def policy_members(project: str) -> frozenset[str]:
     """Everybody whom the project's IAM policy names, in any role."""
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}")
-    method = client(resourcemanager_v3.ProjectsAsyncClient).get_iam_policy
-    policy = await call("resourcemanager.projects.getIamPolicy", method, request, retry=READ)
-    return frozenset(member for binding in policy.bindings for member in binding.members)
+    return frozenset().union(*(await policy(project)).values())
 
 
 async def enabled_apis(project: str, apis: Collection[str]) -> set[str]:

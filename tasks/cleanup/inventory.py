@@ -95,7 +95,7 @@ async def look_again(inventory: Inventory, going: Iterable[str]) -> tuple[tuple[
     """
     first = inventory.look
     look = Look(first.requests, first.histories, Memory(), first.clock, earlier=first, going=frozenset(going))
-    found = Found.together(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
+    found = Found.merged(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
     items, uses = inventory.names.items(found), inventory.names.uses(found)
     return items, uses, list(doubts(items, uses, found.listings))
 

@@ -24,7 +24,7 @@ from tasks.cleanup.kinds.registry import BY_KIND, KINDS
 from tasks.cleanup.memory import clock_trouble, read_memory, write_memory
 from tasks.cleanup.scope import Scope
 from tasks.failures.errors import CleanupRefused
-from tasks.manifest.settings import Retention
+from tasks.manifest.retention import Retention
 from tasks.orchestration.artifacts import key
 from tasks.orchestration.step import step
 

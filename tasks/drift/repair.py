@@ -44,7 +44,7 @@ async def ship_drifted(request: Request, source: Source, compared: Sequence[Comp
         then = source.model_copy(update={"ref": record.commit})
         folder = Path(request.scratch / f"refresh-{record.run_id}-{record.version}")
         again = await read_request(then, request.environment, sorted(set(drifted)), folder)
-        await ship_again(again, record)
+        await ship_again(replace(again, builds=False), record)
 
 
 def shipped_again(compared: Comparison) -> tuple[Difference, ...]:

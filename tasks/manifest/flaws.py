@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.failures.hints import hint
+from tasks.failures.spelling import hint
 from tasks.manifest.document import Flaw, Path
 
 Schema = dict[str, Any]

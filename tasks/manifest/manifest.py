@@ -8,19 +8,18 @@ from typing import Any, TypeVar
 from pydantic import Field, ValidationInfo, field_validator
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.failures.hints import hint
+from tasks.failures.spelling import hint
 from tasks.manifest.order import dependency_waves
+from tasks.manifest.retention import DriftSettings, Retention
 from tasks.manifest.settings import (
     APP_NAME,
     OWN_NAME,
-    DriftSettings,
     Environment,
-    Retention,
     Runtime,
     ServiceSettings,
-    Strict,
+    account_email,
 )
-from tasks.manifest.values import Name
+from tasks.manifest.values import Name, Strict
 
 V = TypeVar("V")
 
@@ -80,7 +79,9 @@ class Manifest(Strict):
             raise self._unknown("service", name, self.services)
         service, own = self.services[name], settings.services.get(name, Runtime())
         changes = {field: getattr(own, field) for field in own.model_fields_set}
-        changes["service_account"] = service.service_account or settings.service_account
+        account = service.service_account
+        changes["service_account"] = account_email(account, settings.project) if account else settings.service_account
+        changes["health"] = service.health.model_copy(update={"prober": settings.prober or ""})
         changes["env"] = _without(service.env | settings.env, own.secrets) | own.env
         changes["secrets"] = _without(service.secrets, own.env) | own.secrets
         return service.model_copy(update=changes)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tasks.manifest.values import (
@@ -27,6 +27,7 @@ from tasks.manifest.values import (
     Secret,
     Status,
     Steps,
+    Strict,
     TimeZone,
     Url,
     Variable,
@@ -39,12 +40,7 @@ Kind = Literal["release", "prerelease", "development"]
 # Keys that nobody can write: the manifest fills them in from what stands around the value.
 OWN_NAME = "<name>"
 APP_NAME = "<app>"
-
-
-class Strict(BaseModel):
-    """Frozen, and without room for keys that do not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+PROBER = "<prober>"
 
 
 class Health(Strict):
@@ -62,6 +58,7 @@ class Health(Strict):
     backoff_min_s: Duration = Field(2.0, alias="backoff_min", description="First wait between attempts.")
     backoff_max_s: Duration = Field(32.0, alias="backoff_max", description="Longest wait between attempts.")
     samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
+    prober: SkipJsonSchema[str] = Field("", alias=PROBER)  # the environment's, see `Manifest.service_in`
 
 
 class BuildSettings(Strict):
@@ -122,12 +119,16 @@ class Canary(Strict):
     """Traffic moves in steps, each kept until it is proven."""
 
     canary: Steps = Field(description="Percent of the traffic, step by step, up to the 100 that follows.")
-    bake_s: Duration = Field(120.0, alias="bake", description="How long each step is watched.")
+    bake_s: Duration = Field(
+        300.0,
+        alias="bake",
+        description="How long each step is watched at least; latencies of its first 2 minutes do not count.",
+    )
 
 
 def _plain_strategy(value: object) -> object:
     if value not in ("direct", "blue_green"):
-        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}")
+        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 5m}")
     return value
 
 
@@ -208,8 +209,10 @@ Hook = Annotated[Annotated[JobHook, Tag("<job>")] | Annotated[HttpHook, Tag("<ot
 class Slo(Strict):
     """What a revision with traffic is held to."""
 
-    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors.")
-    min_requests: int = Field(100, ge=1, description="Fewer say nothing: the verdict is INCONCLUSIVE.")
+    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors (5xx).")
+    min_requests: int = Field(
+        100, ge=1, description="Fewer of its users' requests do not prove a revision; see on_inconclusive."
+    )
     metrics_lag_s: Duration = Field(
         180.0, alias="metrics_lag", description="How late requests show up in Cloud Monitoring: up to 3 minutes."
     )
@@ -234,6 +237,11 @@ class Timeouts(Strict):
     def of(self, stage: str) -> float:
         """Seconds, by the stage's name as the run shows it."""
         return float(getattr(self, f"{stage.replace(' ', '_')}_s"))
+
+
+def account_email(account: str, project: str) -> str:
+    """What Google calls an account of which slipway.yaml may give the first part only."""
+    return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
 
 
 class Environment(Strict):
@@ -261,20 +269,25 @@ class Environment(Strict):
         min_length=1,
         description="Versions that may be released here. Default: in production releases only, elsewhere all.",
     )
-    strategy: Strategy = Field("direct", description="How traffic moves to a proven revision.")
+    strategy: Strategy = Field(
+        "direct",
+        description="How traffic moves to a proven revision. direct: all at once. blue_green: another name for direct; "
+        "the version that served before keeps its own URL with both. canary: step by step.",
+    )
     approval: Literal["none", "required"] = Field("none", description="Whether a person must agree.")
     approval_timeout_s: Annotated[Duration, between("10s", "30d")] = Field(
         86400.0, alias="approval_timeout", description="How long to wait for that person."
     )
     freeze: tuple[Freeze, ...] = Field((), description="When nothing is released.")
     slo: Slo = Field(default_factory=Slo, description="What a revision with traffic is held to.")
-    on_inconclusive: Literal["wait", "pause", "rollback"] = Field(
-        "wait",
-        description="When a step has baked and the evidence does not suffice: wait for more and then go back, wait and "
-        "then ask a person, or go back at once.",
+    on_inconclusive: Literal["probe", "wait", "pause", "rollback"] = Field(
+        "probe",
+        description="When a step has baked and the evidence does not suffice. probe: a service whose users are too few "
+        "to prove it in 15 minutes is proven by our own requests and time, others are waited for. wait: for more, and "
+        "then go back. pause: wait and then ask a person. rollback: go back at once.",
     )
     inconclusive_limit_s: Duration = Field(
-        900.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
+        3600.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
     )
     when_busy: Literal["wait", "refuse"] = Field("wait", description="While another run is at work here.")
     busy_timeout_s: Duration = Field(1800.0, alias="busy_timeout", description="How long to wait for that run.")
@@ -292,8 +305,24 @@ class Environment(Strict):
     service_account: Account | None = Field(
         None, description="What services run as that do not say. Default: the project's Compute Engine account."
     )
+    prober: Account | None = Field(
+        None,
+        description="The service account as which private services are asked whether they are healthy. Default: the "
+        "one that the run acts as; if it acts as none, with credentials of a user or of a federated workload, the one "
+        "that the service runs as. The run must be allowed to make its ID tokens, and it to invoke the service.",
+    )
+    build_service_account: Account | None = Field(
+        None,
+        description="What builds run as. Default: Google's choice for the project, since 2024 the Compute Engine "
+        "account. The run must be allowed to act as it.",
+    )
     env: dict[Variable, str] = Field({}, description="For every service; a service's own under services wins.")
     services: dict[Name, Runtime] = Field({}, description="What differs for single services here.")
+
+    @field_validator("service_account", "prober", "build_service_account")
+    @classmethod
+    def _full_name(cls, account: str | None, info: ValidationInfo) -> str | None:
+        return account and account_email(account, info.data.get("project", ""))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -304,52 +333,3 @@ class Environment(Strict):
     def bake_s(self) -> float:
         """How long each step is watched at least."""
         return self.strategy.bake_s if isinstance(self.strategy, Canary) else 0.0
-
-
-ReportOrDelete = Literal["report", "delete"]
-
-
-class ForeignKinds(Strict):
-    """What to do with things that this app does not define, kind by kind."""
-
-    revisions: ReportOrDelete = Field("report", description="Without this app's labels, of its own services.")
-    services: ReportOrDelete = Field("report", description="That nobody calls; disabled a day before.")
-    images: ReportOrDelete = Field("report", description="In the app's repositories, of no service of the app.")
-    buckets: ReportOrDelete = Field("report", description="Empty ones that nobody names.")
-    service_accounts: ReportOrDelete = Field("report", description="That nothing names; disabled a day before.")
-
-
-Foreign = Annotated[
-    Annotated[ForeignKinds, Tag("<kinds>")] | Annotated[ReportOrDelete, Tag("<all>")],
-    Discriminator(lambda value: "<kinds>" if isinstance(value, dict | ForeignKinds) else "<all>"),
-]
-
-
-class Retention(Strict):
-    """What clean-up keeps and how much it may take away at once."""
-
-    keep: int = Field(10, ge=1, description="Newest images of each service that stay whatever their age.")
-    max_age_s: Duration = Field(7776000.0, alias="max_age", description="Older ones may go.")
-    protect: tuple[str, ...] = Field((), description="Globs of names that are never touched.")
-    foreign: Foreign = Field("report", description="What to do with what this app does not define; also kind by kind.")
-    max_items: int = Field(50, ge=1, description="So many go in one run, the oldest first; a named plan goes whole.")
-    max_percent: int = Field(20, ge=1, le=100, description="So large a share of a kind goes in one run, at least one.")
-
-    forget: tuple[str, ...] = Field(
-        (), description="Environments or projects that slipway.yaml no longer has and that are gone for good."
-    )
-    adopt: tuple[str, ...] = Field(
-        (), description="Repositories made by others whose images of this app's services are this app's."
-    )
-
-    def foreign_of(self, kind: str) -> ReportOrDelete:
-        """Of a kind by its word in plans, "service account"; what has no key of its own is only reported."""
-        if isinstance(self.foreign, ForeignKinds):
-            return getattr(self.foreign, f"{kind.replace(' ', '_')}s", "report")
-        return self.foreign
-
-
-class DriftSettings(Strict):
-    """How deployed and described configuration are compared."""
-
-    ignore: tuple[str, ...] = Field((), description="Paths of fields that others may change.")

@@ -58,7 +58,13 @@ async def _guarded(check: Check, request: Request) -> Readiness:
 
 
 def without_echoes(found: Readiness) -> Readiness:
-    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself."""
+    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself.
+
+    Of a project that is not there nothing can be found out, and of a region that is not there nothing in it.
+    """
+    for check in ("project", "region"):
+        if own := tuple(p for p in found.problems if p.check == check):
+            return Readiness(own)
     causes = {p.cause for p in found.problems if not p.problem.startswith("Could not be checked")}
     if any(gap.kind is Missing.API for gap in found.gaps):
         causes.add(Cause.API_DISABLED)

@@ -10,7 +10,7 @@ from pathlib import Path
 from tasks.builds.archive import plan
 from tasks.builds.ignore import left_out
 from tasks.failures.errors import Cause, SlipwayError, SourceError
-from tasks.failures.hints import meant
+from tasks.failures.spelling import meant
 from tasks.model import Problem, Readiness, Request
 from tasks.source.git import attempt
 from tasks.source.submodules import fetch_submodules
@@ -23,6 +23,8 @@ _LFS_LIMIT = 1024  # bytes: https://github.com/git-lfs/git-lfs/blob/main/docs/sp
 
 async def check_sources(request: Request) -> Readiness:
     """Fetches the submodules that the sources hold, and looks at all that would be packed."""
+    if not request.builds:
+        return Readiness()
     folders = [request.service(name).source for name in request.services]
     missing = await fetch_submodules(request.folder, folders)
     found = await asyncio.gather(*(_check(request, name, missing) for name in request.services))

@@ -21,7 +21,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.probes import ANSWERS
+from tasks.analysis.probes import asked_for
 from tasks.builds.build import stop_builds
 from tasks.failures.errors import Cause, NotReconciled, ReleaseBusy
 from tasks.history.ledger import Ledger, open_releases
@@ -78,7 +78,7 @@ def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
     """Each one once, with the source of its newest run; `runs` are newest first."""
     found: dict[tuple[str, str], Destination] = {}
     for each in filter(None, map(destination_of, runs)):
-        found.setdefault((each.source.repository, each.environment), each)
+        found.setdefault((each.source.place, each.environment), each)
     return list(found.values())
 
 
@@ -162,7 +162,9 @@ async def _give_back(request: Request, target: TargetRecord) -> Ending:
     if strangers:
         said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
         return Ending(target.place, Outcome.LEFT, said)
-    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True, doubtful=True)
+    return await give_back(
+        request, candidate_of(request, service, target), (service.traffic,), careful=True, doubtful=True
+    )
 
 
 def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
@@ -171,7 +173,7 @@ def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
     return {t.revision or service.latest_ready for t in service.traffic if t.percent} - known
 
 
-def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
+def candidate_of(request: Request, service: RunService, target: TargetRecord) -> Candidate:
     """The candidate that the dead run was releasing, as far as its record tells."""
     tags = {t.revision: t.tag for t in service.traffic if t.tag}
     before = Snapshot(
@@ -191,6 +193,6 @@ def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
         service_url=service.uri,
         before=before,
         split=service.traffic,
-        health=target.proven_by or ANSWERS,
+        health=asked_for(request, target.proven_by),
         public=target.public,
     )

@@ -16,7 +16,11 @@ async def set_access(request: Request, candidate: Candidate) -> None:
     place = candidate.place
     if not candidate.public and not candidate.before.opened:
         return
-    if await services.set_public(request.run_service(place), public=candidate.public):
+    name = request.run_service(place)
+    service = await services.get_service(name) if candidate.public else None
+    if service and service.unchecked:  # it asks nobody, and an organisation policy may forbid to say so once more
+        return
+    if await services.set_public(name, public=candidate.public):
         get_run_logger().info("%s is %s now", place, "open to everyone" if candidate.public else "open to nobody new")
 
 

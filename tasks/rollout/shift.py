@@ -97,7 +97,12 @@ def _remedy(request: Request, judgement: Judgement) -> str:
     if judgement.verdict is Verdict.UNHEALTHY:
         return "look at the service's log for that time, correct it and ship a new version."
     where = f"environments.{request.environment}"
-    return f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to pause."
+    if request.settings.on_inconclusive == "probe":
+        return f"wait longer ({where}.inconclusive_limit), or set {where}.on_inconclusive to pause and decide yourself."
+    return (
+        f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to probe (few users are "
+        "no reason to go back) or pause (you decide)."
+    )
 
 
 def _question(request: Request, judgement: Judgement, percent: int) -> str:

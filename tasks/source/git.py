@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.failures.errors import Cause, SourceError, Transient
-from tasks.failures.hints import meant
+from tasks.failures.spelling import meant
 
 TIMEOUT_S = 30.0
 

@@ -52,6 +52,8 @@ environments:
     bucket: acme-slipway
     create_apis: true
     service_account: runtime@acme-prod.iam.gserviceaccount.com
+    prober: prober
+    build_service_account: builder
     env: {LANG: en}
     services:
       api: {memory: 2Gi, min_instances: 2, env: {TOKEN: none}, secrets: {MODE: api-mode:2}}

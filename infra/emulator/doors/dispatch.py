@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -29,7 +30,12 @@ class Dispatcher:
         return self._identity.principal(authorization)
 
     async def rpc(self, rpc: Rpc, request: Message, call: Call) -> Message:
-        """One RPC through faults, identity, enabled API and permission to its handler."""
+        """One RPC through faults, identity, enabled API and permission to its handler.
+
+        To faults and the journal one that only validates is another method: it changes nothing.
+        """
+        if getattr(request, "validate_only", False):
+            call = replace(call, method=f"{call.method}?validateOnly")
         async with self._journal.observed(call) as fault:
             handler = self._handlers.get(rpc.method)
             if handler is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +95,16 @@ class RunService:
         return {key: value for key, value in self.body.items() if key in WHOLE}
 
     @property
+    def service_account(self) -> str:
+        """What its newest revision runs as; Google fills in the default."""
+        return str(self.body.get("template", {}).get("serviceAccount", ""))
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
+        return bool(self.body.get("invokerIamDisabled"))
+
+    @property
     def disabled(self) -> bool:
         """Scaled to no instances by hand."""
         scaling = self.body.get("scaling") or {}
@@ -172,6 +182,20 @@ def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str])
         "template": found.body.get("template", {}).get("revision", ""),
     }
     return all(asked[name] == has[name] for name in fields if name in asked)
+
+
+async def validate_service(body: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Has Google look at what would be written, be the service there or not, and writes nothing. Raises GoogleError.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/patch, validateOnly
+    """
+    request = run_v2.UpdateServiceRequest(
+        service=_message(body),
+        update_mask=field_mask_pb2.FieldMask(paths=list(fields)),
+        validate_only=True,
+        allow_missing=True,
+    )
+    await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request, retry=READ)
 
 
 async def until_settled(service: RunService, timeout_s: float) -> RunService:
@@ -276,6 +300,13 @@ async def set_public(service: str, *, public: bool, always: bool = False) -> boo
 
 def _lets_everyone(policy: policy_pb2.Policy) -> bool:
     return any(b.role == INVOKER and EVERYONE in b.members and not b.condition.expression for b in policy.bindings)
+
+
+async def test_permissions(service: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on the service, whether it is there or not."""
+    request = iam_policy_pb2.TestIamPermissionsRequest(resource=service, permissions=sorted(permissions))
+    method = client(run_v2.ServicesAsyncClient).test_iam_permissions
+    return set((await call("run.services.testIamPermissions", method, request, retry=READ)).permissions)
 
 
 async def _policy(service: str) -> policy_pb2.Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -33,6 +34,15 @@ async def get_bucket(name: str) -> Bucket | None:
         return None if found is None else _bucket(found)
 
     return await call("storage.buckets.get", get)
+
+
+async def test_permissions(name: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on the bucket."""
+
+    def test(client: storage.Client) -> set[str]:
+        return set(client.bucket(name).test_iam_permissions(sorted(permissions), **OPTIONS))
+
+    return await call("storage.buckets.testIamPermissions", test)
 
 
 async def list_buckets(project: str) -> list[Bucket]:

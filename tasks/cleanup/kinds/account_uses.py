@@ -41,7 +41,7 @@ class AccountUses(Consumer):
         """What speaks for each account being used. What cannot be asked is said in the listings: then nothing goes."""
         if look.requests[0].manifest.retention.foreign_of(SERVICE_ACCOUNT) != "delete":
             return Found()
-        return Found.together(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
+        return Found.merged(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
 
     async def _in(self, project: str, look: Look) -> Found:
         there, listing = await look.listed(f"service accounts of {project}", accounts.list_accounts, project)

@@ -69,7 +69,7 @@ class Found:
     parts: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict)  # item's name -> what it cannot do without
 
     @classmethod
-    def together(cls, found: Iterable[Found]) -> Found:
+    def merged(cls, found: Iterable[Found]) -> Found:
         found = tuple(found)
         return cls(
             tuple(item for each in found for item in each.items),

@@ -59,7 +59,7 @@ class Buckets(ResourceKind):
         return (_source(project) for project in dict.fromkeys(request.project for request in requests))
 
     async def list(self, look: Look) -> Found:
-        return Found.together(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
+        return Found.merged(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
 
     async def _in(self, project: str, look: Look) -> Found:
         """Where buckets may be deleted at all, also whether anything is in them: only empty ones may go."""

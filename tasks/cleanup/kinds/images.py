@@ -56,7 +56,7 @@ class Images(ResourceKind):
             replace(each, services=tuple(sorted({*each.services, *former})))
             for each in image_repositories(look.requests)
         ]
-        return Found.together(await asyncio.gather(*(find(each) for each in places)))
+        return Found.merged(await asyncio.gather(*(find(each) for each in places)))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
         return References(image_repositories(look.requests), items).keys

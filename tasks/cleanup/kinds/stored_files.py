@@ -32,7 +32,7 @@ class StoredFiles(ResourceKind):
         by_bucket: dict[str, list[Request]] = {}
         for request in look.requests:
             by_bucket.setdefault(request.settings.bucket, []).append(request)
-        return Found.together(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
+        return Found.merged(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
 
     async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
         """All that the bucket has under the prefix; group: by the name of the object."""

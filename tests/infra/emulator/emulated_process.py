@@ -30,18 +30,22 @@ class Process:
         self.process.kill()
         self.process.wait(timeout=30)
 
-    @contextlib.contextmanager
-    def rest(self, api: str) -> Iterator[Checked]:
-        """A checked session as gcloud's user, by way of this emulator's own proxy."""
-        token = (self.cloud.data / "gcloud-token").read_text()
-        with Checked(
-            base_url=f"https://{api}.googleapis.com",
-            headers={"Authorization": f"Bearer {token}"},
-            proxy=self.cloud.env["HTTPS_PROXY"],
-            verify=context(self.cloud),
-            trust_env=False,
-        ) as session:
-            yield session
+    def rest(self, api: str) -> contextlib.AbstractContextManager[Checked]:
+        return rest_of(self.cloud, api)
+
+
+@contextlib.contextmanager
+def rest_of(cloud: LocalCloud, api: str) -> Iterator[Checked]:
+    """A checked session as gcloud's user, by way of the emulator's own proxy."""
+    token = (cloud.data / "gcloud-token").read_text()
+    with Checked(
+        base_url=f"https://{api}.googleapis.com",
+        headers={"Authorization": f"Bearer {token}"},
+        proxy=cloud.env["HTTPS_PROXY"],
+        verify=context(cloud),
+        trust_env=False,
+    ) as session:
+        yield session
 
 
 def context(cloud: LocalCloud) -> ssl.SSLContext:

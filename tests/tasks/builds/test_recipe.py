@@ -31,6 +31,15 @@ RECIPE = Recipe(
 )
 
 
+def test_a_build_runs_as_the_account_that_the_environment_names_and_else_as_google_chooses() -> None:
+    assert "serviceAccount" not in build_body(RECIPE, 17)
+    body = build_body(replace(RECIPE, account="builder@acme-builds.iam.gserviceaccount.com"), 17)
+    assert body["serviceAccount"] == "projects/acme-builds/serviceAccounts/builder@acme-builds.iam.gserviceaccount.com"
+    assert (body["options"]["logging"], body["logsBucket"]) == ("GCS_ONLY", "gs://acme-prod-slipway/logs")
+    compute = build_body(replace(RECIPE, account="42-compute@developer.gserviceaccount.com"), 17)
+    assert compute["serviceAccount"] == "projects/acme-prod/serviceAccounts/42-compute@developer.gserviceaccount.com"
+
+
 def test_a_build_is_asked_for_whole() -> None:
     content = RECIPE.content_tag
     assert build_body(RECIPE, 17) == {

@@ -107,6 +107,6 @@ def names_of(look: Look, listed: Iterable[Item]) -> Names:
 
 async def live(look: Look, listed: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Use, ...]]:
     """The items and uses of all that lives, where these other items are listed."""
-    found = Found.together([await each.list(look) for each in CONSUMERS if each.live])
+    found = Found.merged([await each.list(look) for each in CONSUMERS if each.live])
     names = names_of(look, (*listed, *found.items))
     return names.items(found), names.uses(found)

@@ -146,7 +146,7 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("strategy: canary", "strategy: must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}"),
+        ("strategy: canary", "strategy: must be direct, blue_green or {canary: [5, 25, 50], bake: 5m}"),
         ("strategy: {canary: []}", "strategy.canary: must have at least 1 item"),
         ("strategy: {canary: [5, 100]}", "strategy.canary[1]: must be less than or equal to 99"),
         ("strategy: {canary: [5, 5]}", "strategy.canary: must increase from step to step"),
@@ -155,7 +155,7 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
         ("approval: required, approval_timeout: 7d", "approval_timeout: must not be longer than timeouts.total"),
         ("accepts: []", "accepts: must have at least 1 item"),
         ("accepts: [latest]", "accepts[0]: must be 'release', 'prerelease' or 'development'"),
-        ("on_inconclusive: promote", "on_inconclusive: must be 'wait', 'pause' or 'rollback'"),
+        ("on_inconclusive: promote", "on_inconclusive: must be 'probe', 'wait', 'pause' or 'rollback'"),
         ("waves: [[europe-west1, us-central1]]", "waves: must have each region once: europe-west1"),
         ("waves: []", "waves: must have each region once: europe-west1"),
         ("bucket: gs://x", "bucket: must be the name of a bucket, without gs://"),

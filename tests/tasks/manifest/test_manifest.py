@@ -40,7 +40,7 @@ def test_an_environment_needs_nothing_but_project_and_regions() -> None:
     assert (environment.name, environment.repository, environment.bucket) == ("staging", "shop", "acme-staging-slipway")
     assert (environment.waves, environment.strategy) == ((("europe-west1",),), "direct")
     assert (environment.approval, environment.approval_timeout_s) == ("none", 86400)
-    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("wait", 900)
+    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("probe", 3600)
     assert (environment.when_busy, environment.busy_timeout_s) == ("wait", 1800)
     assert (environment.slo.max_error_rate, environment.slo.min_requests) == (0.01, 100)
     assert (environment.freeze, environment.before, environment.after, environment.create_apis) == ((), (), (), False)
@@ -168,7 +168,8 @@ def test_an_environment_overrides_only_what_it_says() -> None:
     manifest = parse_manifest(FULL)
     api = manifest.service_in("production", "api")
     assert (api.memory, api.min_instances, api.max_instances, api.cpu) == ("2Gi", 2, 5, "0.5")
-    assert api.health == manifest.services["api"].health
+    prober = "prober@acme-prod.iam.gserviceaccount.com"
+    assert api.health == manifest.services["api"].health.model_copy(update={"prober": prober})
     assert manifest.services["api"].memory == "1Gi"
 
 
@@ -180,7 +181,9 @@ def test_variables_are_merged_and_the_most_specific_place_wins() -> None:
 
 def test_a_service_without_an_account_runs_as_the_environments() -> None:
     manifest = parse_manifest(FULL)
-    assert manifest.service_in("production", "api").service_account == "api-runtime"
+    own = "api-runtime@{}.iam.gserviceaccount.com"  # what stands before the @ is one of the environment's project
+    assert manifest.service_in("production", "api").service_account == own.format("acme-prod")
+    assert manifest.service_in("staging", "api").service_account == own.format("acme-staging")
     assert manifest.service_in("production", "frontend").service_account == "runtime@acme-prod.iam.gserviceaccount.com"
     assert manifest.service_in("staging", "frontend").service_account is None
 

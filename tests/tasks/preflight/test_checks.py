@@ -11,6 +11,7 @@ from tasks.failures.errors import Cause
 from tasks.failures.roles import ENABLE, NEEDS
 from tasks.model import Gap, Missing, Problem, Readiness
 from tasks.preflight import checks
+from tasks.preflight.permissions import judge_permissions
 from tasks.preflight.preflight import failure, without_echoes
 from tests.tasks.builders import a_request
 
@@ -33,13 +34,13 @@ def test_a_disabled_api_is_a_gap_where_the_manifest_lets_us_enable_it() -> None:
 
 
 def test_missing_permissions_are_grouped_by_the_role_that_brings_them() -> None:
-    found = checks.judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
+    found = judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
     assert len(found.problems) == 1
     assert found.problems[0].fix == f"gcloud projects add-iam-policy-binding acme --member={ME} --role=roles/run.admin"
 
 
 def test_enabling_apis_needs_a_role_of_its_own() -> None:
-    assert checks.judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
+    assert judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
 
 
 def test_a_project_without_billing_is_refused() -> None:

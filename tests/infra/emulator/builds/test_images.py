@@ -321,7 +321,7 @@ def test_the_log_says_why_buildah_cannot_take_a_base(buildah: Builds, tmp_path: 
     Mirror(buildah.cloud.data).blobs.path(manifest["layers"][0]["digest"]).write_bytes(b"not what the digest says")
     build = buildah.run(docker("build", "-t", "x", "."), source=buildah.source({"Dockerfile": "FROM broken:1\n"}))
     assert build["status"] == "FAILURE"
-    assert re.search(r"ERROR: .*(digest|tar|gzip|header|magic)", buildah.log(build)), buildah.log(build)
+    assert re.search("ERROR: .*Digest did not match", buildah.log(build))
 
 
 @needs_buildah

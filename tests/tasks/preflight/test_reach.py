@@ -1,0 +1,45 @@
+"""A service that nobody can ask from here is named with the setting that closes it."""
+
+from __future__ import annotations
+
+import pytest
+from google.cloud import run_v2
+
+from tasks.failures.errors import Cause
+from tasks.model import Readiness
+from tasks.preflight.reach import check_reach
+from tests.conftest import PROJECT
+from tests.tasks.preflight.conftest import Acting
+from tests.tasks.preflight.requests import REGION, name_of, release, to_ship
+
+INTERNAL = run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY
+BALANCER = run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER
+
+
+@pytest.mark.parametrize(
+    ("service", "flag"),
+    [
+        (run_v2.Service(ingress=INTERNAL), "--ingress=all"),
+        (run_v2.Service(ingress=BALANCER), "--ingress=all"),
+        (run_v2.Service(iap_enabled=True), "--no-iap"),
+        (run_v2.Service(default_uri_disabled=True), "--default-url"),
+    ],
+    ids=["internal", "load balancer", "IAP", "no default URL"],
+)
+async def test_what_keeps_requests_away_is_said_before_anything_is_built(
+    acting: Acting, service: run_v2.Service, flag: str
+) -> None:
+    request = to_ship("public: true")
+    release(request, service, public=True)
+    (problem,) = (await check_reach(request)).problems
+    assert problem.cause is Cause.INVALID_CONFIG
+    assert problem.problem.startswith(f"web in {REGION} cannot be proven from here: ")
+    short = name_of(request).rsplit("/", 1)[1]
+    assert problem.fix.startswith(f"gcloud run services update {short} --region={REGION} --project={PROJECT} {flag}")
+
+
+async def test_a_service_that_takes_requests_from_everywhere_or_is_not_there_is_no_problem(acting: Acting) -> None:
+    request = to_ship()
+    assert await check_reach(request) == Readiness()
+    release(request)
+    assert await check_reach(request) == Readiness()

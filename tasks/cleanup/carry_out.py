@@ -148,7 +148,7 @@ async def close_left_open(scope: Scope) -> None:
 
 
 async def close_own(request: Request) -> None:
-    """Whoever ships comes before clean-up, and finds the app's repository as a release wants it; else preflight tells."""
+    """Whoever ships comes before clean-up, and finds the repository as a release wants it; else preflight tells."""
     try:
         closed = await Images().close((request,))
     except GoogleError as error:

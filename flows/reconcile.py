@@ -8,6 +8,8 @@ from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 
+from tasks.cleanup.carry_out import close_own
+from tasks.cleanup.turns import is_at_work
 from tasks.failures.errors import ReleaseBusy
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.lock import LEASE_S, one_at_a_time
@@ -35,6 +37,8 @@ async def reconcile(source: Source | None = None, environment: str | None = None
 async def _one(destination: Destination) -> int:
     async with workspace() as folder:
         request = await read_request(destination.source, destination.environment, [], folder)
+        if not await is_at_work(request):
+            await close_own(request)
         if await is_settled(request):
             return 0
         try:

@@ -148,8 +148,12 @@ async def close_left_open(scope: Scope) -> None:
 
 
 async def close_own(request: Request) -> None:
-    """Whoever ships comes before clean-up, and finds the app's repository as a release wants it."""
-    for what in await Images().close((request,)):
+    """Whoever ships comes before clean-up, and finds the repository as a release wants it; else preflight tells."""
+    try:
+        closed = await Images().close((request,))
+    except GoogleError as error:
+        closed = (f"it cannot be told whether tags can be moved: {explain(error).problem}",)
+    for what in closed:
         get_run_logger().warning("%s", what)
 
 

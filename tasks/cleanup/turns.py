@@ -42,6 +42,11 @@ async def only_clean_up(scope: Scope, patience_s: float | None = None) -> AsyncI
         yield
 
 
+async def is_at_work(request: Request) -> bool:
+    """Whether a clean-up of the app is."""
+    return await is_held(replace(request, environment=CLEAN_UP))
+
+
 async def shipping(requests: Sequence[Request]) -> bool:
     """Whether anybody is releasing or rolling back in any of the environments."""
     return any(await all_of([is_held(request) for request in requests]))

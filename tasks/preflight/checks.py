@@ -11,7 +11,7 @@ from infra.gcp.artifacts import repositories
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.project import Project
-from infra.gcp.run import services
+from infra.gcp.run import regions, services
 from infra.gcp.storage import buckets
 from infra.gcp.storage.buckets import Bucket
 from tasks.failures.errors import Cause
@@ -138,7 +138,7 @@ def _foreign_bucket(request: Request, name: str, why: str) -> Readiness:
 
 
 async def check_regions(request: Request) -> Readiness:
-    return judge_regions(request, await services.list_regions(request.project))
+    return judge_regions(request, await regions.list_regions(request.project))
 
 
 def judge_regions(request: Request, known: Collection[str]) -> Readiness:

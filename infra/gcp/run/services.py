@@ -16,7 +16,6 @@ from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, fini
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.polling import until
-from infra.gcp.calls.rest import get_json
 from infra.gcp.run.revisions import condition_reason
 from infra.gcp.run.templates import Template, template_of
 from infra.gcp.run.traffic import TrafficTarget
@@ -250,19 +249,6 @@ async def delete_service(name: str, etag: str, timeout_s: float) -> bool:
     """With all its revisions; False if it was gone already. Raises GoogleError ABORTED if it is not as `etag` says."""
     method = client(run_v2.ServicesAsyncClient).delete_service
     return await delete("run.services.delete", method, {"name": name, "etag": etag}, timeout_s)
-
-
-async def list_regions(project: str) -> tuple[str, ...]:
-    """Where Cloud Run is: https://cloud.google.com/run/docs/reference/rest/v1/projects.locations/list"""
-    regions: list[str] = []
-    token = ""
-    while True:
-        url = f"https://run.googleapis.com/v1/projects/{project}/locations?pageSize=500&pageToken={token}"
-        page = await get_json("run.locations.list", url)
-        regions += [location["locationId"] for location in page.get("locations", [])]
-        token = page.get("nextPageToken", "")
-        if not token:
-            return tuple(sorted(regions))
 
 
 def _message(body: Mapping[str, Any]) -> run_v2.Service:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from infra.gcp.run import instances, jobs, revisions, services, worker_pools
+from infra.gcp.run import instances, jobs, regions, revisions, services, worker_pools
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.templates import Template, Workload
 from tasks.cleanup.engine.model import Listing
@@ -180,7 +180,7 @@ async def _places(look: Look) -> tuple[tuple[Where, ...], tuple[Listing, ...]]:
         return (await look.earlier.once(_places))[0], ()
     required = _required(look.requests)
     answers = await asyncio.gather(
-        *(look.listed(f"Cloud Run regions of {each}", services.list_regions, each, floor=1) for each in look.projects)
+        *(look.listed(f"Cloud Run regions of {each}", regions.list_regions, each, floor=1) for each in look.projects)
     )
     everywhere = (
         (project, region) for project, (regions, _) in zip(look.projects, answers, strict=True) for region in regions

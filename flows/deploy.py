@@ -9,6 +9,7 @@ from prefect import flow
 from flows.reconcile import tidy_up
 from tasks.builds.build import build
 from tasks.cleanup.after_release import clean_up
+from tasks.cleanup.carry_out import close_own
 from tasks.history.ledger import recorded
 from tasks.history.record import Intent
 from tasks.history.table import shown_history
@@ -60,6 +61,7 @@ async def deploy(
             version = await name_version(request)
             await create_missing(request, readiness)
             await settle_abandoned(request)
+            await close_own(request)
             async with recorded(request, Intent(version, irreversible=irreversible, override=override)) as ledger:
                 await run_hooks(request, "before")
                 images = await build(request, version)

@@ -8,6 +8,7 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.cleanup.after_release import clean_up
+from tasks.cleanup.carry_out import close_own
 from tasks.history.ledger import recorded
 from tasks.history.record import images_of
 from tasks.history.table import shown_history
@@ -61,6 +62,7 @@ async def promote(
             await check_images(request, proven)
             await create_missing(request, readiness)
             await settle_abandoned(request)
+            await close_own(request)
             async with recorded(request, promotion(proven, named, origin, override)) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)

@@ -63,6 +63,7 @@ class Request:
     folder: Path  # the checked-out repository
     scratch: Path  # for the run's own files
     run_id: str
+    builds: bool = True  # False: it ships images that are there already, so that the sources do not matter
 
     @property
     def project(self) -> str:
@@ -220,6 +221,7 @@ class Candidate:
     created: bool = True  # False when the revision already existed
     public: bool = False  # whether everybody is to be let in once it is proven
     template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
+    whole: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the service, as it was then
 
     @property
     def place(self) -> Place:

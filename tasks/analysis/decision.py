@@ -14,8 +14,7 @@ from tasks.model import Verdict
 
 PATIENCE_S = 900.0  # where users would take longer than this for the evidence, though none fails, a service is quiet
 DOWN = math.log(20)  # the log of the e-value at which stable counts as down
-RATE_KNOWN_S = 60.0  # no rate is known before
-UNUSUALLY_FEW = 4  # requests, that a service may have got less than usual by chance
+RATE_KNOWN_S = 120.0  # no rate is known before
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +41,23 @@ class Seen:
     theirs: Sequence[Probe]
     rules: Rules
     seen_s: float  # how long its users have been seen
-    by_probes: bool = False  # our own requests were so many that latencies of all do not tell of users
     waited_s: float = 0.0  # beyond the bake
     limit_s: float = 0.0  # and how long it may be
 
     def quiet(self, judgement: Judgement) -> bool:
         """Whether its users are too few to tell, how long one may wait."""
-        if judgement.verdict is not Verdict.INCONCLUSIVE or self.seen_s < RATE_KNOWN_S:
-            return False
-        return judgement.needed > self.users.requests / self.seen_s * PATIENCE_S
+        return self._too_few(judgement, PATIENCE_S)
 
     def hopeless(self, judgement: Judgement) -> bool:
-        """Whether its users will not be enough by the limit, even if they have been unusually few so far."""
-        most = self.users.requests + UNUSUALLY_FEW
-        return self.seen_s >= RATE_KNOWN_S and judgement.needed > most / self.seen_s * self.limit_s
+        """Whether its users will not be enough by the limit."""
+        return self._too_few(judgement, self.limit_s)
+
+    def _too_few(self, judgement: Judgement, within_s: float) -> bool:
+        """Even if they have been unusually few so far."""
+        if judgement.verdict is not Verdict.INCONCLUSIVE or self.seen_s < RATE_KNOWN_S:
+            return False
+        most = self.users.requests + 2 * math.sqrt(self.users.requests) + 1
+        return judgement.needed > most / self.seen_s * within_s
 
     @property
     def probe_limit(self) -> float:
@@ -90,20 +92,18 @@ def _by_errors(seen: Seen, hold: Hold) -> Judgement:
     if not seen.quiet(found):
         passes = seen.over and not found.doubtful and ceiling.verdict is Verdict.HEALTHY
         return _passed(found) if passes else found
-    if not hold.last:
-        return found if found.doubtful else judge_probed(seen, hold)
     if ceiling.verdict is Verdict.HEALTHY:
         return combine((ceiling, judge_probed(seen, hold)))
-    if seen.hopeless(ceiling) or seen.over:
-        return ceiling if ceiling.doubtful else judge_probed(seen, hold)
-    return ceiling
+    if ceiling.doubtful or (hold.last and not seen.hopeless(ceiling) and not seen.over):
+        return ceiling
+    return judge_probed(seen, hold)
 
 
 def _by_latency(seen: Seen, hold: Hold) -> Judgement:
     found = seen.users.latency
     if found.verdict is not Verdict.INCONCLUSIVE:
         return found
-    if hold.thorough and (seen.by_probes or seen.quiet(found)):
+    if hold.thorough and (seen.quiet(seen.users.errors) or seen.quiet(found)):
         return judge_probed(seen, hold)
     if found.doubtful or (hold.thorough and not seen.over):
         return found
@@ -128,6 +128,8 @@ def judge_probed(seen: Seen, hold: Hold) -> Judgement:
         later = [[p.latency_ms for p in side[len(side) // 2 :] if p.ok] for side in (seen.ours, seen.theirs)]
         judgements.append(judge_latency(measured(later[0]), measured(later[1]), seen.rules))
     found = combine(judgements)
+    if found.verdict is Verdict.INCONCLUSIVE and seen.over and not found.doubtful:
+        found = _passed(found)
     told = f"too few users to tell; by our own probes, {found.reason}"
     return Judgement(found.verdict, told, tuple(f"probes: {line}" for line in found.evidence))
 

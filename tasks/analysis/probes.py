@@ -12,11 +12,11 @@ import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
-from tasks.model import Verdict
+from tasks.model import Request, Verdict
 
 # For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
 ANSWERS = Health.model_construct(path="/", status=tuple(range(200, 500)), body=None)
@@ -97,13 +97,18 @@ def wrong_with(status: int, body: str, health: Health) -> str:
     return ""
 
 
+def asked_for(request: Request, health: Health | None) -> Health:
+    """What a revision of an earlier release is asked for, by today's prober: that of back then may be gone."""
+    return (health or ANSWERS).model_copy(update={"prober": request.settings.prober or ""})
+
+
 def rules_of(health: Health) -> Rules:
     return Rules(tries=health.tries, min_samples=health.samples)
 
 
 async def authorization(service: str, audience: str, prober: str = "") -> Mapping[str, str]:
     """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as."""
-    if await services.is_public(service):
+    if await access.is_public(service):
         return {}
     found = await services.get_service(service)
     if found and found.unchecked:

@@ -155,7 +155,7 @@ def judge_errors(candidate: Window, stable: Window | None, rules: Rules, next_pe
     if requests >= rules.min_requests and proof >= rules.acquittal:
         return Judgement(Verdict.HEALTHY, f"{facts}: surely below {_percent(bad)}", evidence)
     missing = max(clean(errors, requests, good, bad, rules.acquittal), rules.min_requests - requests)
-    doubtful = errors > 1 and odds(errors, requests, good, bad) > 0
+    doubtful = errors > 1 and odds(errors, requests, good, bad) > rules.acquittal / 2
     said = f"{facts}: {missing} more without an error would prove that it is below {_percent(bad)}"
     return Judgement(Verdict.INCONCLUSIVE, said, evidence, enough, missing, doubtful)
 
@@ -179,7 +179,7 @@ def judge_ceiling(candidate: Window, rules: Rules) -> Judgement:
     if chance <= 1 / CERTAIN_OF_CEILING:
         return Judgement(Verdict.HEALTHY, f"{facts}: surely below {_percent(bad)}", (facts,))
     missing = max(enough - requests, math.ceil(enough * (1 + math.log(chance) / math.log(CERTAIN_OF_CEILING))))
-    doubtful = good < bad and odds(errors, requests, good, bad) > 0
+    doubtful = errors > 1 and good < bad and odds(errors, requests, good, bad) > 0
     said = f"{facts}: {missing} more without an error would prove that it is below {_percent(bad)}"
     return Judgement(Verdict.INCONCLUSIVE, said, (facts,), enough, missing, doubtful)
 

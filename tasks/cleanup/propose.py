@@ -21,10 +21,10 @@ from tasks.cleanup.engine.recheck import is_stale, outdated, remaining
 from tasks.cleanup.inventory import Inventory, take_inventory, with_gone
 from tasks.cleanup.journal import SHOWN, Journal, read_plan, save_plan
 from tasks.cleanup.kinds.registry import BY_KIND, KINDS
-from tasks.cleanup.memory import read_memory, write_memory
+from tasks.cleanup.memory import clock_trouble, read_memory, write_memory
 from tasks.cleanup.scope import Scope
 from tasks.failures.errors import CleanupRefused
-from tasks.manifest.settings import Retention
+from tasks.manifest.retention import Retention
 from tasks.orchestration.artifacts import key
 from tasks.orchestration.step import step
 
@@ -70,6 +70,7 @@ async def propose(scope: Scope, saved: str | None) -> Proposal:
     refuse(await known.refusals(scope.requests))
     inventory = await take_inventory(scope, await read_memory(scope.bucket, scope.app), clock)
     await write_memory(scope.bucket, scope.app, inventory.memory)
+    refuse(await clock_trouble(scope.bucket, scope.app, clock()))
     policy = policy_of(scope.app, scope.manifest.retention, clock())
     fresh = decide(await with_gone(inventory, policy), policy)
     if saved:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from infra.gcp.storage import buckets
 from tasks.failures.errors import Cause, NeverReleased
 from tasks.manifest.manifest import Manifest
 from tasks.model import Request
-from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.step import step
 from tasks.request.request import choose
 from tasks.source.described import read_manifest
@@ -66,12 +63,3 @@ async def _bucket(requests: tuple[Request, ...]) -> str:
         "ship it with the deploy flow first.",
         Cause.NOT_FOUND,
     )
-
-
-@asynccontextmanager
-async def all_to_itself(scope: Scope) -> AsyncIterator[None]:
-    """Keeps releases and rollbacks of the app away from every environment; ReleaseBusy where one is under way."""
-    async with AsyncExitStack() as locks:
-        for request in sorted(scope.requests, key=lambda each: each.environment):  # all in one order: no deadlock
-            await locks.enter_async_context(one_at_a_time(request))
-        yield

@@ -80,6 +80,7 @@ class TargetRecord(_Frozen):
     p95_ms: float | None = None
     config: Masked = {}  # the service's template before the release
     template: Masked = {}  # of the revision, as it was written: what drift is measured against
+    whole: dict[str, Any] | None = None  # ingress, scaling, labels … of the service; None where that was not kept yet
     outcome: Outcome = Outcome.PLANNED
     said: str = ""  # more about the outcome, after a failure
     health: dict[str, Any] = {}  # what the revision was proven by; empty in records that did not keep it yet
@@ -216,6 +217,7 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
         "revision": new.revision,
         "image": images.get(target.service, ""),
         "template": masked(new.template),
+        "whole": dict(new.whole) or None,
         "health": kept_health(new.health),
         "public": new.public,
         "outcome": Outcome.DARK,

@@ -10,18 +10,16 @@ from pydantic import Field, ValidationInfo, field_validator
 from tasks.failures.errors import Cause, ManifestError
 from tasks.failures.spelling import hint
 from tasks.manifest.order import dependency_waves
+from tasks.manifest.retention import DriftSettings, Retention
 from tasks.manifest.settings import (
     APP_NAME,
     OWN_NAME,
-    DriftSettings,
     Environment,
-    Retention,
     Runtime,
     ServiceSettings,
-    Strict,
     account_email,
 )
-from tasks.manifest.values import Name
+from tasks.manifest.values import Name, Strict
 
 V = TypeVar("V")
 

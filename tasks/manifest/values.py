@@ -17,7 +17,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -237,3 +239,9 @@ Secret = Annotated[
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}(:[1-9][0-9]*)?$"}),
 ]
+
+
+class Strict(BaseModel):
+    """Frozen, and without room for keys that do not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

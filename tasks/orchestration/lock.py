@@ -43,9 +43,18 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
         yield
 
 
+async def is_held(request: Request) -> bool:
+    """Whether somebody holds the app's slot in this environment at this moment. Raises PrefectUnavailable."""
+    return await _is_in_use(_slot(request), request)
+
+
+def _slot(request: Request) -> str:
+    return f"slipway:{request.app}:{request.environment}"
+
+
 async def _take(request: Request, held: AsyncExitStack, until: float | None) -> None:
     """Waits until then; does not wait if it is None."""
-    name = f"slipway:{request.app}:{request.environment}"
+    name = _slot(request)
     if await _is_in_use(name, request) and until:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
     slot = concurrency(

@@ -15,7 +15,7 @@ from infra.gcp import project, secrets
 from infra.gcp.artifacts import repositories
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.iam import identity
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from infra.gcp.storage import buckets
 from tasks.failures.errors import Cause
 from tasks.failures.roles import ENABLE, NEEDS, Need, On, When
@@ -125,7 +125,7 @@ def _things(request: Request, missing: Sequence[Need]) -> list[Awaitable[Held]]:
     found: list[Awaitable[Held]] = []
     if wanted[On.SERVICE]:
         for name in map(request.run_service, request.places):
-            test = services.test_permissions(name, wanted[On.SERVICE])
+            test = access.test_permissions(name, wanted[On.SERVICE])
             found.append(_look(On.SERVICE, name, test, services.get_service(name)))
     if wanted[On.REPOSITORY]:
         name = resources.repository(request.project, request.build_region, request.settings.repository)
@@ -174,7 +174,7 @@ async def is_open(service: str) -> bool:
 
     No for one that is not there or that we may not ask about.
     """
-    if await _unless_refused(services.is_public(service), False):
+    if await _unless_refused(access.is_public(service), False):
         return True
     found = await _unless_refused(services.get_service(service), None)
     return found is not None and found.unchecked

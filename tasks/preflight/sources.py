@@ -23,6 +23,8 @@ _LFS_LIMIT = 1024  # bytes: https://github.com/git-lfs/git-lfs/blob/main/docs/sp
 
 async def check_sources(request: Request) -> Readiness:
     """Fetches the submodules that the sources hold, and looks at all that would be packed."""
+    if not request.builds:
+        return Readiness()
     folders = [request.service(name).source for name in request.services]
     missing = await fetch_submodules(request.folder, folders)
     found = await asyncio.gather(*(_check(request, name, missing) for name in request.services))

@@ -40,7 +40,7 @@ async def read_promotion(
     proven = await choose_release(now, version)
     then = source.model_copy(update={"ref": proven.commit})
     request = await read_request(then, environment, sorted(proven.images), folder / "target")
-    return replace(request, settings=request.settings.model_copy(update=gates)), proven
+    return replace(request, settings=request.settings.model_copy(update=gates), builds=False), proven
 
 
 @step("choose the release to promote", attempts=3)

@@ -69,5 +69,5 @@ async def recall(source: Source, environment: str, folder: Path) -> Request | No
 
 def _name(source: Source, environment: str) -> str:
     """Of the Prefect variable: lower-case letters, digits and '_'."""
-    repository = hashlib.sha256(source.repository.encode()).hexdigest()[:16]
+    repository = hashlib.sha256(source.place.encode()).hexdigest()[:16]
     return f"slipway_{repository}_{re.sub('[^a-z0-9]', '_', environment.lower())}"

@@ -1,8 +1,8 @@
 """Brings an environment back to a recorded state after a run that died in the middle of a release.
 
 Every release holds its environment's lock from before its record is written until after it is closed. So a record
-that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run has
-ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
+that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run
+has ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
 (`Ledger.is_alive`), and ReleaseBusy leaves a release that is under way alone.
 """
 
@@ -23,7 +23,7 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.probes import ANSWERS
+from tasks.analysis.probes import asked_for
 from tasks.builds.build import stop_builds
 from tasks.failures.errors import Cause, NotReconciled, ReleaseBusy
 from tasks.history.ledger import Ledger, open_releases
@@ -34,7 +34,7 @@ from tasks.orchestration.step import step
 from tasks.rollout.restore import give_back
 from tasks.source.source import Source
 
-LOOK_BACK = timedelta(days=7)
+LOOK_BACK, KNOWN_BACK = timedelta(days=7), timedelta(days=90)
 SHIPPING_FLOWS = ("deploy", "promote", "rollback", "drift", "ship")  # the last two by way of others
 
 
@@ -48,16 +48,26 @@ class Destination:
 
 async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
+    found = await _runs(LOOK_BACK)
+    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
+
+
+async def shipped() -> list[Destination]:
+    """Where anything was shipped to within months: what a schedule that names no repository goes through."""
+    return distinct(await _runs(KNOWN_BACK))
+
+
+async def _runs(back: timedelta) -> list[FlowRun]:
+    """Of the flows that ship, the newest first."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
-    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - LOOK_BACK)
+    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
     async with get_client() as client:
-        found = await client.read_flow_runs(
+        return await client.read_flow_runs(
             flow_filter=flows,
             flow_run_filter=FlowRunFilter(start_time=since),
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )
-    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
 
 
 def destination_of(flow_run: FlowRun) -> Destination | None:
@@ -70,7 +80,7 @@ def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
     """Each one once, with the source of its newest run; `runs` are newest first."""
     found: dict[tuple[str, str], Destination] = {}
     for each in filter(None, map(destination_of, runs)):
-        found.setdefault((each.source.repository, each.environment), each)
+        found.setdefault((each.source.place, each.environment), each)
     return list(found.values())
 
 
@@ -154,7 +164,9 @@ async def _give_back(request: Request, target: TargetRecord) -> Ending:
     if strangers:
         said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
         return Ending(target.place, Outcome.LEFT, said)
-    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True, doubtful=True)
+    return await give_back(
+        request, candidate_of(request, service, target), (service.traffic,), careful=True, doubtful=True
+    )
 
 
 def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
@@ -163,7 +175,7 @@ def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
     return {t.revision or service.latest_ready for t in service.traffic if t.percent} - known
 
 
-def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
+def candidate_of(request: Request, service: RunService, target: TargetRecord) -> Candidate:
     """The candidate that the dead run was releasing, as far as its record tells."""
     tags = {t.revision: t.tag for t in service.traffic if t.tag}
     before = Snapshot(
@@ -183,6 +195,6 @@ def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
         service_url=service.uri,
         before=before,
         split=service.traffic,
-        health=target.proven_by or ANSWERS,
+        health=asked_for(request, target.proven_by),
         public=target.public,
     )

@@ -9,7 +9,7 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
 from infra.gcp.run import services
-from tasks.analysis.probes import ANSWERS
+from tasks.analysis.probes import asked_for
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
 from tasks.history.record import Intent, ReleaseRecord, State, TargetRecord, good, irreversible_since, version_of
 from tasks.history.store import read_history
@@ -222,7 +222,7 @@ async def revive_one(request: Request, version: str, target: TargetRecord, befor
         service_url=service.uri,
         before=before,
         split=written,
-        health=target.proven_by or ANSWERS,
+        health=asked_for(request, target.proven_by),
         created=False,
         public=target.public,
         template=target.template,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.logging import get_run_logger
 
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from tasks.failures.errors import BEING_GIVEN_BACK
 from tasks.model import Candidate, Request
 from tasks.orchestration.step import step
@@ -16,7 +16,11 @@ async def set_access(request: Request, candidate: Candidate) -> None:
     place = candidate.place
     if not candidate.public and not candidate.before.opened:
         return
-    if await services.set_public(request.run_service(place), public=candidate.public):
+    name = request.run_service(place)
+    service = await services.get_service(name) if candidate.public else None
+    if service and service.unchecked:  # it asks nobody, and an organisation policy may forbid to say so once more
+        return
+    if await access.set_public(name, public=candidate.public):
         get_run_logger().info("%s is %s now", place, "open to everyone" if candidate.public else "open to nobody new")
 
 
@@ -34,5 +38,5 @@ async def give_access_back(request: Request, candidate: Candidate) -> str:
     if not may_have_changed(candidate):
         return ""
     public = bool(candidate.before.public)
-    changed = await services.set_public(request.run_service(candidate.place), public=public, always=True)
+    changed = await access.set_public(request.run_service(candidate.place), public=public, always=True)
     return f", open to {'everyone' if public else 'its callers'} as before" if changed else ""

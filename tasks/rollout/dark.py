@@ -10,7 +10,7 @@ from prefect.logging import get_run_logger
 
 from infra.gcp import logs, secrets
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from infra.gcp.run.revisions import Revision, get_revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
@@ -76,7 +76,7 @@ def known(snapshot: Snapshot, history: Sequence[ReleaseRecord]) -> Snapshot:
 
 
 async def _snapshot(request: Request, place: Place) -> Snapshot:
-    live, public = await asyncio.gather(read_live(request, place), services.is_public(request.run_service(place)))
+    live, public = await asyncio.gather(read_live(request, place), access.is_public(request.run_service(place)))
     refuse_others(request, live.service)
     return replace(live.snapshot, public=public)
 
@@ -239,6 +239,7 @@ def _candidate(
         created=created,
         public=wanted.public,
         template=wanted.template,
+        whole=service.whole,
     )
 
 

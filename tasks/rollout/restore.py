@@ -19,7 +19,7 @@ from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.metrics import judge_serving, rules_for
-from tasks.analysis.probes import ANSWERS, probe_service, rules_of
+from tasks.analysis.probes import asked_for, probe_service, rules_of
 from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes
 from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import explain
@@ -168,7 +168,7 @@ async def _why_not(
     if revision not in live.traffic.ready:
         return f"{revision} is gone or not ready"
     judgements = await asyncio.gather(
-        _probed(request, candidate, live.service.uri_of(revision), health or ANSWERS),
+        _probed(request, candidate, live.service.uri_of(revision), asked_for(request, health)),
         _measured(request, candidate.place, revision),
     )
     found = combine(judgements)
@@ -207,7 +207,7 @@ async def _verified(request: Request, candidate: Candidate, health: Health | Non
     """How the service answers now where its users call it. health: what the revision that serves was proven by."""
     try:
         async with asyncio.timeout(VERIFY_LIMIT_S):
-            judgement = await ask_service(request, candidate, health or ANSWERS)
+            judgement = await ask_service(request, candidate, asked_for(request, health))
     except Exception as error:
         return f"could not be verified ({explain(error).problem})"
     return f"is {judgement.verdict}" + ("" if judgement.verdict is Verdict.HEALTHY else f" ({judgement.reason})")

@@ -117,7 +117,7 @@ async def ask_service(request: Request, candidate: Candidate, health: Health) ->
     while True:
         probes = await probe_service(request.run_service(place), url, url, often)
         waited_s = time.monotonic() - began
-        if not refused_at_the_door(probes) or waited_s > PROPAGATION_LIMIT_S:
+        if not just_opened(candidate) or not refused_at_the_door(probes) or waited_s > PROPAGATION_LIMIT_S:
             return judge_probes(probes, rules_of(often))
         get_run_logger().info("%s: who may call it is not known everywhere yet, after %.0f s", place, waited_s)
 
@@ -130,6 +130,11 @@ async def fence(service: RunService) -> None:
         if error.status == "ABORTED":
             raise changed_meanwhile(service.name) from error
         raise
+
+
+def just_opened(candidate: Candidate) -> bool:
+    """Whether it is this release that lets everybody in, so that who may call is news to Google's front end too."""
+    return candidate.public and not candidate.before.public
 
 
 def refused_at_the_door(probes: Sequence[Probe]) -> bool:

@@ -28,14 +28,15 @@ from tasks.rollout.split import ALL
 from tasks.rollout.traffic import Splits, Written, refuse_foreign_change
 
 PACE = 6  # looks while a step bakes, if that makes the pauses neither longer nor shorter than these
-LONGEST_WAIT_S = 30.0
+SAMPLED_S = 60.0  # Cloud Monitoring's period: there is nothing new more often
+LONGEST_WAIT_S = SAMPLED_S
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
 RINSE_S = 120.0  # after a step new instances start and warm up: their latencies say nothing about the revision
 RINSED = 0.4  # of a bake at most
 BASELINE_S = 1800.0  # before the first step: what stable's usual rate of errors is read from
-QUIET_PROBES = 15  # a look, where users are too few
-RECENT_S = 90.0  # whether stable is down now is seen by the probes of so long
+QUIET_PROBES = 30  # a look, where users are too few
+RECENT_S = 150.0  # whether stable is down now is seen by the probes of so long
 OUTAGE = "stable fails, too: what hits both says nothing about either, and the evidence is gathered anew"
 
 
@@ -160,10 +161,10 @@ async def _look(request: Request, each: Watched, over_s: float, senses: Senses) 
         each.since = senses.now()  # what hits both says nothing about either
         return _named(each.place, Judgement(Verdict.INCONCLUSIVE, OUTAGE))
     seen = _seen(each, (ours, theirs), alive, rules, (end - each.since).total_seconds())
-    each.quiet = each.quiet or seen.quiet(seen.users.errors)
+    each.quiet = seen.quiet(seen.users.errors)
     if over_s < 0:
         return _named(each.place, while_it_bakes(seen))
-    seen = replace(seen, by_probes=each.quiet, waited_s=over_s, limit_s=settings.inconclusive_limit_s)
+    seen = replace(seen, waited_s=over_s, limit_s=settings.inconclusive_limit_s)
     return _named(each.place, decide(seen, each.kind(request)))
 
 
@@ -177,8 +178,10 @@ def _seen(each: Watched, served: tuple[Served, Served], alive: Judgement, rules:
         same_minutes=each.compares,
     )
     ours, theirs = since(each.asked, each.since), since(each.asked_stable, each.since)
-    if served[0].since and served[0].until:  # whole sampling periods; our own requests see to it that there are some
+    if served[0].since and served[0].until:
         seen_s = (served[0].until - served[0].since).total_seconds()
+    else:
+        seen_s -= 2 * SAMPLED_S  # as long as there may not be a whole sampling period
     return Seen(users, alive, ours, theirs, rules, max(seen_s, 0.0))
 
 

@@ -48,7 +48,7 @@ _REFUSALS = (
     _Refusal(
         "transport '.*' not allowed",
         "is at an address that git does not follow out of a repository",
-        "give the submodule an https:// or ssh:// address in .gitmodules.",
+        "give the submodule an https:// or ssh:// address in .gitmodules, or ship from a folder that has it.",
         Cause.PERMISSION,
     ),
     _Refusal(

@@ -56,6 +56,11 @@ class Source(BaseModel):
     def is_remote(self) -> bool:
         return bool(_REMOTE.fullmatch(self.repository))
 
+    @property
+    def place(self) -> str:
+        """Where slipway.yaml is, whatever the ref: one repository may hold several apps."""
+        return f"{self.repository}#{self.folder}" if self.folder else self.repository
+
     def __repr_args__(self) -> Iterable[tuple[str, str | None]]:
         return [("repository", hide_credentials(self.repository)), ("ref", self.ref), ("folder", self.folder)]
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from infra.gcp.run import access
 from infra.gcp.run import services as run
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import Frozen, HookFailed, SlipwayError, TrafficConflict
@@ -241,15 +242,15 @@ async def a_service_that_a_failed_release_has_opened_is_closed_again(app: App) -
     app.commit("v1.0.0")
     await ship(app)
     name = (await find(app)).name
-    assert not await run.is_public(name)
+    assert not await access.is_public(name)
     await fails_late(app, "v1.1.0")
-    assert not await run.is_public(name)
+    assert not await access.is_public(name)
     for public in (True, False):
         describe(app, PATIENT.replace("public: true", f"public: {str(public).lower()}"), production=DIRECT)
         app.write("web", program(body=f"ok {public}"))
         app.commit(f"v1.2.{int(not public)}")
         await ship(app)
-        assert await run.is_public(name) is public
+        assert await access.is_public(name) is public
 
 
 SCENARIOS: tuple[Scenario, ...] = (

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2, options_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
@@ -24,10 +23,20 @@ from infra.gcp.run.traffic import TrafficTarget
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-INVOKER = "roles/run.invoker"
-EVERYONE = "allUsers"
-POLICY_VERSION = 3
 FENCE = "slipway-fence"  # a label of ours whose value means nothing
+# What is said of a service as a whole, beside its template and traffic; each may be written by itself.
+# https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services
+WHOLE = {
+    "binaryAuthorization": "binary_authorization",
+    "customAudiences": "custom_audiences",
+    "defaultUriDisabled": "default_uri_disabled",
+    "description": "description",
+    "iapEnabled": "iap_enabled",
+    "ingress": "ingress",
+    "invokerIamDisabled": "invoker_iam_disabled",
+    "labels": "labels",
+    "scaling": "scaling",
+}
 SETTLE_POLL_S = 0.5
 
 
@@ -85,6 +94,11 @@ class RunService:
     def unchecked(self) -> bool:
         """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
         return bool(self.body.get("invokerIamDisabled"))
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What is said of the service as a whole."""
+        return {key: value for key, value in self.body.items() if key in WHOLE}
 
     @property
     def disabled(self) -> bool:
@@ -223,11 +237,6 @@ async def disable_service(name: str, etag: str, timeout_s: float) -> bool:
     return await unless_gone(update_service(body, ["scaling"], timeout_s))
 
 
-async def policy_members(service: str) -> frozenset[str]:
-    """Everybody whom the service's IAM policy names, in any role."""
-    return frozenset(member for binding in (await _policy(service)).bindings for member in binding.members)
-
-
 async def fence(service: RunService, token: str, timeout_s: float) -> RunService:
     """Changes nothing but the service's etag, so that a change that was sent with an older one is refused.
 
@@ -254,54 +263,6 @@ async def list_regions(project: str) -> tuple[str, ...]:
         token = page.get("nextPageToken", "")
         if not token:
             return tuple(sorted(regions))
-
-
-async def is_public(service: str) -> bool:
-    return _lets_everyone(await _policy(service))
-
-
-async def set_public(service: str, *, public: bool, always: bool = False) -> bool:
-    """Lets the whole world invoke the service, or no longer; answers whether that was a change.
-
-    always: write the policy even if it says so already, so that nobody's older one can replace it any more.
-    Raises GoogleError ABORTED if somebody else changed it meanwhile.
-    """
-    policy = await _policy(service)
-    changed = _lets_everyone(policy) != public
-    if not changed and not always:
-        return False
-    for binding in policy.bindings:
-        if binding.role == INVOKER and EVERYONE in binding.members and not public:
-            binding.members.remove(EVERYONE)
-    if changed and public:
-        policy.bindings.add(role=INVOKER, members=[EVERYONE])
-    request = iam_policy_pb2.SetIamPolicyRequest(resource=service, policy=policy)
-    await call("run.services.setIamPolicy", client(run_v2.ServicesAsyncClient).set_iam_policy, request)
-    return changed
-
-
-def _lets_everyone(policy: policy_pb2.Policy) -> bool:
-    return any(b.role == INVOKER and EVERYONE in b.members and not b.condition.expression for b in policy.bindings)
-
-
-async def test_permissions(service: str, permissions: Collection[str]) -> set[str]:
-    """Which of these permissions the caller has on the service, whether it is there or not."""
-    request = iam_policy_pb2.TestIamPermissionsRequest(resource=service, permissions=sorted(permissions))
-    method = client(run_v2.ServicesAsyncClient).test_iam_permissions
-    return set((await call("run.services.testIamPermissions", method, request, retry=READ)).permissions)
-
-
-async def _policy(service: str) -> policy_pb2.Policy:
-    """In version 3: conditional bindings would be lost by writing an older one back.
-
-    https://cloud.google.com/iam/docs/policies#versions
-    """
-    options = options_pb2.GetPolicyOptions(requested_policy_version=POLICY_VERSION)
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=service, options=options)
-    method = client(run_v2.ServicesAsyncClient).get_iam_policy
-    policy: policy_pb2.Policy = await call("run.services.getIamPolicy", method, request, retry=READ)
-    policy.version = POLICY_VERSION
-    return policy
 
 
 def _message(body: Mapping[str, Any]) -> run_v2.Service:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from infra.gcp import project as projects
 from infra.gcp.iam import accounts, activity
-from infra.gcp.run import services
+from infra.gcp.run import access
 from infra.gcp.storage import buckets
 from tasks.cleanup.engine.model import Listing
 from tasks.cleanup.kinds.adapter import Claim, Consumer, Found, Look, Reference
@@ -60,7 +60,7 @@ async def _granted(project: str, look: Look) -> tuple[Sequence[Claim], Listing]:
         own = [name for name in there if resources.parts(name)["projects"] == project]
         found = await asyncio.gather(
             projects.policy_members(project),
-            *(services.policy_members(name) for name in own),
+            *(access.policy_members(name) for name in own),
             *(buckets.policy_members(bucket.name) for bucket in await buckets.list_buckets(project)),
         )
         return sorted(set().union(*found))

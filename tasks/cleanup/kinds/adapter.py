@@ -200,5 +200,8 @@ class ResourceKind(Consumer):
         """Closes what a run that was killed left open; answers what that was."""
         return ()
 
+    async def close_again(self, opened: Sequence[str]) -> None:
+        """Closes what the journal of a run that was killed says that it had opened; repeatable."""
+
 
 Note = Callable[[Sequence[str]], Awaitable[None]]

@@ -85,9 +85,9 @@ class Images(ResourceKind):
     async def opened(self, steps: Sequence[CleanupStep], note: Note) -> AsyncIterator[None]:
         """Within, tags can be deleted in the repositories where a tagged image is to go.
 
-        Artifact Registry deletes no tagged image while tags are immutable. No release can move a tag meanwhile, as the
-        lock keeps them away; and a repository that a killed run left open is refused by the next release's preflight,
-        and closed by the next clean-up.
+        Artifact Registry deletes no tagged image while tags are immutable. A release that begins meanwhile closes the
+        app's own repository first, and clean-up steps aside. What a killed run left open is closed by whoever comes
+        next: a release, reconcile, or a clean-up by the journal.
         """
         tagged = {each.item.name.partition("/dockerImages/")[0] for each in steps if each.item.tags}
         found = await asyncio.gather(*(repositories.get_repository(name) for name in sorted(tagged)))
@@ -111,6 +111,11 @@ class Images(ResourceKind):
         opened = [each.name for each in found if each and not each.immutable_tags and owner_of(each.labels, app) == app]
         await all_of([repositories.set_immutable_tags(name, immutable=True) for name in opened])
         return tuple(f"tags could be moved in {name}; now they are immutable again" for name in opened)
+
+    async def close_again(self, opened: Sequence[str]) -> None:
+        found = await asyncio.gather(*(repositories.get_repository(name) for name in opened))
+        there = [each.name for each in found if each and not each.immutable_tags]
+        await all_of([repositories.set_immutable_tags(name, immutable=True) for name in there])
 
 
 @dataclass(frozen=True, slots=True)

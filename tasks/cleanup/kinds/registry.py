@@ -11,6 +11,7 @@ from tasks.cleanup.kinds.buckets import Buckets
 from tasks.cleanup.kinds.build_logs import BuildLogs
 from tasks.cleanup.kinds.cloud_run import Executions, Instances, Jobs, WorkerPools
 from tasks.cleanup.kinds.images import Images
+from tasks.cleanup.kinds.own_files import Plans, Records
 from tasks.cleanup.kinds.releases import Releases
 from tasks.cleanup.kinds.revisions import Revisions
 from tasks.cleanup.kinds.service_accounts import ServiceAccounts
@@ -24,6 +25,8 @@ KINDS: tuple[ResourceKind, ...] = (
     Images(),
     Sources(),
     BuildLogs(),
+    Plans(),
+    Records(),
     Buckets(),
     ServiceAccounts(),
 )

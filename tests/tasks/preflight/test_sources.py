@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,12 @@ async def test_every_source_is_looked_at(repo: Repo) -> None:
         "The source folder web of service web is not in the repository.",
     ]
     assert "services.api.dockerfile" in found[0].fix
+
+
+async def test_sources_do_not_matter_where_nothing_is_built(repo: Repo) -> None:
+    repo.git("mv", "web", "site")
+    request = replace(a_request(text=MANIFEST, folder=repo.path), builds=False)
+    assert (await check_sources(request)).problems == ()
 
 
 async def test_a_source_that_is_a_link_out_of_the_repository_is_refused(repo: Repo, tmp_path: Path) -> None:

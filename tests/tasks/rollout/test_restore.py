@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import ANSWERS
 from tasks.manifest.loading import parse_manifest
@@ -54,7 +54,7 @@ class Two:
     async def made(self) -> Two:
         await services.create_service(self.name, self._body(self.one, self._split({self.one: 100})), 60)
         if self.opened:
-            await services.set_public(self.name, public=True)
+            await access.set_public(self.name, public=True)
         live = await self.live()
         # the one image that runs without a network is Cloud Run's placeholder
         before = replace(live.snapshot, serving=self.one, health=ANSWERS, public=self.opened, opened=self.opened)
@@ -179,7 +179,7 @@ async def test_what_served_before_is_judged_by_what_it_was_proven_with(two: Two)
 async def test_who_may_call_is_as_before_when_a_release_is_taken_back(*, opened: bool) -> None:
     two = await Two(public=not opened, opened=opened).made()
     await two.move(two=100)
-    await services.set_public(two.name, public=not opened)
+    await access.set_public(two.name, public=not opened)
     ending = await give_back(two.request, two.candidate, (two.split(two=100),), careful=False)
     assert ending.outcome is Outcome.TAKEN_BACK
-    assert await services.is_public(two.name) is opened
+    assert await access.is_public(two.name) is opened

@@ -91,6 +91,11 @@ def test_a_source_never_shows_a_password() -> None:
     assert "s3cret" not in str(raised.value)
 
 
+def test_two_apps_of_a_repository_are_told_apart_and_refs_are_not() -> None:
+    apps = [Source(repository="/srv/shop", folder=folder, ref=ref) for folder in (None, "a", "b") for ref in ("x", "y")]
+    assert [app.place for app in apps] == ["/srv/shop"] * 2 + ["/srv/shop#a"] * 2 + ["/srv/shop#b"] * 2
+
+
 def test_the_form_describes_its_fields() -> None:
     fields = Source.model_json_schema()["properties"]
     assert all(field["title"] and field["description"] and field["examples"] for field in fields.values())

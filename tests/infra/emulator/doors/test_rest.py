@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from typing import Any
 
 import grpc
 import httpx
@@ -42,7 +43,7 @@ def test_a_method_that_is_not_emulated_is_named(cloud: LocalCloud, url: str) -> 
 
 
 def test_a_grpc_service_that_is_not_emulated_is_named(cloud: LocalCloud, cloud_env: dict[str, str]) -> None:
-    channel = RevisionsGrpcTransport().grpc_channel
+    channel: Any = RevisionsGrpcTransport().grpc_channel
     with pytest.raises(grpc.RpcError) as raised:
         channel.unary_unary("/google.pubsub.v1.Publisher/ListTopics")(b"", timeout=10)
     assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED

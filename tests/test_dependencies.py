@@ -8,13 +8,15 @@ import sys
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 OURS = ("cli", "flows", "tasks", "infra", "deployments")
-# Declared for a reason other than an import of ours: two hold Prefect's own dependencies back, one is data.
-NOT_IMPORTED = {"fastapi", "sqlalchemy", "tzdata"}
+# Declared for a reason other than an import of ours: two hold Prefect's own dependencies back, one is data, and one is
+# what google-api-core reads the details of errors with, if it is there.
+NOT_IMPORTED = {"fastapi", "grpcio-status", "sqlalchemy", "tzdata"}
 
 
 def normal(name: str) -> str:
@@ -47,6 +49,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{each.name}" for each in node.names)
 
 
+@cache
 def used() -> dict[str, str]:
     """By distribution, or by module where none is known: a file of ours that imports it."""
     known, found = owners(), dict[str, str]()

@@ -62,12 +62,12 @@ async def deploy(
             await create_missing(request, readiness)
             await settle_abandoned(request)
             await close_own(request)
+            await remember(source, request)
             async with recorded(request, Intent(version, irreversible=irreversible, override=override)) as ledger:
                 await run_hooks(request, "before")
                 images = await build(request, version)
                 await ledger.built(images)
                 released = await release(request, version, images, ledger)
-            await remember(source, request)
             await clean_up(request, released)
             await report(request, released, progress)
             return released

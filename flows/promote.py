@@ -63,10 +63,10 @@ async def promote(
             await create_missing(request, readiness)
             await settle_abandoned(request)
             await close_own(request)
+            await remember(source, request)
             async with recorded(request, promotion(proven, named, origin, override)) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)
-            await remember(source, request)
             await clean_up(request, released)
             await report(request, released, progress)
             return released

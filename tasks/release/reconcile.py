@@ -14,8 +14,15 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterStartTime
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -48,8 +55,8 @@ class Destination:
 
 async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
-    found = await _runs(LOOK_BACK)
-    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
+    otherwise = FlowRunFilterStateType(not_any_=[StateType.COMPLETED])
+    return distinct(await _runs(LOOK_BACK, FlowRunFilterState(type=otherwise)))
 
 
 async def shipped() -> list[Destination]:
@@ -57,14 +64,14 @@ async def shipped() -> list[Destination]:
     return distinct(await _runs(KNOWN_BACK))
 
 
-async def _runs(back: timedelta) -> list[FlowRun]:
+async def _runs(back: timedelta, state: FlowRunFilterState | None = None) -> list[FlowRun]:
     """Of the flows that ship, the newest first."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
     since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
     async with get_client() as client:
         return await client.read_flow_runs(
             flow_filter=flows,
-            flow_run_filter=FlowRunFilter(start_time=since),
+            flow_run_filter=FlowRunFilter(start_time=since, state=state),
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )

@@ -47,7 +47,7 @@ def repository(folder: Path) -> Path:
     (web / "Dockerfile").write_text('FROM python:3.12-slim\nCOPY . .\nCMD ["python", "main.py"]\n')
     (web / "main.py").write_text(
         "import http.server, os\n"
-        'http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ["PORT"]), bind="0.0.0.0")\n'
+        'http.server.test(http.server.SimpleHTTPRequestHandler, port=int(os.environ["PORT"]), bind="127.0.0.1")\n'
     )
     git = ["git", "-c", "user.name=Bench", "-c", "user.email=bench@example.com"]
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from cli.options import Environment, Folder, Json, Repository
+from cli.options import Environment, Json, Repository
 from cli.runs import use_local_stack
 
 if TYPE_CHECKING:
@@ -29,14 +29,13 @@ def history_command(
     *,
     environment: Environment,
     repository: Repository = ".",
-    folder: Folder = None,
     limit: Annotated[int, Parameter(help="How many releases, the newest first.")] = 20,
     as_json: Json = False,
 ) -> int:
     """List the releases of an environment: what, when, by whom, and how each ended."""
     from tasks.history.table import rows
 
-    history = _read(_history(repository, folder, environment, limit), "reading the history")
+    history = _read(_history(repository, environment, limit), "reading the history")
     if as_json:
         print(json.dumps([record.model_dump(mode="json") for record in history]))
     else:
@@ -48,11 +47,10 @@ def status_command(
     *,
     environment: Annotated[str | None, Parameter(name=["--environment", "-e"], help="Only this environment.")] = None,
     repository: Repository = ".",
-    folder: Folder = None,
     as_json: Json = False,
 ) -> int:
     """Tell which version should serve and which does, per service, region and environment."""
-    found = _read(_status(repository, folder, environment), "reading what serves")
+    found = _read(_status(repository, environment), "reading what serves")
     if as_json:
         print(json.dumps([dataclasses.asdict(each) for each in found]))
     else:
@@ -60,30 +58,31 @@ def status_command(
     return 0
 
 
-async def _history(repository: str, folder: str | None, environment: str, limit: int) -> list[ReleaseRecord]:
+async def _history(repository: str, environment: str, limit: int) -> list[ReleaseRecord]:
     from tasks.history.store import read_history
 
-    manifest = await _manifest(repository, folder)
+    manifest = await _manifest(repository)
     return await read_history(manifest.environment(environment).bucket, manifest.app, environment, limit)
 
 
-async def _status(repository: str, folder: str | None, environment: str | None) -> list[Status]:
+async def _status(repository: str, environment: str | None) -> list[Status]:
     from tasks.history.status import read_status
     from tasks.orchestration.gather import all_of
 
-    manifest = await _manifest(repository, folder)
+    manifest = await _manifest(repository)
     names = [environment] if environment else list(manifest.environments)
     found = await all_of([read_status(manifest, manifest.environment(name)) for name in names])
     return [status for statuses in found for status in statuses]
 
 
-async def _manifest(repository: str, folder: str | None) -> Manifest:
-    from tasks.source.described import read_manifest
+async def _manifest(repository: str) -> Manifest:
+    from tasks.manifest.loading import load_manifest
+    from tasks.manifest.manifest import MANIFEST_NAME
     from tasks.source.source import Source, open_source
 
-    with TemporaryDirectory(prefix="slipway-") as workdir:
-        checkout = await open_source(Source(repository=repository, folder=folder), Path(workdir) / "checkout")
-        return await read_manifest(checkout)
+    with TemporaryDirectory(prefix="slipway-") as folder:
+        checkout = await open_source(Source(repository=repository), Path(folder) / "checkout")
+        return load_manifest(checkout / MANIFEST_NAME)
 
 
 def _read(reading: Coroutine[Any, Any, R], doing: str) -> R:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 from rich.console import Console
 
-from cli.options import Environment, Folder, Json, Ref, Repository, Services, Who, Why
+from cli.options import Environment, Json, Ref, Repository, Services, Who, Why
 from tasks.failures.errors import SlipwayError
 
 app = App(
@@ -54,7 +54,6 @@ def deploy(
     *,
     environment: Environment,
     repository: Repository = ".",
-    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
@@ -64,14 +63,13 @@ def deploy(
 ) -> int:
     """Ship an app through its Prefect deployment, and follow the run. Ctrl-C cancels it."""
     facts = {"services": service, "irreversible": irreversible, "override": _override(who, why)}
-    return _run(f"deploy/{environment}", _parameters(environment, repository, ref, folder) | facts, as_json)
+    return _run(f"deploy/{environment}", _parameters(environment, repository, ref) | facts, as_json)
 
 
 @app.command
 def ship(
     *,
     repository: Repository = ".",
-    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
@@ -79,7 +77,7 @@ def ship(
 ) -> int:
     """Ship an app where the commit's tag says: a release to production, anything else to staging."""
     facts = {"services": service, "irreversible": irreversible}
-    return _run("ship/by-tag", {"source": _source(repository, ref, folder)} | facts, as_json)
+    return _run("ship/by-tag", {"source": _source(repository, ref)} | facts, as_json)
 
 
 @app.command
@@ -89,14 +87,13 @@ def promote(
     origin: Annotated[str, Parameter(name="--from", help="Environment in which the release was proven.")] = "staging",
     version: Annotated[str | None, Parameter(help="Version to promote; by default the newest good one.")] = None,
     repository: Repository = ".",
-    folder: Folder = None,
     who: Who = None,
     why: Why = None,
     as_json: Json = False,
 ) -> int:
     """Ship what was proven in another environment, from the same images. Nothing is built."""
     facts = {"origin": origin, "version": version, "override": _override(who, why)}
-    return _run(f"promote/{environment}", _parameters(environment, repository, folder=folder) | facts, as_json)
+    return _run(f"promote/{environment}", _parameters(environment, repository) | facts, as_json)
 
 
 @app.command
@@ -105,14 +102,13 @@ def rollback(
     environment: Environment,
     to: Annotated[str | None, Parameter(help="Version to go back to; by default the good one before.")] = None,
     repository: Repository = ".",
-    folder: Folder = None,
     who: Who = None,
     why: Why = None,
     as_json: Json = False,
 ) -> int:
     """Give all traffic back to an earlier release that was seen healthy; it is proven again first."""
     facts = {"to": to, "override": _override(who, why)}
-    return _run(f"rollback/{environment}", _parameters(environment, repository, folder=folder) | facts, as_json)
+    return _run(f"rollback/{environment}", _parameters(environment, repository) | facts, as_json)
 
 
 @app.command
@@ -121,11 +117,10 @@ def cleanup(
     delete: Annotated[bool, Parameter(help="Delete what the plan names; otherwise it is only shown.")] = False,
     plan: Annotated[str | None, Parameter(help="Name of a plan that was shown, to do exactly that.")] = None,
     repository: Repository = ".",
-    folder: Folder = None,
     as_json: Json = False,
 ) -> int:
     """Plan which images, revisions, sources and logs nothing needs, in all environments of an app."""
-    parameters = {"source": _source(repository, folder=folder), "dry_run": not delete, "plan": plan}
+    parameters = {"source": _source(repository), "dry_run": not delete, "plan": plan}
     return _run("cleanup/cleanup", parameters, as_json)
 
 
@@ -135,13 +130,10 @@ def drift(
     environment: Environment,
     refresh: Annotated[bool, Parameter(help="Ship the recorded release again where something differs.")] = False,
     repository: Repository = ".",
-    folder: Folder = None,
     as_json: Json = False,
 ) -> int:
     """Tell what was changed in an environment besides Slipway, setting by setting."""
-    return _run(
-        f"drift/{environment}", _parameters(environment, repository, folder=folder) | {"refresh": refresh}, as_json
-    )
+    return _run(f"drift/{environment}", _parameters(environment, repository) | {"refresh": refresh}, as_json)
 
 
 @app.command
@@ -149,13 +141,12 @@ def doctor(
     *,
     environment: Environment,
     repository: Repository = ".",
-    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     as_json: Json = False,
 ) -> int:
     """Tell whether a project is ready for an app, and what to do if not. Changes nothing."""
-    parameters = _parameters(environment, repository, ref, folder) | {"services": service}
+    parameters = _parameters(environment, repository, ref) | {"services": service}
     return _run("doctor/doctor", parameters, as_json)
 
 
@@ -183,14 +174,13 @@ def schema() -> int:
     return 0
 
 
-def _parameters(environment: str, repository: str, ref: str | None = None, folder: str | None = None) -> dict[str, Any]:
-    return {"source": _source(repository, ref, folder), "environment": environment}
+def _parameters(environment: str, repository: str, ref: str | None = None) -> dict[str, Any]:
+    return {"source": _source(repository, ref), "environment": environment}
 
 
-def _source(repository: str, ref: str | None = None, folder: str | None = None) -> dict[str, Any]:
+def _source(repository: str, ref: str | None = None) -> dict[str, Any]:
     is_path = "://" not in repository and Path(repository).exists()
-    place = str(Path(repository).absolute()) if is_path else repository
-    return {"repository": place, "ref": ref} | ({"folder": folder} if folder else {})
+    return {"repository": str(Path(repository).absolute()) if is_path else repository, "ref": ref}
 
 
 def _override(who: str | None, why: str | None) -> dict[str, str] | None:

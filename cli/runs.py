@@ -36,7 +36,7 @@ LEVEL_STYLES = {30: "yellow", 40: "red", 50: "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
-class RunResult:
+class Outcome:
     """How a run ended."""
 
     id: UUID
@@ -79,7 +79,7 @@ def use_local_stack() -> None:
         os.environ.update(local_stack_variables())
 
 
-async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> RunResult:
+async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> Outcome:
     """Starts `flow/deployment` and shows its log until it ends. Ctrl-C cancels the run and waits for its end."""
     with temporary_settings({PREFECT_API_URL: url}):
         async with get_client() as client:
@@ -91,7 +91,7 @@ async def run_deployment(name: str, parameters: dict[str, Any], console: Console
                 return await _watched(client, run, link, console)
 
 
-async def _watched(client: PrefectClient, run: FlowRun, link: str, console: Console) -> RunResult:
+async def _watched(client: PrefectClient, run: FlowRun, link: str, console: Console) -> Outcome:
     try:
         run = await _follow(client, run.id, console)
     except asyncio.CancelledError:
@@ -100,7 +100,7 @@ async def _watched(client: PrefectClient, run: FlowRun, link: str, console: Cons
         run = await _follow(client, run.id, console)
     assert run.state is not None
     tables = await _tables(client, run.id)
-    return RunResult(run.id, run.name, run.state.name or "", run.state.message or "", link, tables)
+    return Outcome(run.id, run.name, run.state.name or "", run.state.message or "", link, tables)
 
 
 @contextmanager

@@ -59,8 +59,7 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
 
 def _alone(folder: Path) -> AbstractContextManager[object]:
     """Held while the stack runs: one per folder."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)  # keys, logs and Prefect's database are in it
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         return FileLock(folder / "lock").acquire(blocking=False)
     except Timeout:
@@ -74,7 +73,6 @@ def _alone(folder: Path) -> AbstractContextManager[object]:
 def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
     """Leaves word of the running stack, so that `slipway deploy` in another terminal finds it."""
     new = stack.folder / "up.json.new"
-    new.touch(mode=0o600)
     new.write_text(json.dumps({"environment": dict(variables)}, indent=2))
     new.replace(stack.folder / "up.json")  # whole or not at all
 
@@ -143,10 +141,8 @@ async def _start(
 ) -> asyncio.subprocess.Process:
     """A Python process in a session of its own: Ctrl-C reaches us alone, and we end it in order."""
     logs = folder / "logs"
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = logs / f"{name}.log"
-    log.touch(mode=0o600)
-    with log.open("wb") as out:
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / f"{name}.log").open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, *arguments),
             cwd=ROOT,
@@ -155,7 +151,6 @@ async def _start(
             stdout=out,
             stderr=out,
             start_new_session=True,
-            umask=-1 if name == "cloud" else 0o077,  # the cloud builds images: their files have modes of their own
         )
     stack.push_async_callback(_stop, process)
     return process

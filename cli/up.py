@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from cli.runs import RunResult, run_deployment
+from cli.runs import Outcome, run_deployment
 from cli.stack import ROOT, Stack, local_stack
 from tasks.failures.errors import StackFailed
 
@@ -89,7 +89,7 @@ def _git(folder: Path, *arguments: str) -> None:
         raise StackFailed(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}", "install git 2.28 or newer.")
 
 
-def show(outcome: RunResult, seconds: float, console: Console) -> None:
+def show(outcome: Outcome, seconds: float, console: Console) -> None:
     """The result of a run: its tables, such as what serves where and how long each stage took; or why it failed."""
     if not outcome.ok:
         console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold red", highlight=False)

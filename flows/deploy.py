@@ -9,7 +9,6 @@ from prefect import flow
 from flows.reconcile import tidy_up
 from tasks.builds.build import build
 from tasks.cleanup.after_release import clean_up
-from tasks.cleanup.carry_out import close_own
 from tasks.history.ledger import recorded
 from tasks.history.record import Intent
 from tasks.history.table import shown_history
@@ -21,7 +20,6 @@ from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
 from tasks.release.gates import refuse_frozen
 from tasks.release.hooks import run_hooks
-from tasks.release.recall import remember
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
 from tasks.release.summary import report
@@ -61,8 +59,6 @@ async def deploy(
             version = await name_version(request)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            await close_own(request)
-            await remember(source, request)
             async with recorded(request, Intent(version, irreversible=irreversible, override=override)) as ledger:
                 await run_hooks(request, "before")
                 images = await build(request, version)

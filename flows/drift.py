@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from prefect import flow
-from prefect.logging import get_run_logger
 
 from flows.reconcile import tidy_up
 from tasks.drift.look import look, report_drift, repository_version
 from tasks.drift.repair import ship_drifted
-from tasks.orchestration.lock import is_held, one_at_a_time
+from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
-from tasks.release.reconcile import shipped
 from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
 
@@ -22,30 +20,22 @@ from tasks.source.source import Source
     on_cancellation=[tidy_up],
     on_crashed=[refuse_parameters, tidy_up],
 )
-async def drift(source: Source | None, environment: str, refresh: bool = False) -> int:
+async def drift(source: Source, environment: str, refresh: bool = False) -> int:
     """Reports every setting of the live services that differs from the newest release; answers how many drifted.
 
-    It keeps nobody waiting, and leaves alone what is just being shipped.
     It also tells when the repository is at another version than the one that was released.
 
     Args:
-        source: The repository that holds slipway.yaml; a ref to compare with, by default its work tree. Empty for all
-            that was shipped there within months.
+        source: The repository that holds slipway.yaml; a ref to compare with, by default its work tree.
         environment: An environment of slipway.yaml, such as staging or production.
         refresh: Ship the recorded release again where something drifted, with the proof that any release needs. Nothing
             is built, and traffic that a person moved to an earlier good release stays.
     """
-    if source is None:
-        found = [each.source for each in await shipped() if each.environment == environment]
-        return sum([await drift(each.model_copy(update={"ref": None}), environment) for each in found])
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
-        compared = await look(request)
-        if await is_held(request):
-            get_run_logger().info("%s is being shipped: the next run looks for drift", request.app)
-            return 0
-        drifted = await report_drift(request, compared, await repository_version(request))
-        if refresh and drifted:
-            async with one_at_a_time(request):
-                await ship_drifted(request, source, await look(request))
-        return drifted
+        async with one_at_a_time(request):
+            compared = await look(request)
+            drifted = await report_drift(request, compared, await repository_version(request))
+            if refresh and drifted:
+                await ship_drifted(request, source, compared)
+            return drifted

@@ -8,7 +8,6 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.cleanup.after_release import clean_up
-from tasks.cleanup.carry_out import close_own
 from tasks.history.ledger import recorded
 from tasks.history.record import images_of
 from tasks.history.table import shown_history
@@ -21,7 +20,6 @@ from tasks.preflight.preflight import preflight
 from tasks.release.gates import refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.promote import check_images, promotion, read_promotion
-from tasks.release.recall import remember
 from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import release
 from tasks.release.summary import report
@@ -62,8 +60,6 @@ async def promote(
             await check_images(request, proven)
             await create_missing(request, readiness)
             await settle_abandoned(request)
-            await close_own(request)
-            await remember(source, request)
             async with recorded(request, promotion(proven, named, origin, override)) as ledger:
                 await run_hooks(request, "before")
                 released = await release(request, named, images_of(proven, named), ledger)

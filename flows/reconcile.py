@@ -8,15 +8,12 @@ from prefect import Flow, State, flow
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 
-from tasks.cleanup.carry_out import close_own
-from tasks.cleanup.turns import is_at_work
-from tasks.failures.errors import ManifestError, ParameterError, ReleaseBusy, SourceError
+from tasks.failures.errors import ReleaseBusy
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.lock import LEASE_S, one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
-from tasks.release.recall import read_released
 from tasks.release.reconcile import Destination, destination_of, is_settled, settle_abandoned, unfinished
-from tasks.request.request import workspace
+from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
 
 
@@ -31,25 +28,13 @@ async def reconcile(source: Source | None = None, environment: str | None = None
         source: The repository that holds slipway.yaml; empty for those of all runs that ended badly of late.
         environment: An environment of slipway.yaml, such as staging or production.
     """
-    if source and environment:
-        return await _one(Destination(source, environment))
-    return sum(await all_of([_one_of_many(each) for each in await unfinished()]))
-
-
-async def _one_of_many(destination: Destination) -> int:
-    """A repository that cannot be read keeps no other from being tidied up: nothing was ever recorded for it."""
-    try:
-        return await _one(destination)
-    except (SourceError, ManifestError, ParameterError) as error:
-        get_run_logger().warning("%s is left alone: %s", destination.source.repository, error.problem)
-        return 0
+    wanted = [Destination(source, environment)] if source and environment else await unfinished()
+    return sum(await all_of([_one(each) for each in wanted]))
 
 
 async def _one(destination: Destination) -> int:
     async with workspace() as folder:
-        request = await read_released(destination.source, destination.environment, folder)
-        if not await is_at_work(request):
-            await close_own(request)
+        request = await read_request(destination.source, destination.environment, [], folder)
         if await is_settled(request):
             return 0
         try:
@@ -63,11 +48,8 @@ async def _one(destination: Destination) -> int:
 async def tidy_up(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The hook of cancelled and crashed runs that ship; Prefect passes its arguments by these names.
 
-    A run that could tidy up itself has left nothing to do. A release by tag does not say where it went: then all that
-    is unfinished is looked at.
+    A run that could tidy up itself has left nothing to do.
     """
     destination = destination_of(flow_run)
     if destination:
         await reconcile(destination.source, destination.environment)
-    elif flow.name == "ship":
-        await reconcile()

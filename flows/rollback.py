@@ -10,15 +10,14 @@ from flows.reconcile import tidy_up
 from tasks.history.ledger import recorded
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
-from tasks.orchestration.lock import SOON_S, one_at_a_time
+from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import shown_progress
-from tasks.release.preempt import settle_what_can_be, take_over
-from tasks.release.recall import read_released
+from tasks.release.reconcile import settle_abandoned
 from tasks.release.release import go_back
 from tasks.release.rollback import choose_release, going_back
 from tasks.release.summary import report
-from tasks.request.request import workspace
+from tasks.request.request import read_request, workspace
 from tasks.source.source import Source
 
 
@@ -34,9 +33,6 @@ async def rollback(
 ) -> Release:
     """Gives all traffic back to an earlier release. Nothing is built or deployed, so it takes seconds.
 
-    A release that is under way is cancelled and gives back what it has first. Neither the git host nor slipway.yaml is
-    needed where a release has been recorded.
-
     Args:
         source: The repository that holds slipway.yaml; its version does not matter.
         environment: An environment of slipway.yaml, such as staging or production.
@@ -45,15 +41,10 @@ async def rollback(
     """
     decided = datetime.now(UTC)
     async with workspace() as folder:
-        request = await read_released(source, environment, folder)
-        unfinished = await take_over(request)
-        async with (
-            one_at_a_time(request, patience_s=SOON_S),
-            shown_progress(request) as progress,
-            shown_history(request),
-        ):
-            await settle_what_can_be(request)
-            target, serving = await choose_release(request, to, override, unfinished)
+        request = await read_request(source, environment, [], folder)
+        async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
+            await settle_abandoned(request)
+            target, serving = await choose_release(request, to, override)
             async with recorded(request, going_back(target, serving, override)) as ledger:
                 released = await go_back(request, target, ledger, decided)
             await report(request, released, progress)

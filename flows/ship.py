@@ -5,7 +5,6 @@ from __future__ import annotations
 from prefect import flow
 
 from flows.deploy import deploy
-from flows.reconcile import tidy_up
 from tasks.model import Release
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.stage import LONGEST_RUN_S
@@ -14,13 +13,7 @@ from tasks.request.versioning import choose_environment
 from tasks.source.source import Source
 
 
-@flow(
-    name="ship",
-    flow_run_name="ship by tag",
-    timeout_seconds=LONGEST_RUN_S,
-    on_cancellation=[tidy_up],
-    on_crashed=[refuse_parameters, tidy_up],
-)
+@flow(name="ship", flow_run_name="ship by tag", timeout_seconds=LONGEST_RUN_S, on_crashed=[refuse_parameters])
 async def ship(source: Source, services: list[str] | None = None, irreversible: bool = False) -> Release:
     """Deploys an app to the environment that the commit's tag is for, such as after a push.
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.errors import Cause
 from tasks.manifest.manifest import Manifest
-from tasks.manifest.settings import Environment, Health, ServiceSettings
+from tasks.manifest.settings import Environment, ServiceSettings
 from tasks.names import labels, resources
 
 
@@ -63,7 +63,6 @@ class Request:
     folder: Path  # the checked-out repository
     scratch: Path  # for the run's own files
     run_id: str
-    builds: bool = True  # False: it ships images that are there already, so that the sources do not matter
 
     @property
     def project(self) -> str:
@@ -201,9 +200,6 @@ class Snapshot:
     latest_ready: str  # the revision that a target on LATEST meant
     serving: str  # the revision with most traffic, '' when only the placeholder serves
     serving_url: str = ""  # its own URL, '' when it has no tag
-    health: Health | None = None  # what that revision was proven by, None if no release of ours has proven it
-    public: bool | None = None  # whether everybody may call the service, None where that is not known
-    opened: bool = False  # public by a release of ours
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the service's template
 
 
@@ -217,11 +213,8 @@ class Candidate:
     service_url: str
     before: Snapshot
     split: tuple[TrafficTarget, ...]  # the traffic that was written with it
-    health: Health  # what it is proven by: its own version's, or what it was released with
     created: bool = True  # False when the revision already existed
-    public: bool = False  # whether everybody is to be let in once it is proven
     template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
-    whole: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the service, as it was then
 
     @property
     def place(self) -> Place:

@@ -55,9 +55,7 @@ def run(
 
 def _alone(data: Path) -> AbstractContextManager[object]:
     """Held while the process runs: two on the same state would undo each other's work."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if (data / "state.db").exists() or not any(data.iterdir()):  # else the folder holds something of others too
-        data.chmod(0o700)
+    data.mkdir(parents=True, exist_ok=True)
     file = data / "lock"
     try:
         held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)

@@ -20,12 +20,10 @@ from infra.emulator.iam.accounts import Accounts
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.projects.projects import Projects
-from infra.emulator.run.networks import Networks
 from infra.emulator.services import build
 
 MAX_UPLOAD_BYTES = 4 << 30
 GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file
-YOU = "you@example.com"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -46,7 +44,7 @@ class Emulator:
         self.cloud = build(settings.data, settings.profile)
         self._certificates = certificates(settings.data / "certs")
         self.environment: dict[str, str] = {}
-        self.admin_url = ""  # without the password
+        self.admin_url = ""
 
     async def __aenter__(self) -> Emulator:
         async with AsyncExitStack() as stack:
@@ -68,7 +66,6 @@ class Emulator:
         admin = Admin(self.cloud, lambda: self.environment, self._seed)
         admin_port = await self._listen(stack, admin.handle, port=self.settings.admin_port)
         self.admin_url = f"http://127.0.0.1:{admin_port}"
-        self._admin_with_password = admin.url(admin_port)
         for start in self.cloud.on_start:
             await start()
         for stop in reversed(self.cloud.on_stop):
@@ -89,9 +86,7 @@ class Emulator:
         await grpc.start()
         self._proxy = Proxy(grpc_port, rest, plain)
         stack.push_async_callback(self._proxy.stop)
-        port = await self._proxy.start(self.settings.proxy_port)
-        await self.cloud.get(Networks).offer(port, self._proxy.protocol)
-        return port
+        return await self._proxy.start(self.settings.proxy_port)
 
     async def _listen(self, stack: AsyncExitStack, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
@@ -111,13 +106,12 @@ class Emulator:
             accounts.seed(projects.create(project_id))
         for project in projects.all():
             policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
-            policies.grant(f"projects/{project.id}", "roles/owner", f"user:{YOU}")
+            policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
         accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         self._seed_key(deployer)
-        self._seed_login(YOU)
         token = self.settings.data / "gcloud-token"
         token.touch(mode=0o600)
-        token.write_text(self.cloud.get(Identity).access_token(YOU, GCLOUD_TOKEN_S))
+        token.write_text(self.cloud.get(Identity).access_token("you@example.com", GCLOUD_TOKEN_S))
 
     def _seed_key(self, deployer: str) -> None:
         """A key file of the deployer, which stays good through restarts and resets: clients may have read it."""
@@ -128,16 +122,6 @@ class Emulator:
             keys.adopt(before)
         else:
             path.write_text(json.dumps(keys.create(deployer, self.settings.projects[0])))
-
-    def _seed_login(self, email: str) -> None:
-        """The Application Default Credentials of a person, which stay good as the deployer's key does."""
-        path, users = self.settings.data / "user.json", self.cloud.get(Identity).users
-        path.touch(mode=0o600)
-        before = json.loads(path.read_text() or "{}")
-        if before.get("account") == email:
-            users.adopt(before)
-        else:
-            path.write_text(json.dumps(users.login(email, self.settings.projects[0])))
 
     def _variables(self, proxy_port: int) -> dict[str, str]:
         """What clients need to find the emulator: nothing but places on the network and credentials."""
@@ -154,7 +138,7 @@ class Emulator:
             "GOOGLE_APPLICATION_CREDENTIALS": str(data / "deployer.json"),
             "GOOGLE_CLOUD_PROJECT": project,
             "CLOUDSDK_CORE_PROJECT": project,
-            "CLOUDSDK_CORE_ACCOUNT": YOU,
+            "CLOUDSDK_CORE_ACCOUNT": "you@example.com",
             "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": bundle,
             "CLOUDSDK_PROXY_TYPE": "http",
             "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
@@ -166,11 +150,9 @@ class Emulator:
         }
 
     def _announce(self) -> None:
-        """Leaves word of the running emulator for `slipway emulator env` and friends, and for nobody else."""
+        """Leaves word of the running emulator for `slipway emulator env` and friends."""
         plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
-        word = {"pid": os.getpid(), "admin": self._admin_with_password, "http": plain}
+        word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
         new = self.settings.data / "emulator.json.new"
-        new.unlink(missing_ok=True)
-        new.touch(mode=0o600)
-        new.write_text(json.dumps({**word, "environment": self.environment}, indent=2))
+        new.write_text(json.dumps(word, indent=2))
         new.replace(self.settings.data / "emulator.json")  # whole or not at all

@@ -22,7 +22,6 @@ from infra.emulator.iam.orgpolicy_api import OrgPolicy
 from infra.emulator.iam.policies import Policies
 from infra.emulator.iam.roles_api import Roles
 from infra.emulator.iam.service_accounts import AccountKeys, AccountPolicies, ServiceAccounts
-from infra.emulator.iam.sts import SecurityTokens
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.longrunning import LongRunning
 from infra.emulator.logs.api import Logging
@@ -69,7 +68,7 @@ APIS = (
     Monitoring,
     Repositories, Contents, Registry, BlobUploads, Sweeper, ContainerAnalysis,
     CloudBuild,
-    AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, SecurityTokens, OrgPolicy, Roles,
+    AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, OrgPolicy, Roles,
     Billing, ProjectsV1, ProjectsV3, ServiceUsage,
     Logging,
     SecretManager, SecretVersions,

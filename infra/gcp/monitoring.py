@@ -6,10 +6,9 @@ visible for up to 180 s after that.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from google.cloud import monitoring_v3
@@ -26,40 +25,22 @@ class Served:
 
     requests: int = 0
     errors: int = 0  # answers of class 5xx
-    refused: int = 0  # answers of class 4xx
     bounds_ms: tuple[float, ...] = ()
     buckets: tuple[int, ...] = ()
-    since: datetime | None = None  # the sampling periods that were counted: from the first's start to the last's end
-    until: datetime | None = None
 
 
-async def served(service: str, revision: str, start: datetime, end: datetime, warm_s: float = 0.0) -> Served:
+async def served(service: str, revision: str, start: datetime, end: datetime) -> Served:
     """What `revision` of a service, by its full name, served from `start` to `end`, both aware; nothing if that is no
-    time. Only whole sampling periods after `start` count, and latencies only from `warm_s` later on.
+    time. Only whole sampling periods after `start` count.
     """
     if end <= start:
         return Served()
     counts = await _points(service, revision, COUNT, start, end)
-    warm = start + timedelta(seconds=warm_s)
-    latencies = await _points(service, revision, LATENCIES, warm, end) if warm < end else []
-    by_class: Counter[str] = Counter()
-    for labels, point in counts:
-        by_class[labels.get("response_code_class", "")] += point.value.int64_value
+    latencies = await _points(service, revision, LATENCIES, start, end)
+    requests = sum(point.value.int64_value for _, point in counts)
+    errors = sum(p.value.int64_value for labels, p in counts if labels.get("response_code_class") == "5xx")
     bounds, buckets = add_up(point.value.distribution_value for _, point in latencies)
-    return Served(
-        by_class.total(),
-        by_class["5xx"],
-        by_class["4xx"],
-        bounds,
-        buckets,
-        min((point.interval.start_time for _, point in counts), default=None),
-        max((point.interval.end_time for _, point in counts), default=None),
-    )
-
-
-async def requests(service: str, start: datetime, end: datetime) -> int:
-    """How many a service, by its full name, got in all its revisions."""
-    return sum(point.value.int64_value for _, point in await _points(service, "", COUNT, start, end))
+    return Served(requests, errors, bounds, buckets)
 
 
 def add_up(distributions: Iterable[Any]) -> tuple[tuple[float, ...], tuple[int, ...]]:
@@ -87,13 +68,13 @@ def _bounds(options: Any) -> tuple[float, ...]:
 async def _points(
     service: str, revision: str, metric: str, start: datetime, end: datetime
 ) -> list[tuple[dict[str, str], Any]]:
-    """Each point with its series' metric labels; of all revisions where none is named."""
+    """Each point with its series' metric labels."""
     _, project, _, region, _, short_name = service.split("/")
     request = monitoring_v3.ListTimeSeriesRequest(
         name=f"projects/{project}",
         filter=f'metric.type="{metric}" AND resource.type="cloud_run_revision"'
         f' AND resource.labels.location="{region}" AND resource.labels.service_name="{short_name}"'
-        + (f' AND resource.labels.revision_name="{revision}"' if revision else ""),
+        f' AND resource.labels.revision_name="{revision}"',
         interval=monitoring_v3.TimeInterval(start_time=start, end_time=end),
         view=monitoring_v3.ListTimeSeriesRequest.TimeSeriesView.FULL,
     )

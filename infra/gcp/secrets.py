@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from google.cloud import secretmanager_v1
-from google.iam.v1 import iam_policy_pb2, policy_pb2
 
-from infra.gcp.calls.clients import READ, call, client, read
+from infra.gcp.calls.clients import client, read
 
 ENABLED = secretmanager_v1.SecretVersion.State.ENABLED
 
@@ -25,19 +22,3 @@ async def enabled_version(project: str, secret: str, version: int | None = None)
     pager = await read("secretmanager.versions.list", api.list_secret_versions, request)
     newest = next(iter(pager.versions), None) if pager is not None else None  # newest first
     return None if newest is None else int(newest.name.rsplit("/", 1)[1])
-
-
-async def test_permissions(project: str, secret: str, permissions: Collection[str]) -> set[str]:
-    """Which of these permissions the caller has on the secret."""
-    name = f"projects/{project}/secrets/{secret}"
-    request = iam_policy_pb2.TestIamPermissionsRequest(resource=name, permissions=sorted(permissions))
-    method = client(secretmanager_v1.SecretManagerServiceAsyncClient).test_iam_permissions
-    return set((await call("secretmanager.secrets.testIamPermissions", method, request, retry=READ)).permissions)
-
-
-async def policy(project: str, secret: str) -> dict[str, set[str]]:
-    """The secret's own IAM policy: members by role."""
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}/secrets/{secret}")
-    method = client(secretmanager_v1.SecretManagerServiceAsyncClient).get_iam_policy
-    found: policy_pb2.Policy = await call("secretmanager.secrets.getIamPolicy", method, request, retry=READ)
-    return {binding.role: set(binding.members) for binding in found.bindings}

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import timedelta
 
 from prefect.logging import get_run_logger
 
-from tasks.analysis.latency import grossly_slower, judge_dark
-from tasks.analysis.probes import Ask, latencies_ms, probe_until_clear, rules_of
-from tasks.analysis.senses import Senses
-from tasks.analysis.sequential import measured
-from tasks.analysis.verdict import Probe, combine, judge_probes
+from tasks.analysis.probes import authorization, latencies_ms, probe_until_clear, rules_of
+from tasks.analysis.verdict import Probe, combine, judge_latency, judge_probes, p50_p95
 from tasks.failures.errors import NOT_MOVED, Cause, ProofFailed
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Proof, Request, Verdict
@@ -22,10 +17,6 @@ from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 
 PROVE_TIMEOUT_S = 600.0  # five tries of 30 s with 2 to 32 s in between, and the timed ones
-COMPARED = 20  # latencies of each side, and so many more at a time while a candidate looks slow
-MOST_MORE = 300
-LEAST = 10  # on each side, to be held against a candidate
-WARM_UP_S = 120.0  # and no longer than this
 
 
 @stage("prove")
@@ -43,69 +34,36 @@ def refuse_unproven(proofs: Sequence[Proof]) -> None:
 
 @step("prove health", run_name="prove {candidate.place}", timeout_s=PROVE_TIMEOUT_S)
 async def prove_service(request: Request, candidate: Candidate) -> Proof:
-    proof = await prove_candidate(request, candidate, Senses())
-    get_run_logger().info("%s is %s: %s", proof.place, proof.verdict, proof.reason)
+    place = candidate.place
+    health = request.service(place.service).health
+    headers = await authorization(request.run_service(place), candidate.service_url)
+    probes, stable = await asyncio.gather(
+        probe_until_clear(candidate.url + health.path, health, headers),
+        latencies_ms(candidate.before.serving_url, health, headers),
+    )
+    proof = judge(place, probes, stable, health)
+    get_run_logger().info("%s is %s: %s", place, proof.verdict, proof.reason)
     return proof
 
 
-async def prove_candidate(request: Request, candidate: Candidate, senses: Senses) -> Proof:
-    place = candidate.place
-    health, before = candidate.health, candidate.before
-    service, same = request.run_service(place), before.health is None or before.health.path == health.path
-    stable_url = before.serving_url if same else ""  # the times of different answers do not compare
-    async with (
-        senses.asking(service, candidate.service_url, candidate.url, health) as ask,
-        senses.asking(service, candidate.service_url, stable_url or candidate.url, health) as ask_stable,
-    ):
-        probes, stable = await asyncio.gather(
-            probe_until_clear(ask, health, senses.sleep), latencies_ms(ask_stable if stable_url else None, COMPARED)
-        )
-        more = await _until_warm(probes, stable, ask, ask_stable, senses)
-    return judge(place, probes, stable, health, more)
-
-
-async def _until_warm(
-    probes: Sequence[Probe], stable_ms: list[float], ask: Ask, ask_stable: Ask, senses: Senses
-) -> list[Probe]:
-    """Asks both again and again while the candidate looks slow: what is warming up gets faster, what is slow stays."""
-    more: list[Probe] = []
-    until = senses.now() + timedelta(seconds=WARM_UP_S)
-    while stable_ms and len(more) < MOST_MORE and senses.now() < until:
-        if not grossly_slower(warm((*probes, *more)), stable_ms):
-            break
-        ours, theirs = await asyncio.gather(_some(ask), _some(ask_stable))
-        more += ours
-        stable_ms += [probe.latency_ms for probe in theirs if probe.ok]
-    return more
-
-
-async def _some(ask: Ask) -> list[Probe]:
-    return [await ask() for _ in range(COMPARED)]
-
-
-def warm(probes: Sequence[Probe]) -> list[float]:
-    """The latencies of the later half of all accepted answers, of `COMPARED` at least, in ms; the first is left out."""
-    times = [probe.latency_ms for probe in probes if probe.ok][1:]
-    return times[-max(len(times) // 2, COMPARED) :]
-
-
-def judge(
-    place: Place, probes: Sequence[Probe], stable_ms: Sequence[float], health: Health, more: Sequence[Probe] = ()
-) -> Proof:
+def judge(place: Place, probes: Sequence[Probe], stable_ms: Sequence[float], health: Health) -> Proof:
     """The verdict on a candidate's answers and, where the stable revision could be asked too, on its latency.
 
-    The probe that ended a cold start is not timed. more: probes for its latency alone.
+    The probe that ended a cold start is not timed. A latency that cannot be compared is no evidence either way.
     """
     rules = rules_of(health)
-    times = warm((*probes, *more))
-    judgement = combine((judge_probes(probes, rules), judge_dark(times, stable_ms, replace(rules, min_samples=LEAST))))
-    timed = measured(times)
-    p50, p95 = (timed.quantile(0.5), timed.quantile(0.95)) if timed.total > 1 else (None, None)
+    judgements = [judge_probes(probes, rules)]
+    first = next((index for index, probe in enumerate(probes) if probe.ok), len(probes))
+    times = [probe.latency_ms for probe in probes[first + 1 :] if probe.ok]
+    if min(len(times), len(stable_ms)) >= rules.min_samples:
+        judgements.append(judge_latency(times, stable_ms, rules))
+    judgement = combine(judgements)
+    p50, p95 = p50_p95(times) if len(times) > 1 else (None, None)
     return Proof(
         place=place,
         verdict=judgement.verdict,
         reason=judgement.reason,
-        attempts=len(probes) + len(more),
+        attempts=len(probes),
         p50_ms=None if p50 is None else round(p50, 1),
         p95_ms=None if p95 is None else round(p95, 1),
         evidence=judgement.evidence,

@@ -90,7 +90,6 @@ async def prepare_source(request: Request, version: Version, name: str) -> Recip
         dockerfile=settings.dockerfile if (source / settings.dockerfile).is_file() else None,
         settings=settings.build,
         run_id=request.run_id,
-        account=request.settings.build_service_account or "",
     )
 
 

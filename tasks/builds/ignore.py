@@ -1,13 +1,11 @@
 """Which files of a folder belong to its source: those that its ignore file does not leave out.
 
-The first of these files that exists decides: .gcloudignore (with `#!include:FILE`), the Dockerfile's own
-(Dockerfile.dockerignore), .dockerignore. .gitignore has no say here: what is opened as a source holds what git has, and
-what git tracks is shipped. .git is never sent, the Dockerfile and the ignore files that Docker reads always are.
+The first of these files that exists decides: .gcloudignore (with `#!include:FILE`), .dockerignore, .gitignore, the last
+because gcloud too falls back to it. .git is never sent, the Dockerfile and .dockerignore always are.
 """
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -23,36 +21,11 @@ Ignored = Callable[[str], bool]  # takes a path below the folder; a folder's end
 
 
 def source_files(folder: Path, dockerfile: str = "Dockerfile") -> list[str]:
-    """Paths, below the folder and with "/", of the files and symbolic links to send, in byte order.
-
-    None of them leads through a link: what is reached through one is sent as the link and as what is behind it.
-    """
-    ignored = left_out(folder, dockerfile)
+    """Paths, below the folder and with "/", of the files and symbolic links to send, in byte order."""
+    ignored = _rules(folder)
     always = {dockerfile, f"{dockerfile}.dockerignore", ".dockerignore"}
     found = {name for name in _walk(folder, ignored) if not ignored(name)}
-    found |= {step for name in always if (folder / name).is_file() for step in _steps(folder, name)}
-    return sorted(found, key=os.fsencode)
-
-
-def _steps(folder: Path, name: str) -> Iterator[str]:
-    """The links on the way to a file, and the file. A link that leads out of the folder is the last: `pack` refuses it.
-
-    Every link is followed once, as those of a file that exists come to an end.
-    """
-    root, left = folder.resolve(), list(PurePosixPath(name).parts)
-    at = root
-    while left:
-        part = left.pop(0)
-        at = at.parent if part == ".." else at / part
-        if not at.is_relative_to(root):
-            return
-        if at.is_symlink():
-            yield at.relative_to(root).as_posix()
-            target = at.readlink()
-            if target.is_absolute():
-                return
-            left, at = [*target.parts, *left], at.parent
-    yield at.relative_to(root).as_posix()
+    return sorted(found | {name for name in always if (folder / name).is_file()}, key=os.fsencode)
 
 
 def _walk(folder: Path, ignored: Ignored) -> Iterator[str]:
@@ -72,15 +45,10 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-def left_out(folder: Path, dockerfile: str) -> Ignored:
-    """Tells what the folder's ignore file leaves out.
-
-    https://docs.docker.com/build/concepts/context/#filename-and-location
-    """
-    readers = ((".gcloudignore", _gcloud), (f"{dockerfile}.dockerignore", _docker), (".dockerignore", _docker))
-    for name, read in readers:
+def _rules(folder: Path) -> Ignored:
+    for name, read in ((".gcloudignore", _gcloud), (".dockerignore", _docker), (".gitignore", _gcloud)):
         path = folder / name
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+        if path.is_file():
             try:
                 return read(path)
             except ValueError as error:
@@ -142,7 +110,7 @@ def _with_included(path: Path) -> Iterator[str]:
             yield line
             continue
         included = path.with_name(line.removeprefix(_INCLUDE).strip())
-        if not included.is_file() or not included.resolve().is_relative_to(path.parent.resolve()):
+        if not included.is_file():
             raise SourceError(
                 f"{path} includes {included.name}, which does not exist there.",
                 f"create {included.name} next to it, or remove the line `{line}`.",
@@ -152,9 +120,4 @@ def _with_included(path: Path) -> Iterator[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    """As git and Docker read them: without a byte order mark, ended by a line feed that may have a carriage return.
-
-    https://github.com/moby/patternmatcher/blob/main/ignorefile/ignorefile.go, add_patterns_from_buffer in git's dir.c
-    """
-    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -39,7 +39,6 @@ class Recipe:
     dockerfile: str | None  # None: buildpacks
     settings: BuildSettings
     run_id: str
-    account: str = ""  # what the build runs as; '' for Google's choice
     cache_from: str = ""  # an earlier image of the service, by digest
 
     @property
@@ -65,14 +64,11 @@ def build_body(recipe: Recipe, generation: int) -> dict[str, Any]:
     options: dict[str, Any] = {"logging": "GCS_ONLY"}
     if settings.machine_type:
         options["machineType"] = settings.machine_type
-    # A build of an account that one chooses needs a place of one's own for its log, which logsBucket is:
-    # https://cloud.google.com/build/docs/securing/configure-user-specified-service-accounts
-    account = {"serviceAccount": account_name(recipe.account, recipe.package.project)} if recipe.account else {}
-    return account | {
+    return {
         "source": {
             "storageSource": {"bucket": recipe.bucket, "object": recipe.source_object, "generation": str(generation)}
         },
-        "steps": [_verbatim(_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images))],
+        "steps": [_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images)],
         "images": images,
         "timeout": f"{settings.timeout_s:g}s",
         "queueTtl": f"{QUEUE_LIMIT_S}s",
@@ -80,20 +76,6 @@ def build_body(recipe: Recipe, generation: int) -> dict[str, Any]:
         "options": options,
         "tags": build_tags(recipe),
     }
-
-
-def _verbatim(step: dict[str, Any]) -> dict[str, Any]:
-    """The step with its arguments as they are: Cloud Build replaces `$NAME` in them, and reads `$$` as one `$`.
-
-    https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
-    """
-    return step | {"args": [argument.replace("$", "$$") for argument in step["args"]]}
-
-
-def account_name(email: str, project: str) -> str:
-    """Its full name. An account that people have made tells its own project; Google's own are taken for `project`'s."""
-    home, suffix, _ = email.partition("@")[2].partition(".iam.gserviceaccount.com")
-    return f"projects/{home if suffix else project}/serviceAccounts/{email}"
 
 
 def build_tags(recipe: Recipe) -> list[str]:

@@ -18,7 +18,6 @@ from tasks.cleanup.engine.plan import plan
 from tasks.cleanup.kinds.adapter import Reference
 from tasks.cleanup.kinds.releases import claims_of
 from tasks.cleanup.kinds.revisions import REVISION, Revisions, revision_item, traffic
-from tasks.cleanup.known import remember
 from tasks.failures.errors import SlipwayError
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import read_history
@@ -35,7 +34,6 @@ from tasks.rollout.live import read_live
 async def clean_up(request: Request, release: Release) -> None:
     """Every service at once. What cannot be cleaned up is tried again after the next release; this one stands."""
     try:
-        await remember(request)
         history = await read_history(request.settings.bucket, request.app, request.environment)
         await all_of([clean_up_service(request, candidate, history) for candidate in release.candidates])
     except (SlipwayError, GoogleError) as error:

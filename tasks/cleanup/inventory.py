@@ -11,7 +11,7 @@ from tasks.cleanup.engine.model import Item, Kind, Listing, Policy, Use, World
 from tasks.cleanup.engine.plan import unlisted
 from tasks.cleanup.kinds.adapter import Found, Keys, Look, Reference
 from tasks.cleanup.kinds.registry import BY_KIND, CONSUMERS, KINDS
-from tasks.cleanup.kinds.releases import Releases, read_histories
+from tasks.cleanup.kinds.releases import read_histories
 from tasks.cleanup.memory import Memory
 from tasks.cleanup.scope import Scope
 
@@ -47,8 +47,7 @@ class Inventory:
     world: World
     look: Look
     names: Names
-    standing: tuple[Use, ...]  # uses that only releases and slipway.yaml change
-    released: tuple[Use, ...]  # those of them that releases change
+    standing: tuple[Use, ...]  # uses that only releases and slipway.yaml change: the lock keeps them as they are
     memory: Memory  # for the next clean-up
 
 
@@ -74,18 +73,8 @@ async def take_inventory(scope: Scope, memory: Memory, clock: Callable[[], datet
         look,
         names,
         standing=tuple(use for each in CONSUMERS if not each.live for use in uses[each]),
-        released=tuple(use for each in CONSUMERS if isinstance(each, Releases) for use in uses[each]),
         memory=memory.seeing(dated_by_us).counting(world.listings, now),
     )
-
-
-async def standing_anew(inventory: Inventory) -> tuple[tuple[Use, ...], list[str]]:
-    """What releases need by now, and why that cannot be believed, if so."""
-    first = inventory.look
-    look = Look(first.requests, await read_histories(first.requests, first.clock), Memory(), first.clock, earlier=first)
-    found = await Releases().list(look)
-    others = (use for use in inventory.standing if use not in inventory.released)
-    return (*others, *inventory.names.uses(found)), [each.doubt for each in found.listings if each.doubt]
 
 
 async def look_again(inventory: Inventory, going: Iterable[str]) -> tuple[tuple[Item, ...], tuple[Use, ...], list[str]]:
@@ -95,7 +84,7 @@ async def look_again(inventory: Inventory, going: Iterable[str]) -> tuple[tuple[
     """
     first = inventory.look
     look = Look(first.requests, first.histories, Memory(), first.clock, earlier=first, going=frozenset(going))
-    found = Found.merged(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
+    found = Found.together(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
     items, uses = inventory.names.items(found), inventory.names.uses(found)
     return items, uses, list(doubts(items, uses, found.listings))
 

@@ -44,12 +44,12 @@ def compare(desired: Mapping[str, Any], live: Mapping[str, Any], ignore: Sequenc
     `ignore` holds paths, with `*` for any text; each stands for everything below it as well. A default counts as set,
     and what a live service has beyond what is desired is a difference too.
     """
-    project = project_of(live) or project_of(desired)
+    project = _project(live) or _project(desired)
     wanted, found = settings(desired, project), settings(live, project)
-    skipped = _matcher(ignore)
+    ignored = _matcher(ignore)
     differences = []
     for path in sorted(wanted.keys() | found.keys()):
-        if skipped.match(path) or (path not in wanted and _ONLY_WHEN_ASKED_FOR.fullmatch(path)):
+        if ignored.match(path) or (path not in wanted and _ONLY_WHEN_ASKED_FOR.fullmatch(path)):
             continue
         ours, theirs = wanted.get(path) or default(path), found.get(path) or default(path)
         if (ours and ours.same) != (theirs and theirs.same):
@@ -80,14 +80,9 @@ def _share(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def project_of(service: Mapping[str, Any]) -> str:
-    """'' for a body without a name."""
+def _project(service: Mapping[str, Any]) -> str:
     name = str(service.get("name", ""))
     return resources.parts(name)["projects"] if name else ""
-
-
-def ignored(path: str, globs: Iterable[str]) -> bool:
-    return bool(_matcher(globs).match(path))
 
 
 def _matcher(globs: Iterable[str]) -> re.Pattern[str]:

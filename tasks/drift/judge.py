@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from infra.gcp.run.services import WHOLE
-from tasks.drift.compare import Difference, DriftKind, classify, compare, ignored, project_of
-from tasks.drift.spec import settings
+from tasks.drift.compare import Difference, DriftKind, classify, compare
 from tasks.failures.redact import redact
-from tasks.history.masking import masked
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good
 from tasks.model import Outcome, Place
 from tasks.names import resources
@@ -18,8 +15,7 @@ from tasks.names.labels import label_value
 from tasks.names.naming import config_digest, revision_name
 
 # Whose run it was is no configuration; tags carry no traffic, and people use them to look at revisions.
-OWN_IGNORED = ("template.labels[slipway-run]", "traffic[tag=*", "labels[slipway-*")
-ACCESS, SECRET = "access", "secrets"  # paths of what is not in the service's own body
+OWN_IGNORED = ("template.labels[slipway-run]", "traffic[tag=*")
 SHOWN_LENGTH = 200
 
 
@@ -29,14 +25,6 @@ class Latest:
 
     name: str
     labels: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What belongs to a service and is not in its body."""
-
-    public: bool | None = None  # whether everybody may call it; None where that was not asked
-    unusable: tuple[str, ...] = ()  # secret versions that it is pinned to and that are not enabled, "key:3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +64,6 @@ def judge(
     live: Mapping[str, Any] | None,
     latest: Latest | None,
     ignore: Sequence[str],
-    around: Around = Around(),
 ) -> Comparison:
     """run_service: its short name in Cloud Run. live: the service's body, None if it is gone."""
     target = released.target
@@ -84,46 +71,16 @@ def judge(
         gone = (Difference("service", target.revision, None),)
         return Comparison(target.place, DriftKind.CHANGED, released.record, "nothing", gone)
     versions = good_revisions(history, target.place)
-    live = {**live, "template": masked(live.get("template") or {})}  # as the records are
     template = expected_template(run_service, history, target, latest)
     desired = {
-        **without(live, WHOLE if target.whole is not None else ()),
-        **(target.whole or {}),
+        "name": live.get("name", ""),
+        "labels": live.get("labels", {}),  # a release adds its own and leaves the others alone
         "template": live.get("template", {}) if template is None else template,
         "traffic": [{"revision": target.revision, "percent": 100}],
     }
-    found = (*compare(desired, live, (*ignore, *OWN_IGNORED)), *beside(target, around, ignore))
+    found = compare(desired, live, (*ignore, *OWN_IGNORED))
     kind = classify(found, versions)
     return Comparison(target.place, kind, released.record, _serving(live, versions), found)
-
-
-def without(body: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    """A release writes labels, template and traffic: whatever else a service has is as somebody wanted it to be."""
-    return {key: value for key, value in body.items() if key not in keys}
-
-
-def beside(target: TargetRecord, around: Around, ignore: Sequence[str]) -> tuple[Difference, ...]:
-    """Who may call, and secret versions that were enabled when they were released."""
-    expected = public_after(target)
-    found = [Difference(f"{SECRET}[{name}]", "enabled", "not enabled") for name in around.unusable]
-    if None not in (expected, around.public) and expected != around.public:
-        said = {True: "everyone", False: "its callers"}
-        found.append(Difference(ACCESS, said[bool(expected)], said[bool(around.public)]))
-    return tuple(each for each in found if not ignored(each.path, ignore))
-
-
-def public_after(target: TargetRecord) -> bool | None:
-    """Whether everybody could call the service after the release; None where the record does not tell."""
-    if target.public or target.was_public is None:
-        return target.public or None
-    return target.was_public and not target.was_opened
-
-
-def pinned(live: Mapping[str, Any]) -> tuple[str, ...]:
-    """The secret versions that a service's variables are pinned to, "key:3"."""
-    found = settings({"template": live.get("template") or {}, "name": live.get("name", "")}, project_of(live))
-    names = {str(setting.shown) for path, setting in found.items() if path.endswith("].secret")}
-    return tuple(sorted(name for name in names if name.rpartition(":")[2].isdigit()))
 
 
 def good_revisions(history: Sequence[ReleaseRecord], place: Place) -> dict[str, str]:

@@ -17,7 +17,6 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from tasks.drift.values import is_list, quantity, same, secret_name, text_of
-from tasks.history.masking import DIGEST
 from tasks.names import resources
 
 LATEST = "LATEST"
@@ -122,8 +121,6 @@ def _label(entry: Mapping[str, Any], name: str, index: int) -> object:
 def _variable(entry: Mapping[str, Any], path: str, project: str) -> tuple[str, Setting]:
     where = f"{path}[{entry.get('name', '')}]"
     source = entry.get("valueSource")
-    if DIGEST in entry:
-        return where, Setting(f"sha256:{entry[DIGEST][:12]}", entry[DIGEST])
     if not source:
         return where, Setting(entry.get("value", ""), text_of(entry.get("value", "")))
     key = source.get("secretKeyRef") or {}

@@ -21,7 +21,6 @@ SlipwayError
 ├── PromotionRefused    There is no release to promote, or it is not what its commit says.
 ├── RollbackRefused     There is no release to go back to, or going back to it would do harm.
 ├── NotReconciled       What a dead run left behind could not be given back.
-├── RecordLost          Somebody else has closed the record of the release that is under way.
 ├── RepairRefused       What has drifted cannot be put right by shipping the release again.
 ├── NeverReleased       The app has no release yet that this could work on.
 ├── CleanupRefused      The cloud's answer is in doubt, a cap is exceeded, or a saved plan does not hold any more.
@@ -261,14 +260,6 @@ class NotReconciled(SlipwayError):
     default_cause = Cause.SERVICE_UNAVAILABLE
     default_remedy = "correct what the message says, then start the reconcile flow for the environment."
     default_state = "Traffic is where the dead run left it."
-
-
-class RecordLost(SlipwayError):
-    """Somebody else has closed the record of the release that is under way."""
-
-    default_cause = Cause.CONFLICT
-    default_remedy = "look at the runs of this environment, then ship again."
-    default_state = "What became of its traffic is in the record."
 
 
 class RepairRefused(SlipwayError):

@@ -10,17 +10,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypedDict, Unpack
-from uuid import UUID
 
-import httpx
 from prefect import get_client
-from prefect.exceptions import ObjectNotFound, Pause, PrefectHTTPStatusError
+from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
-from tasks.failures.errors import RecordLost, SlipwayError
+from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import to_slipway
 from tasks.failures.redact import redact
 from tasks.history.record import (
@@ -37,13 +35,10 @@ from tasks.history.record import (
     with_proof,
     with_snapshot,
 )
-from tasks.history.store import generation_of, read_open, record_name
+from tasks.history.store import read_open, record_name
 from tasks.model import Candidate, Ending, Image, Place, Proof, Request, Serving, Snapshot
 
 NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
-
-BEAT_S = 10.0  # so often the record of a release under way is written anew
-SILENT_S = 35.0  # so long, and its run is gone: three beats, each with time to be tried again
 
 
 class Facts(TypedDict, total=False):
@@ -67,7 +62,6 @@ class Ledger:
 
     def __init__(self, bucket: str, name: str, release: ReleaseRecord, generation: int) -> None:
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
-        self._writing = asyncio.Lock()
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -118,46 +112,18 @@ class Ledger:
         await self._keep(targets=self._ended(endings), state=state, reason=reason, finished=datetime.now(UTC))
 
     async def ended(self, error: BaseException) -> None:
-        """Notes why the release did not come about. It stays open while anything could not be given back.
-
-        A record that cannot be written is left to reconcile.
-        """
-        state, said = await _why(error, self.release.run_id)
+        """Notes why the release did not come about. A record that cannot be written is left to reconcile."""
+        state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
+        said = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
         reason = redact(said)[:2000]
         try:
             await self._keep(state=state, reason=reason, finished=datetime.now(UTC), targets=self._ended(()))
         except SlipwayError as unwritten:
             get_run_logger().error("the release record says %s still: %s", State.STARTED, unwritten.problem)
-        if self.release.is_open:
-            get_run_logger().error("the record stays open: reconcile goes on until all traffic is given back")
-
-    async def found(self, endings: Sequence[Ending]) -> None:
-        """How far a try to settle it came; it stays open."""
-        await self._keep(targets=self._ended(endings))
-
-    async def is_alive(self) -> bool:
-        """Whether somebody is at work on it: then it is written anew every few seconds. Takes as long as that may be.
-
-        No clock is asked, so none can be wrong.
-        """
-        await asyncio.sleep(SILENT_S)
-        return await generation_of(self._bucket, self._name) != self._generation
-
-    async def beat(self) -> None:
-        """Writes it anew for as long as the release goes on; ends when somebody else has taken the record over."""
-        while True:
-            await asyncio.sleep(BEAT_S)
-            try:
-                await self._keep()
-            except SlipwayError as error:
-                if isinstance(error.__cause__, GoogleError) and error.__cause__.status == "FAILED_PRECONDITION":
-                    return
-                get_run_logger().warning("the release record could not be written anew: %s", error.problem)
 
     async def _keep(self, **facts: Unpack[Facts]) -> None:
-        async with self._writing:
-            self.release = self.release.model_copy(update=dict(facts))
-            self._generation = await _write(self._bucket, self._name, self.release, self._generation)
+        self.release = self.release.model_copy(update=dict(facts))
+        self._generation = await _write(self._bucket, self._name, self.release, self._generation)
 
     def _each(self, change: Callable[[TargetRecord], TargetRecord]) -> tuple[TargetRecord, ...]:
         return tuple(map(change, self.release.targets))
@@ -187,60 +153,16 @@ async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
         irreversible=intent.irreversible,
         images=dict(intent.images),
         targets=planned(intent.places or request.places),
-        manifest=request.manifest.without_values(),
     )
     name = record_name(release)
     ledger = Ledger(bucket, name, release, await _write(bucket, name, release, 0))
     try:
-        async with _alive(ledger):
-            yield ledger
+        yield ledger
     except BaseException as error:
         if not isinstance(error, Pause):
             with closed_circuits():
                 await asyncio.shield(asyncio.ensure_future(ledger.ended(error)))
         raise
-
-
-@asynccontextmanager
-async def _alive(ledger: Ledger) -> AsyncIterator[None]:
-    """Shows others that the release is under way. Raises RecordLost, and ends the block, if they have taken it over."""
-    work, lost = asyncio.current_task(), False
-
-    def stop(beating: asyncio.Task[None]) -> None:
-        nonlocal lost
-        lost = not beating.cancelled()
-        if lost and work is not None:
-            work.cancel()
-
-    beating = asyncio.create_task(ledger.beat())
-    beating.add_done_callback(stop)
-    try:
-        yield
-    except asyncio.CancelledError as error:
-        if not lost:
-            raise
-        raise RecordLost(
-            f"Somebody else has closed the record of {ledger.release.version}: another run, or another Prefect server.",
-            "look at the runs of this environment, then ship again.",
-            state="What became of its traffic is in the record.",
-        ) from error
-    finally:
-        beating.remove_done_callback(stop)
-        beating.cancel()
-
-
-async def _why(error: BaseException, run_id: str) -> tuple[State, str]:
-    """How a release that ended with this error is recorded, and why."""
-    if isinstance(error, Exception):
-        return State.FAILED, error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
-    try:
-        async with get_client() as client:
-            state = (await client.read_flow_run(UUID(run_id))).state
-    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, ValueError):
-        state = None
-    if state is None or state.is_cancelling() or state.is_cancelled():
-        return State.CANCELLED, "The run was cancelled."
-    return State.FAILED, "The run took longer than it may, or lost its hold on the environment."
 
 
 async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]:

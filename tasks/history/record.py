@@ -11,12 +11,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, field_validator
 
-from tasks.history.masking import masked
-from tasks.manifest.settings import Health
 from tasks.model import (
     Candidate,
     Ending,
@@ -45,8 +43,6 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # a person stopped it; traffic is as it was
 
 
-# A template without values of variables, also where an earlier version of Slipway has kept them.
-Masked = Annotated[dict[str, Any], AfterValidator(masked)]
 Action = Literal["deploy", "promote", "rollback", "refresh"]
 
 
@@ -78,20 +74,10 @@ class TargetRecord(_Frozen):
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
-    config: Masked = {}  # the service's template before the release
-    template: Masked = {}  # of the revision, as it was written: what drift is measured against
-    whole: dict[str, Any] | None = None  # ingress, scaling, labels … of the service; None where that was not kept yet
+    config: dict[str, Any] = {}  # the service's template before the release
+    template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
     outcome: Outcome = Outcome.PLANNED
     said: str = ""  # more about the outcome, after a failure
-    health: dict[str, Any] = {}  # what the revision was proven by; empty in records that did not keep it yet
-    serving_health: dict[str, Any] = {}  # and what served before; empty where no release of ours had proven that
-    public: bool = False  # whether the release opens the service to everybody
-    was_public: bool | None = None  # before; None where that is not known
-    was_opened: bool = False  # by an earlier release
-
-    @property
-    def proven_by(self) -> Health | None:
-        return health_of(self.health)
 
     @property
     def place(self) -> Place:
@@ -147,13 +133,6 @@ class ReleaseRecord(_Frozen):
     targets: tuple[TargetRecord, ...] = ()
     steps: tuple[StepRecord, ...] = ()  # of a canary, in the order in which they were judged
     seconds: dict[str, float] = {}
-    manifest: dict[str, Any] | None = None  # slipway.yaml without values of variables: what a rollback needs of it
-
-    @property
-    def is_open(self) -> bool:
-        """Under way, or somebody still has to do for it what it could not: reconcile goes on until it is done."""
-        owed = any(target.outcome is Outcome.FAILED for target in self.targets)
-        return self.state is State.STARTED or (owed and self.state is not State.RELEASED)
 
     @field_validator("approval", mode="before")
     @classmethod
@@ -178,17 +157,6 @@ class ReleaseRecord(_Frozen):
         return found.groupdict()
 
 
-def health_of(kept: Mapping[str, Any]) -> Health | None:
-    """As it was kept, unchecked: what a revision was proven by stays so, whatever slipway.yaml may say nowadays."""
-    if not kept:
-        return None
-    return Health.model_construct(**{**kept, "status": tuple(kept.get("status", Health().status))})
-
-
-def kept_health(health: Health | None) -> dict[str, Any]:
-    return health.model_dump(mode="json") if health else {}
-
-
 def planned(places: Iterable[Place]) -> tuple[TargetRecord, ...]:
     """Where a release is to go."""
     return tuple(TargetRecord(service=place.service, region=place.region) for place in places)
@@ -198,15 +166,7 @@ def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord
     if before is None:
         return target
     shares = tuple((t.revision or before.latest_ready, t.percent) for t in before.traffic if t.percent)
-    changes = {
-        "before": shares,
-        "serving": before.serving,
-        "config": masked(before.config),
-        "serving_health": kept_health(before.health),
-        "was_public": before.public,
-        "was_opened": before.opened,
-    }
-    return target.model_copy(update=changes)
+    return target.model_copy(update={"before": shares, "serving": before.serving, "config": dict(before.config)})
 
 
 def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[str, str]) -> TargetRecord:
@@ -216,10 +176,7 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
     changes = {
         "revision": new.revision,
         "image": images.get(target.service, ""),
-        "template": masked(new.template),
-        "whole": dict(new.whole) or None,
-        "health": kept_health(new.health),
-        "public": new.public,
+        "template": dict(new.template),
         "outcome": Outcome.DARK,
     }
     return with_snapshot(target, new.before).model_copy(update=changes)
@@ -268,17 +225,11 @@ def irreversible_since(history: Sequence[ReleaseRecord], release: ReleaseRecord)
     return next((each for each in newer if each.irreversible), None)
 
 
-def seen_healthy(history: Sequence[ReleaseRecord], place: Place, besides: Collection[str]) -> TargetRecord | None:
-    """With which the newest good release served there; None if there is none but `besides` to go back to."""
+def seen_healthy(history: Sequence[ReleaseRecord], place: Place, besides: Collection[str]) -> str:
+    """The revision with which the newest good release served there; '' if there is none but `besides` to go back to."""
     usable = (release for release in good(history) if not irreversible_since(history, release))
-    targets = (target for release in usable for target in release.targets if target.place == place)
-    return next((target for target in targets if target.revision and target.revision not in besides), None)
-
-
-def target_of(history: Iterable[ReleaseRecord], place: Place, revision: str) -> TargetRecord | None:
-    """What the newest release that had this revision there says of it; `history` is newest first."""
-    targets = (target for release in history for target in release.targets if target.place == place)
-    return next((target for target in targets if revision and target.revision == revision), None)
+    revisions = (target.revision for release in usable for target in release.targets if target.place == place)
+    return next((revision for revision in revisions if revision and revision not in besides), "")
 
 
 def version_of(record: ReleaseRecord) -> Version:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.gcp.calls.errors import GoogleError
@@ -12,7 +12,7 @@ from tasks.orchestration.gather import all_of
 
 READ_AT_ONCE = 16
 PLENTY = 100  # good releases: more than anybody goes back
-OPEN_AMONG = 32  # a release closes what was left open before it; only a rollback goes on in spite of it
+OPEN_AMONG = 8  # releases exclude each other, and each one closes what was left open before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,40 +40,19 @@ async def read_history(bucket: str, app: str, environment: str, limit: int | Non
     There are none where there is no bucket yet. A record that cannot be read is an error, not a gap: it may hold the
     last good one.
     """
-
-    def enough(found: Sequence[ReleaseRecord]) -> bool:
-        return limit is None and sum(release.state is State.RELEASED for release in found) >= PLENTY
-
-    return await read_until(bucket, app, environment, enough, limit)
-
-
-async def read_until(
-    bucket: str,
-    app: str,
-    environment: str,
-    enough: Callable[[Sequence[ReleaseRecord]], bool],
-    limit: int | None = None,
-) -> list[ReleaseRecord]:
-    """The newest releases first, so many at a time until they are `enough`, or `limit`, or all."""
     names = (await _record_names(bucket, app, environment))[:limit]
     found: list[ReleaseRecord] = []
     for start in range(0, len(names), READ_AT_ONCE):
         found += [each.release for each in await _read(bucket, names[start : start + READ_AT_ONCE])]
-        if enough(found):
+        if limit is None and sum(release.state is State.RELEASED for release in found) >= PLENTY:
             break
     return found
 
 
 async def read_open(bucket: str, app: str, environment: str) -> list[Stored]:
-    """Those of the newest releases that are open as far as their records say; none where there is no bucket."""
+    """Those of the newest releases that have not ended as far as their records say; none where there is no bucket."""
     found = await _read(bucket, (await _record_names(bucket, app, environment))[:OPEN_AMONG])
-    return [each for each in found if each.release.is_open]
-
-
-async def generation_of(bucket: str, name: str) -> int | None:
-    """Of a record now; None if it is gone."""
-    found = await objects.read_json(bucket, name)
-    return found and found[1]
+    return [each for each in found if each.release.state is State.STARTED]
 
 
 async def _read(bucket: str, names: Sequence[str]) -> list[Stored]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.failures.spelling import hint
+from tasks.failures.hints import hint
 from tasks.manifest.document import Flaw, Path
 
 Schema = dict[str, Any]
@@ -52,8 +52,6 @@ def _text(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return "is missing"
         case "string_type":
             return "must be text; put it in quotes"
-        case "tuple_type":
-            return "must be a list, like [a, b]"
         case kind if kind in _NO_MAPPING:
             return "must be a mapping of keys to values"
     text = detail["msg"].removeprefix("Value error, ")

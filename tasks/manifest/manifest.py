@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from tasks.failures.errors import Cause, ManifestError
-from tasks.failures.spelling import hint
+from tasks.failures.hints import hint
 from tasks.manifest.order import dependency_waves
-from tasks.manifest.retention import DriftSettings, Retention
 from tasks.manifest.settings import (
     APP_NAME,
     OWN_NAME,
+    DriftSettings,
     Environment,
+    Retention,
     Runtime,
     ServiceSettings,
-    account_email,
+    Strict,
 )
-from tasks.manifest.values import Name, Strict
+from tasks.manifest.values import Name
 
 V = TypeVar("V")
 
@@ -55,19 +56,6 @@ class Manifest(Strict):
             raise self._unknown("environment", name, self.environments)
         return self.environments[name]
 
-    def without_values(self) -> dict[str, Any]:
-        """As slipway.yaml says it, but for what may be secret: values of variables and build arguments, and hooks."""
-        said = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        environments = said["environments"].values()
-        overrides = [each for environment in environments for each in environment.get("services", {}).values()]
-        for each in (*said["services"].values(), *environments, *overrides):
-            each.pop("env", None)
-            each.get("build", {}).pop("args", None)
-        for environment in environments:
-            environment.pop("before", None)
-            environment.pop("after", None)
-        return said
-
     def service_in(self, environment: str, name: str) -> ServiceSettings:
         """The service as it runs in an environment; ManifestError when either does not exist.
 
@@ -79,9 +67,7 @@ class Manifest(Strict):
             raise self._unknown("service", name, self.services)
         service, own = self.services[name], settings.services.get(name, Runtime())
         changes = {field: getattr(own, field) for field in own.model_fields_set}
-        account = service.service_account
-        changes["service_account"] = account_email(account, settings.project) if account else settings.service_account
-        changes["health"] = service.health.model_copy(update={"prober": settings.prober or ""})
+        changes["service_account"] = service.service_account or settings.service_account
         changes["env"] = _without(service.env | settings.env, own.secrets) | own.env
         changes["secrets"] = _without(service.secrets, own.env) | own.secrets
         return service.model_copy(update=changes)

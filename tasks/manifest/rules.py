@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError
 
 from tasks.failures.errors import ManifestError
-from tasks.failures.spelling import hint
+from tasks.failures.hints import hint
 from tasks.manifest.document import Flaw, Path
 from tasks.manifest.manifest import Manifest
 from tasks.manifest.order import dependency_waves

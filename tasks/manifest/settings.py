@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from tasks.manifest.values import (
@@ -15,21 +15,18 @@ from tasks.manifest.values import (
     Cpu,
     Cron,
     Duration,
-    HealthPath,
     MachineType,
     Memory,
-    Moment,
     Name,
-    OneOrMore,
     Project,
     Region,
     RelativePath,
     Secret,
     Status,
     Steps,
-    Strict,
     TimeZone,
     Url,
+    UrlPath,
     Variable,
     between,
     choice,
@@ -40,25 +37,25 @@ Kind = Literal["release", "prerelease", "development"]
 # Keys that nobody can write: the manifest fills them in from what stands around the value.
 OWN_NAME = "<name>"
 APP_NAME = "<app>"
-PROBER = "<prober>"
+
+
+class Strict(BaseModel):
+    """Frozen, and without room for keys that do not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Health(Strict):
     """When a new revision counts as healthy; it is asked on its own URL before it gets traffic."""
 
-    path: HealthPath = Field(
-        "/", description="What to ask for. Google keeps paths that end in z, such as /healthz, for itself."
-    )
-    status: Annotated[tuple[Status, ...], OneOrMore()] = Field(
-        (200, 204), min_length=1, description="Accepted status codes."
-    )
+    path: UrlPath = Field("/", description="What to ask for.")
+    status: tuple[Status, ...] = Field((200, 204), min_length=1, description="Accepted status codes.")
     body: str | None = Field(None, description="Text that the answer must contain.")
     tries: int = Field(5, ge=1, le=20, description="Attempts before the revision counts as unhealthy.")
     timeout_s: Annotated[Duration, between("1s", "5m")] = Field(30.0, alias="timeout", description="Per attempt.")
     backoff_min_s: Duration = Field(2.0, alias="backoff_min", description="First wait between attempts.")
     backoff_max_s: Duration = Field(32.0, alias="backoff_max", description="Longest wait between attempts.")
     samples: int = Field(20, ge=1, le=100, description="Accepted requests in a row that make it healthy.")
-    prober: SkipJsonSchema[str] = Field("", alias=PROBER)  # the environment's, see `Manifest.service_in`
 
 
 class BuildSettings(Strict):
@@ -97,38 +94,27 @@ class ServiceSettings(Runtime):
         default_factory=lambda fields: fields["name"],
         description="Folder in the repository. Default: the service's name.",
     )
-    dockerfile: RelativePath = Field(
-        "Dockerfile", description="Below source. If none is named and none is there, buildpacks build it."
-    )
+    dockerfile: RelativePath = Field("Dockerfile", description="Below source; if there is none, buildpacks build it.")
     port: int = Field(8080, ge=1, le=65535, description="Where the container listens; it gets it as $PORT.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(300.0, alias="timeout", description="Per request.")
     service_account: Account | None = Field(None, description="Runs as. Default: the environment's.")
-    depends_on: Annotated[tuple[Name, ...], OneOrMore()] = Field(
+    depends_on: tuple[Name, ...] = Field(
         (), description="Services that are deployed before; each one's URL is in $<NAME>_URL."
     )
     health: Health = Field(default_factory=Health, description="When a new revision counts as healthy.")
     build: BuildSettings = Field(default_factory=BuildSettings, description="How Cloud Build makes the image.")
-
-    @property
-    def named_dockerfile(self) -> str | None:
-        """The Dockerfile that slipway.yaml names, which must be there; None where none is named."""
-        return self.dockerfile if "dockerfile" in self.model_fields_set else None
 
 
 class Canary(Strict):
     """Traffic moves in steps, each kept until it is proven."""
 
     canary: Steps = Field(description="Percent of the traffic, step by step, up to the 100 that follows.")
-    bake_s: Duration = Field(
-        300.0,
-        alias="bake",
-        description="How long each step is watched at least; latencies of its first 2 minutes do not count.",
-    )
+    bake_s: Duration = Field(120.0, alias="bake", description="How long each step is watched.")
 
 
 def _plain_strategy(value: object) -> object:
     if value not in ("direct", "blue_green"):
-        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 5m}")
+        raise ValueError("must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}")
     return value
 
 
@@ -146,8 +132,8 @@ class _Freeze(Strict):
 class FreezeDates(_Freeze):
     """No release from one moment to another."""
 
-    start: Moment = Field(alias="from", description="2026-12-20T18:00:00 or 2026-12-20.")
-    end: Moment = Field(alias="to", description="The first moment after the freeze.")
+    start: datetime = Field(alias="from", description="2026-12-20T18:00:00 or 2026-12-20.")
+    end: datetime = Field(alias="to", description="The first moment after the freeze.")
 
     @field_validator("start", "end")
     @classmethod
@@ -170,15 +156,11 @@ Freeze = Annotated[
 class HttpCall(Strict):
     """A request that must be answered as expected."""
 
-    url: Url = Field(
-        description="What to call: on the internet, or in a network that the worker's SLIPWAY_HOOK_NETWORKS lists."
-    )
+    url: Url = Field(description="What to call.")
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"] = Field("POST", description="HTTP method.")
     headers: dict[str, str] = Field({}, description="Request headers; not the place for secrets.")
     timeout_s: Annotated[Duration, between("1s", "60m")] = Field(30.0, alias="timeout", description="Of the call.")
-    status: Annotated[tuple[Status, ...], OneOrMore()] = Field(
-        (200, 201, 202, 204), min_length=1, description="Accepted status codes."
-    )
+    status: tuple[Status, ...] = Field((200, 201, 202, 204), min_length=1, description="Accepted status codes.")
 
 
 class JobRun(Strict):
@@ -209,10 +191,8 @@ Hook = Annotated[Annotated[JobHook, Tag("<job>")] | Annotated[HttpHook, Tag("<ot
 class Slo(Strict):
     """What a revision with traffic is held to."""
 
-    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors (5xx).")
-    min_requests: int = Field(
-        100, ge=1, description="Fewer of its users' requests do not prove a revision; see on_inconclusive."
-    )
+    max_error_rate: float = Field(0.01, ge=0, le=1, description="Share of answers that are server errors.")
+    min_requests: int = Field(100, ge=1, description="Fewer say nothing: the verdict is INCONCLUSIVE.")
     metrics_lag_s: Duration = Field(
         180.0, alias="metrics_lag", description="How late requests show up in Cloud Monitoring: up to 3 minutes."
     )
@@ -239,20 +219,13 @@ class Timeouts(Strict):
         return float(getattr(self, f"{stage.replace(' ', '_')}_s"))
 
 
-def account_email(account: str, project: str) -> str:
-    """What Google calls an account of which slipway.yaml may give the first part only."""
-    return account if "@" in account else f"{account}@{project}.iam.gserviceaccount.com"
-
-
 class Environment(Strict):
     """A Google Cloud project with its regions, and how releases reach it."""
 
     name: SkipJsonSchema[Name] = Field(alias=OWN_NAME)
     app: SkipJsonSchema[Name] = Field(alias=APP_NAME)
     project: Project = Field(description="Google Cloud project id.")
-    regions: Annotated[tuple[Region, ...], OneOrMore()] = Field(
-        min_length=1, description="The first one builds and keeps the images."
-    )
+    regions: tuple[Region, ...] = Field(min_length=1, description="The first one builds and keeps the images.")
     waves: tuple[tuple[Region, ...], ...] = Field(
         default_factory=lambda fields: tuple((region,) for region in fields["regions"]),
         description="Regions that are released together, wave after wave. Default: one by one in their order.",
@@ -262,32 +235,27 @@ class Environment(Strict):
         description="Takes only what is committed, and `ship` brings releases here. Default: whether its name is "
         "production or prod.",
     )
-    accepts: Annotated[tuple[Kind, ...], OneOrMore()] = Field(
+    accepts: tuple[Kind, ...] = Field(
         default_factory=lambda fields: (
             ("release",) if fields["production"] else ("release", "prerelease", "development")
         ),
         min_length=1,
         description="Versions that may be released here. Default: in production releases only, elsewhere all.",
     )
-    strategy: Strategy = Field(
-        "direct",
-        description="How traffic moves to a proven revision. direct: all at once. blue_green: another name for direct; "
-        "the version that served before keeps its own URL with both. canary: step by step.",
-    )
+    strategy: Strategy = Field("direct", description="How traffic moves to a proven revision.")
     approval: Literal["none", "required"] = Field("none", description="Whether a person must agree.")
     approval_timeout_s: Annotated[Duration, between("10s", "30d")] = Field(
         86400.0, alias="approval_timeout", description="How long to wait for that person."
     )
     freeze: tuple[Freeze, ...] = Field((), description="When nothing is released.")
     slo: Slo = Field(default_factory=Slo, description="What a revision with traffic is held to.")
-    on_inconclusive: Literal["probe", "wait", "pause", "rollback"] = Field(
-        "probe",
-        description="When a step has baked and the evidence does not suffice. probe: a service whose users are too few "
-        "to prove it in 15 minutes is proven by our own requests and time, others are waited for. wait: for more, and "
-        "then go back. pause: wait and then ask a person. rollback: go back at once.",
+    on_inconclusive: Literal["wait", "pause", "rollback"] = Field(
+        "wait",
+        description="When a step has baked and the evidence does not suffice: wait for more and then go back, wait and "
+        "then ask a person, or go back at once.",
     )
     inconclusive_limit_s: Duration = Field(
-        3600.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
+        900.0, alias="inconclusive_limit", description="How long to wait for more, after the bake."
     )
     when_busy: Literal["wait", "refuse"] = Field("wait", description="While another run is at work here.")
     busy_timeout_s: Duration = Field(1800.0, alias="busy_timeout", description="How long to wait for that run.")
@@ -305,24 +273,8 @@ class Environment(Strict):
     service_account: Account | None = Field(
         None, description="What services run as that do not say. Default: the project's Compute Engine account."
     )
-    prober: Account | None = Field(
-        None,
-        description="The service account as which private services are asked whether they are healthy. Default: the "
-        "one that the run acts as; if it acts as none, with credentials of a user or of a federated workload, the one "
-        "that the service runs as. The run must be allowed to make its ID tokens, and it to invoke the service.",
-    )
-    build_service_account: Account | None = Field(
-        None,
-        description="What builds run as. Default: Google's choice for the project, since 2024 the Compute Engine "
-        "account. The run must be allowed to act as it.",
-    )
     env: dict[Variable, str] = Field({}, description="For every service; a service's own under services wins.")
     services: dict[Name, Runtime] = Field({}, description="What differs for single services here.")
-
-    @field_validator("service_account", "prober", "build_service_account")
-    @classmethod
-    def _full_name(cls, account: str | None, info: ValidationInfo) -> str | None:
-        return account and account_email(account, info.data.get("project", ""))
 
     @property
     def steps(self) -> tuple[int, ...]:
@@ -333,3 +285,20 @@ class Environment(Strict):
     def bake_s(self) -> float:
         """How long each step is watched at least."""
         return self.strategy.bake_s if isinstance(self.strategy, Canary) else 0.0
+
+
+class Retention(Strict):
+    """What clean-up keeps and how much it may take away at once."""
+
+    keep: int = Field(10, ge=1, description="Newest images of each service that stay whatever their age.")
+    max_age_s: Duration = Field(7776000.0, alias="max_age", description="Older ones may go.")
+    protect: tuple[str, ...] = Field((), description="Globs of names that are never touched.")
+    foreign: Literal["report", "delete"] = Field("report", description="What to do with what this app does not define.")
+    max_items: int = Field(50, ge=1, description="More than this at once is refused.")
+    max_percent: int = Field(20, ge=1, le=100, description="A larger share than this at once is refused.")
+
+
+class DriftSettings(Strict):
+    """How deployed and described configuration are compared."""
+
+    ignore: tuple[str, ...] = Field((), description="Paths of fields that others may change.")

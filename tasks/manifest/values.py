@@ -10,16 +10,14 @@ import posixpath
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -30,7 +28,6 @@ from pydantic_core import CoreSchema, core_schema
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}.*)?")
 DURATION_SCHEMA = {"type": ["string", "number"], "pattern": f"^{_DURATION.pattern}$", "minimum": 0}
 
 
@@ -51,21 +48,6 @@ class Matching:
         if not re.fullmatch(self.pattern, text, re.ASCII):
             raise ValueError(f"must be {self.meaning}")
         return text
-
-
-class OneOrMore:
-    """Marks a list that may be written as its only item: `regions: europe-west1` is [europe-west1]."""
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_before_validator_function(_listed, handler(source))
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        listed = handler(schema)
-        return {"anyOf": [listed["items"], listed]}
-
-
-def _listed(value: object) -> object:
-    return (value,) if isinstance(value, str | int | float) else value
 
 
 def parse_duration(value: object) -> float:
@@ -133,35 +115,6 @@ def _unreserved(name: str) -> str:
     return name
 
 
-def _moment(value: object) -> object:
-    """pydantic would read a number, even one in quotes, as the seconds since 1970: 20261220 would be in August 1970."""
-    if isinstance(value, date):  # what Python code gives, and a datetime is one
-        return value
-    if not isinstance(value, str) or not _MOMENT.fullmatch(value):
-        raise ValueError("must be a date like 2026-12-20 or a moment like 2026-12-20T18:00:00")
-    return value
-
-
-def _not_of_a_domain(project: str) -> str:
-    if ":" in project:
-        raise ValueError(
-            "is the project of a domain; such projects (example.com:shop) are not supported: their ids cannot stand in "
-            "the names of images and buckets. Give a project without a domain"
-        )
-    return project
-
-
-def _unreserved_path(path: str) -> str:
-    """https://cloud.google.com/run/docs/known-issues#reserved_url_paths"""
-    asked = re.split("[?#]", path)[0]
-    if asked.endswith("z") or asked == "/eventlog" or asked.startswith("/_ah/"):
-        raise ValueError(
-            "is kept by Google: paths that end in z, /eventlog and /_ah/… may never reach the container, so it could "
-            "never be healthy; use another, like /health"
-        )
-    return path
-
-
 def _cron(expression: str) -> str:
     try:
         if len(expression.split()) != 5:
@@ -194,11 +147,7 @@ def _known_timezone(name: str) -> str:
 _NAME = "lower-case letters, digits and hyphens, with a letter first and no hyphen last"
 
 Name = Annotated[str, Matching(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", _NAME)]
-Project = Annotated[
-    str,
-    AfterValidator(_not_of_a_domain),
-    Matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "the id of a Google Cloud project, like acme-prod"),
-]
+Project = Annotated[str, Matching(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", "the id of a Google Cloud project, like acme-prod")]
 Region = Annotated[str, Matching(r"[a-z]+-[a-z]+[0-9]+", "a region, like europe-west1")]
 Bucket = Annotated[str, Matching(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", "the name of a bucket, without gs://")]
 Account = Annotated[
@@ -218,16 +167,13 @@ Variable = Annotated[
     str, Matching("[A-Za-z_][A-Za-z0-9_]*", "letters, digits and underscores"), AfterValidator(_unreserved)
 ]
 Url = Annotated[str, Matching(r"https?://[^\s/]+\S*", "an http:// or https:// address")]
-HealthPath = Annotated[str, Matching(r"/[!-~]*", "a path that starts with /"), AfterValidator(_unreserved_path)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
+UrlPath = Annotated[str, Matching(r"/[!-~]*", "a path that starts with /")]
 MachineType = Annotated[str, Matching("[A-Z0-9]+(_[A-Z0-9]+)+", "a Cloud Build machine type, like E2_HIGHCPU_8")]
 RelativePath = Annotated[str, AfterValidator(_inside)]
 Cron = Annotated[str, AfterValidator(_cron)]
 TimeZone = Annotated[str, AfterValidator(_known_timezone)]
 Status = Annotated[int, Field(ge=100, le=599)]
-Steps = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=99)], ...], Field(min_length=1), AfterValidator(_increasing), OneOrMore()
-]
+Steps = Annotated[tuple[Annotated[int, Field(ge=1, le=99)], ...], Field(min_length=1), AfterValidator(_increasing)]
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
@@ -239,9 +185,3 @@ Secret = Annotated[
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}(:[1-9][0-9]*)?$"}),
 ]
-
-
-class Strict(BaseModel):
-    """Frozen, and without room for keys that do not exist."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)

@@ -21,7 +21,6 @@ from tasks.model import Request
 from tasks.orchestration.retry import repeated
 
 ASKED_AGAIN_AFTER_S = (1.0, 2.0, 4.0)  # besides what Prefect's client does: SQLite turns many away while many runs ask
-SOON_S = 90.0  # for an emergency: until the lease of a killed run is over
 LEASE_S = 60.0  # the shortest that Prefect allows: so long a killed run keeps others waiting
 
 
@@ -43,18 +42,9 @@ async def one_at_a_time(request: Request, patience_s: float | None = None) -> As
         yield
 
 
-async def is_held(request: Request) -> bool:
-    """Whether somebody holds the app's slot in this environment at this moment. Raises PrefectUnavailable."""
-    return await _is_in_use(_slot(request), request)
-
-
-def _slot(request: Request) -> str:
-    return f"slipway:{request.app}:{request.environment}"
-
-
 async def _take(request: Request, held: AsyncExitStack, until: float | None) -> None:
     """Waits until then; does not wait if it is None."""
-    name = _slot(request)
+    name = f"slipway:{request.app}:{request.environment}"
     if await _is_in_use(name, request) and until:
         get_run_logger().info("%s in %s is busy with another run: waiting", request.app, request.environment)
     slot = concurrency(

@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra.gcp import project, secrets
 from infra.gcp.artifacts import repositories
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.iam import accounts, identity
 from infra.gcp.project import Project
-from infra.gcp.run import regions, services
+from infra.gcp.run import services
 from infra.gcp.storage import buckets
 from infra.gcp.storage.buckets import Bucket
 from tasks.failures.errors import Cause
-from tasks.failures.roles import CREDENTIALS, MONITORING, REQUIRED_APIS
-from tasks.failures.spelling import hint
+from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
 from tasks.manifest.values import SecretRef
 from tasks.model import Gap, Missing, Place, Readiness, Request
 from tasks.names import resources
-from tasks.preflight.accounts import check_accounts, check_prober, check_readers
 from tasks.preflight.findings import CONSOLE, merge, refuse
-from tasks.preflight.permissions import GONE, check_permissions
 from tasks.preflight.policies import check_policies
-from tasks.preflight.reach import check_reach
-from tasks.preflight.sources import CHECK, check_sources
-from tasks.preflight.template import check_templates
 
 SERVICE_LIMIT = 1000  # per project and region: https://cloud.google.com/run/quotas
 
@@ -38,18 +34,11 @@ class Check:
     name: str
     run: Callable[[Request], Awaitable[Readiness]]
     optional: bool = False
-    limit_s: float = 45.0
 
 
 async def check_apis(request: Request) -> Readiness:
-    required = required_apis(request)
-    enabled = await project.enabled_apis(request.project, required)
-    return judge_apis(request.project, required - enabled, create=request.settings.create_apis)
-
-
-def required_apis(request: Request) -> set[str]:
-    more = {MONITORING: bool(request.settings.steps), CREDENTIALS: bool(request.settings.prober)}
-    return {*REQUIRED_APIS, *(api for api, wanted in more.items() if wanted)}
+    enabled = await project.enabled_apis(request.project, REQUIRED_APIS)
+    return judge_apis(request.project, set(REQUIRED_APIS) - enabled, create=request.settings.create_apis)
 
 
 def judge_apis(project_id: str, missing: set[str], *, create: bool) -> Readiness:
@@ -64,6 +53,63 @@ def judge_apis(project_id: str, missing: set[str], *, create: bool) -> Readiness
             f"{CONSOLE}/apis/library/{api}?project={project_id}",
         )
         for api in sorted(missing)
+    )
+
+
+async def check_permissions(request: Request) -> Readiness:
+    needs = (*NEEDS, *((ENABLE,) if request.settings.create_apis else ()))
+    wanted = {need.permission for need in (*needs, ACT_AS)}
+    held, member = await asyncio.gather(project.test_permissions(request.project, wanted), _member())
+    missing = [need for need in needs if need.permission not in held]
+    report = judge_permissions(request.project, missing, member)
+    if ACT_AS.permission in held:
+        return report
+    try:
+        return merge([report, await _check_act_as(request, member)])
+    except GoogleError:
+        if report.problems:  # without these permissions the accounts cannot even be asked about
+            return report
+        raise
+
+
+def judge_permissions(project_id: str, missing: list[Need], member: str) -> Readiness:
+    """One problem per role that would bring what is missing."""
+    roles: dict[str, list[Need]] = {}
+    for need in missing:
+        roles.setdefault(need.role, []).append(need)
+    return merge(
+        refuse(
+            "permissions",
+            Cause.PERMISSION,
+            f"Missing on project {project_id}: " + ", ".join(f"{need.permission} ({need.why})" for need in needs) + ".",
+            f"gcloud projects add-iam-policy-binding {project_id} --member={member} --role={role}",
+            f"{CONSOLE}/iam-admin/iam?project={project_id}",
+        )
+        for role, needs in sorted(roles.items())
+    )
+
+
+async def _member() -> str:
+    email = await asyncio.to_thread(identity.whoami)
+    return f"serviceAccount:{email}" if email else "user:YOU"
+
+
+async def _check_act_as(request: Request, member: str) -> Readiness:
+    named = {request.service(name).service_account for name in request.services}
+    number = (await project.get_project(request.project)).number
+    emails = sorted({account or identity.compute_account(number) for account in named})
+    held = await asyncio.gather(*(accounts.test_permissions(email, [ACT_AS.permission]) for email in emails))
+    return merge(
+        refuse(
+            "permissions",
+            Cause.PERMISSION,
+            f"Missing on service account {email}: {ACT_AS.permission} ({ACT_AS.why}).",
+            f"gcloud iam service-accounts add-iam-policy-binding {email} --project={request.project}"
+            f" --member={member} --role={ACT_AS.role}",
+            f"{CONSOLE}/iam-admin/serviceaccounts?project={request.project}",
+        )
+        for email, granted in zip(emails, held, strict=True)
+        if not granted
     )
 
 
@@ -137,43 +183,13 @@ def _foreign_bucket(request: Request, name: str, why: str) -> Readiness:
     )
 
 
-async def check_regions(request: Request) -> Readiness:
-    return judge_regions(request, await regions.list_regions(request.project))
-
-
-def judge_regions(request: Request, known: Collection[str]) -> Readiness:
-    where = f"environments.{request.environment}.regions"
-    return merge(
-        refuse(
-            "region",
-            Cause.INVALID_CONFIG,
-            f"There is no Cloud Run region {region}{hint(region, known)}.",
-            f"correct {where} in slipway.yaml; gcloud run regions list --project={request.project} shows them all",
-        )
-        for region in request.settings.regions
-        if known and region not in known
-    )
-
-
 async def check_services(request: Request) -> Readiness:
     """Which services are there, and whether there is room for the others."""
-    regions = request.settings.regions
-    try:
-        by_region = await asyncio.gather(*(services.list_services(request.project, region) for region in regions))
-    except GoogleError as error:
-        if error.status not in GONE or error.reason == "SERVICE_DISABLED":
-            raise
-        return await _services_one_by_one(request)
+    by_region = await asyncio.gather(*(services.list_services(request.project, r) for r in request.settings.regions))
     names = [{service.id for service in found} for found in by_region]
-    return merge(judge_services(request, region, have) for region, have in zip(regions, names, strict=True))
-
-
-async def _services_one_by_one(request: Request) -> Readiness:
-    """For those who may see these services alone; how many others there are, they cannot know."""
-    wanted = [request.run_service(place) for place in request.places]
-    found = await asyncio.gather(*(services.get_service(name) for name in wanted))
-    absent = [name for name, service in zip(wanted, found, strict=True) if service is None]
-    return Readiness(gaps=tuple(Gap(Missing.SERVICE, name) for name in absent))
+    return merge(
+        judge_services(request, region, have) for region, have in zip(request.settings.regions, names, strict=True)
+    )
 
 
 def judge_services(request: Request, region: str, have: set[str]) -> Readiness:
@@ -213,21 +229,34 @@ def judge_secret(project_id: str, reference: SecretRef) -> Readiness:
     )
 
 
+async def check_sources(request: Request) -> Readiness:
+    return merge(judge_source(request, name, request.folder) for name in request.services)
+
+
+def judge_source(request: Request, name: str, folder: Path) -> Readiness:
+    service = request.service(name)
+    source = folder / service.source
+    if not source.is_dir():
+        problem = f"The source folder {service.source} of service {name} is not in the repository."
+        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
+    if not source.resolve().is_relative_to(folder.resolve()):
+        problem = f"The source folder {service.source} of service {name} is a link that leads out of the repository."
+        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
+    if not any(source.iterdir()):
+        problem = f"The source folder {service.source} of service {name} is empty."
+        return refuse("build config", Cause.INVALID_CONFIG, problem, f"commit the service's files to {service.source}")
+    return Readiness()
+
+
 # In the order in which their problems are to be removed: an API is not enabled without billing.
 CHECKS = (
-    Check("region", check_regions, optional=True),
     Check("billing", check_billing, optional=True),
     Check("apis", check_apis),
     Check("permissions", check_permissions),
-    Check("service accounts", check_accounts),
-    Check("prober", check_prober),
     Check("repository", check_repository),
     Check("bucket", check_bucket),
     Check("services", check_services),
-    Check("reach", check_reach),
-    Check("settings", check_templates),
     Check("secrets", check_secrets),
-    Check("secrets", check_readers),
     Check("organisation policy", check_policies, optional=True),
-    Check(CHECK, check_sources, limit_s=100.0),
+    Check("build config", check_sources),
 )

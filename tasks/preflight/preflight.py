@@ -19,6 +19,8 @@ from tasks.orchestration.step import step
 from tasks.preflight.checks import CHECKS, Check
 from tasks.preflight.findings import merge, refuse
 
+CHECK_TIMEOUT_S = 45.0
+
 
 @stage("preflight")
 async def preflight(request: Request) -> Readiness:
@@ -47,7 +49,7 @@ async def check_everything(request: Request, state: str = UNTOUCHED) -> Readines
 async def _guarded(check: Check, request: Request) -> Readiness:
     """A check that cannot be made is itself a problem, and keeps none of the others from being made."""
     try:
-        async with asyncio.timeout(check.limit_s):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
             return await check.run(request)
     except (GoogleError, TimeoutError) as error:
         explanation = explain(error, Known(project=request.project))
@@ -58,13 +60,7 @@ async def _guarded(check: Check, request: Request) -> Readiness:
 
 
 def without_echoes(found: Readiness) -> Readiness:
-    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself.
-
-    Of a project that is not there nothing can be found out, and of a region that is not there nothing in it.
-    """
-    for check in ("project", "region"):
-        if own := tuple(p for p in found.problems if p.check == check):
-            return Readiness(own)
+    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself."""
     causes = {p.cause for p in found.problems if not p.problem.startswith("Could not be checked")}
     if any(gap.kind is Missing.API for gap in found.gaps):
         causes.add(Cause.API_DISABLED)

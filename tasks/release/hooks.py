@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
 from typing import Literal
 
 import httpx
@@ -17,7 +15,6 @@ from tasks.manifest.settings import Hook, HttpHook
 from tasks.model import Request
 from tasks.names import resources
 from tasks.orchestration.step import step
-from tasks.release.addresses import NETWORKS_VARIABLE, parse_networks, refusal
 
 When = Literal["before", "after"]
 
@@ -42,12 +39,14 @@ async def run_hook(request: Request, hook: Hook, when: When) -> None:
 
 
 async def _call(hook: HttpHook, when: When) -> None:
-    """Of the answer only the status counts; what it says stays out of the run, which many can read."""
     call = hook.http
     try:
-        async with asyncio.timeout(call.timeout_s):  # httpx's own time-outs are per read, not for the whole answer
-            status = await _status(hook, when)
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, UnicodeError) as error:
+        async with (
+            asyncio.timeout(call.timeout_s),  # httpx's own time-outs are per read, not for the whole answer
+            httpx.AsyncClient(timeout=call.timeout_s, follow_redirects=False) as client,
+        ):
+            response = await client.request(call.method, str(call.url), headers=call.headers)
+    except (httpx.HTTPError, TimeoutError) as error:
         raise HookFailed(
             f"The hook {hook.name} ({when} the release) got no answer from {call.url} within {call.timeout_s:g} s "
             f"({type(error).__name__}).",
@@ -55,61 +54,13 @@ async def _call(hook: HttpHook, when: When) -> None:
             Cause.TIMEOUT if isinstance(error, TimeoutError | httpx.TimeoutException) else Cause.NETWORK,
             state=_state(when),
         ) from error
-    if status not in call.status:
+    if response.status_code not in call.status:
         raise HookFailed(
-            f"The hook {hook.name} ({when} the release) answered {status}.",
-            f"see in the log of {call.url} why; accepted are {', '.join(map(str, call.status))}.",
+            f"The hook {hook.name} ({when} the release) answered {response.status_code}: {response.text[:300]}",
+            f"correct what {call.url} complains of; accepted are {', '.join(map(str, call.status))}.",
             Cause.OTHER,
             state=_state(when),
         )
-
-
-async def _status(hook: HttpHook, when: When) -> int:
-    """The status of the answer of the first address that takes the call, once all of the name's have been checked.
-
-    The connection goes to the address and not to the name: that could mean another one by then. No proxy of the machine
-    is asked, as it would look the name up itself.
-    """
-    url = httpx.URL(hook.http.url)
-    addresses = await _allowed(hook, when, url)
-    headers = {"Host": url.netloc.decode(), **hook.http.headers}
-    timeout = httpx.Timeout(hook.http.timeout_s)
-    async with httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False) as client:
-        for left, address in enumerate(addresses, 1 - len(addresses)):
-            try:
-                async with client.stream(
-                    hook.http.method,
-                    url.copy_with(host=address),
-                    headers=headers,
-                    extensions={"sni_hostname": url.host},
-                ) as response:
-                    async for _ in response.aiter_raw():
-                        pass
-                    return response.status_code
-            except httpx.ConnectError:
-                if not left:
-                    raise
-    raise OSError("the name has no address")
-
-
-async def _allowed(hook: HttpHook, when: When, url: httpx.URL) -> list[str]:
-    """The addresses of the URL's host. HookFailed when one of them may not be reached from here."""
-    try:
-        allowed = parse_networks(os.environ.get(NETWORKS_VARIABLE, ""))
-    except ValueError as error:
-        remedy = f"correct {NETWORKS_VARIABLE} on the worker: networks like 10.8.0.0/16, with commas between them."
-        raise HookFailed(f"{NETWORKS_VARIABLE}: {error}.", remedy, Cause.INVALID_CONFIG, state=_state(when)) from None
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
-    if why := refusal(url.host, addresses, allowed):
-        raise HookFailed(
-            f"The hook {hook.name} ({when} the release) may not call {url.host}: {why}.",
-            f"give an address on the internet; or let the operator of the worker allow the network in "
-            f"{NETWORKS_VARIABLE}, which metadata servers cannot be.",
-            Cause.PERMISSION,
-            state=_state(when),
-        )
-    return addresses
 
 
 def _state(when: When) -> str:

@@ -38,9 +38,9 @@ async def read_promotion(
     target = now.manifest.environment(environment)
     gates = {name: getattr(target, name) for name in GATES}
     proven = await choose_release(now, version)
-    then = source.model_copy(update={"ref": proven.commit})
+    then = Source(repository=source.repository, ref=proven.commit)
     request = await read_request(then, environment, sorted(proven.images), folder / "target")
-    return replace(request, settings=request.settings.model_copy(update=gates), builds=False), proven
+    return replace(request, settings=request.settings.model_copy(update=gates)), proven
 
 
 @step("choose the release to promote", attempts=3)

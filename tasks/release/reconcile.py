@@ -1,9 +1,7 @@
 """Brings an environment back to a recorded state after a run that died in the middle of a release.
 
 Every release holds its environment's lock from before its record is written until after it is closed. So a record
-that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run
-has ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
-(`Ledger.is_alive`), and ReleaseBusy leaves a release that is under way alone.
+that still says `started` while we hold the lock belongs to a run that is dead, whatever Prefect thinks of it.
 """
 
 from __future__ import annotations
@@ -14,15 +12,8 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect import get_client
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterStartTime
+from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -30,18 +21,17 @@ from prefect.logging import get_run_logger
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.probes import asked_for
 from tasks.builds.build import stop_builds
-from tasks.failures.errors import Cause, NotReconciled, ReleaseBusy
+from tasks.failures.errors import Cause, NotReconciled
 from tasks.history.ledger import Ledger, open_releases
-from tasks.history.record import ReleaseRecord, State, TargetRecord, health_of
+from tasks.history.record import ReleaseRecord, State, TargetRecord
 from tasks.model import Candidate, Ending, Outcome, Request, Snapshot
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
 from tasks.rollout.restore import give_back
 from tasks.source.source import Source
 
-LOOK_BACK, KNOWN_BACK = timedelta(days=7), timedelta(days=90)
+LOOK_BACK = timedelta(days=7)
 SHIPPING_FLOWS = ("deploy", "promote", "rollback", "drift", "ship")  # the last two by way of others
 
 
@@ -55,26 +45,16 @@ class Destination:
 
 async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
-    otherwise = FlowRunFilterStateType(not_any_=[StateType.COMPLETED])
-    return distinct(await _runs(LOOK_BACK, FlowRunFilterState(type=otherwise)))
-
-
-async def shipped() -> list[Destination]:
-    """Where anything was shipped to within months: what a schedule that names no repository goes through."""
-    return distinct(await _runs(KNOWN_BACK))
-
-
-async def _runs(back: timedelta, state: FlowRunFilterState | None = None) -> list[FlowRun]:
-    """Of the flows that ship, the newest first."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
-    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
+    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - LOOK_BACK)
     async with get_client() as client:
-        return await client.read_flow_runs(
+        found = await client.read_flow_runs(
             flow_filter=flows,
-            flow_run_filter=FlowRunFilter(start_time=since, state=state),
+            flow_run_filter=FlowRunFilter(start_time=since),
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )
+    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
 
 
 def destination_of(flow_run: FlowRun) -> Destination | None:
@@ -87,7 +67,7 @@ def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
     """Each one once, with the source of its newest run; `runs` are newest first."""
     found: dict[tuple[str, str], Destination] = {}
     for each in filter(None, map(destination_of, runs)):
-        found.setdefault((each.source.place, each.environment), each)
+        found.setdefault((each.source.repository, each.environment), each)
     return list(found.values())
 
 
@@ -114,52 +94,34 @@ async def _settle(request: Request, ledger: Ledger) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
     state, reason = await why(record)
-    if state is None and await ledger.is_alive():
-        raise ReleaseBusy(
-            f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
-            "wait for it to end; let all workers of an environment use one Prefect server.",
-        )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    endings = await all_of([_give_back(request, target) for target in owed(record)])
+    touched = [target for target in record.targets if target.revision]
+    endings = await all_of([_give_back(request, target) for target in touched])
     for each in endings:
         get_run_logger().warning("%s", each)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
-        await ledger.found(endings)
         raise NotReconciled(
             "\n".join(f"{each.place} could not be given back: {each.said}" for each in failed),
-            "correct that; the reconcile flow tries again by itself until it is done.",
+            "correct that, then start the reconcile flow for this environment.",
             Cause.SERVICE_UNAVAILABLE,
             state="Traffic is where the dead run left it.",
         )
-    await ledger.settled(endings, state or State.FAILED, reason)
+    await ledger.settled(endings, state, reason)
 
 
-def owed(record: ReleaseRecord) -> list[TargetRecord]:
-    """Where traffic may have to be given back: all that a dead run has touched, or what a run could not give back."""
-    if record.state is State.STARTED:
-        return [target for target in record.targets if target.revision]
-    return [target for target in record.targets if target.outcome is Outcome.FAILED]
-
-
-async def why(record: ReleaseRecord) -> tuple[State | None, str]:
-    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
-
-    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
-    runs are not known here.
-    """
-    if record.state is not State.STARTED:
-        return record.state, record.reason
+async def why(record: ReleaseRecord) -> tuple[State, str]:
+    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it."""
     async with get_client() as client:
         try:
-            state = (await client.read_flow_run(UUID(record.run_id))).state
+            found = await client.read_flow_run(UUID(record.run_id))
         except (ObjectNotFound, ValueError):
-            return None, "Its run is gone, and Prefect does not know it any more."
+            return State.FAILED, "Its run is gone, and Prefect does not know it any more."
+    state = found.state
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
         return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
-    over = State.FAILED if state is not None and state.is_final() else None
-    return over, f"Its run was killed in the middle ({state.name if state else 'no state'})."
+    return State.FAILED, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
 async def _give_back(request: Request, target: TargetRecord) -> Ending:
@@ -171,9 +133,7 @@ async def _give_back(request: Request, target: TargetRecord) -> Ending:
     if strangers:
         said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
         return Ending(target.place, Outcome.LEFT, said)
-    return await give_back(
-        request, candidate_of(request, service, target), (service.traffic,), careful=True, doubtful=True
-    )
+    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True)
 
 
 def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
@@ -182,7 +142,7 @@ def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
     return {t.revision or service.latest_ready for t in service.traffic if t.percent} - known
 
 
-def candidate_of(request: Request, service: RunService, target: TargetRecord) -> Candidate:
+def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
     """The candidate that the dead run was releasing, as far as its record tells."""
     tags = {t.revision: t.tag for t in service.traffic if t.tag}
     before = Snapshot(
@@ -191,9 +151,6 @@ def candidate_of(request: Request, service: RunService, target: TargetRecord) ->
         latest_ready="",
         serving=target.serving,
         serving_url=service.uri_of(target.serving),
-        health=health_of(target.serving_health),
-        public=target.was_public,
-        opened=target.was_opened,
     )
     return Candidate(
         revision=target.revision,
@@ -202,6 +159,4 @@ def candidate_of(request: Request, service: RunService, target: TargetRecord) ->
         service_url=service.uri,
         before=before,
         split=service.traffic,
-        health=asked_for(request, target.proven_by),
-        public=target.public,
     )

@@ -26,10 +26,9 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     live: list[Serving] = []
     written: Written = {}
     async with taken_back_on_failure(request, candidates, written, ledger):
-        before = await snapshots(request, ledger.places)
-        await ledger.snapshot(before)
+        await ledger.snapshot(await snapshots(request, ledger.places))
         for number, wave in enumerate(request.settings.waves):
-            new = await deploy_dark(request, version, images, wave, before)
+            new = await deploy_dark(request, version, images, wave)
             candidates += new
             written.update({each.place: (each.split,) for each in new})
             await ledger.deployed(new)
@@ -54,9 +53,8 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     decided: when the run began; the seconds until traffic is restored, and until that is verified, are recorded.
     """
     version = version_of(target)
-    before = await snapshots(request, ledger.places)
-    await ledger.snapshot(before)
-    candidates = await revive(request, target, before)
+    await ledger.snapshot(await snapshots(request, ledger.places))
+    candidates = await revive(request, target)
     written: Written = {each.place: (each.split,) for each in candidates}
     async with taken_back_on_failure(request, candidates, written, ledger):
         await ledger.deployed(candidates)

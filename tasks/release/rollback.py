@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from prefect.logging import get_run_logger
 
 from infra.gcp.artifacts import repositories
-from infra.gcp.run import services
-from tasks.analysis.probes import asked_for
 from tasks.failures.errors import NOT_MOVED, Cause, RollbackRefused, Transient
 from tasks.history.record import Intent, ReleaseRecord, State, TargetRecord, good, irreversible_since, version_of
 from tasks.history.store import read_history
-from tasks.model import Candidate, Override, Place, Request, Snapshot
+from tasks.model import Candidate, Override, Place, Request
 from tasks.names.naming import traffic_tag
 from tasks.names.references import ImageReference
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.rollout import split
-from tasks.rollout.live import LiveService, read_live
+from tasks.rollout.live import read_live
 from tasks.rollout.traffic import write_split
 
 
 @stage("version")
 @step("choose the release to go back to", attempts=3, state=NOT_MOVED)
 async def choose_release(
-    request: Request, to: str | None, override: Override | None, unfinished: Sequence[str]
+    request: Request, to: str | None, override: Override | None
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
-    """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used.
-
-    unfinished: versions whose release was cancelled for this, or had not been given back.
-    """
-    history, live = await asyncio.gather(
-        read_history(request.settings.bucket, request.app, request.environment), serving_revisions(request)
-    )
-    chosen, serving = choose(history, live, to, override, unfinished)
-    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, live)})
+    """What to go back to, and what serves now. Raises RollbackRefused when there is none, or it must not be used."""
+    history = await read_history(request.settings.bucket, request.app, request.environment)
+    chosen, serving = choose(history, to, override)
+    whole = chosen.model_copy(update={"targets": as_it_was(history, chosen, serving)})
     target = narrowed(request, whole)
     _tell_what_stays(request, whole, target)
     return target, serving
-
-
-async def serving_revisions(request: Request) -> dict[Place, str]:
-    """By place: the revision that has most of the traffic now, whatever the records say; not where there is none."""
-    names = [request.run_service(place) for place in request.places]
-    found = await all_of([services.get_service(name) for name in names])
-    return {place: service.mostly for place, service in zip(request.places, found, strict=True) if service}
 
 
 def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override | None) -> Intent:
@@ -62,28 +47,22 @@ def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override
 
 
 def choose(
-    history: Sequence[ReleaseRecord],
-    live: Mapping[Place, str],
-    to: str | None,
-    override: Override | None,
-    unfinished: Sequence[str] = (),
+    history: Sequence[ReleaseRecord], to: str | None, override: Override | None
 ) -> tuple[ReleaseRecord, ReleaseRecord]:
-    """What to go back to, and what serves now; `history` is newest first, `live` the revision that serves by place.
+    """What to go back to, and what serves now; `history` is newest first.
 
-    To the release called `to`; without it to the newest good one, or if that is what serves, to the one before. From a
-    release that had not come to its end it goes to the newest good one, even if that serves again already.
+    To the release called `to`, or without it to the good one before what serves now.
     """
     released = good(history)
-    serving = next((r for r in history if r.version in unfinished), None) or served_by(history, live)
-    if serving is None or not released:
+    serving = next((record for record in history if record.state is State.RELEASED), None)
+    if serving is None:
         raise RollbackRefused(
             "Nothing was ever released here.", "ship a version with the deploy flow.", Cause.NOT_FOUND
         )
     chosen = _named(history, released, to) if to else _previous(released, serving)
-    serves = all(live.get(target.place) == target.revision for target in as_it_was(history, chosen, live))
-    if serves and not unfinished:
+    if chosen.version == serving.version:
         raise RollbackRefused(
-            f"{chosen.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
+            f"{serving.version} is what serves now.", "name another version with `to`.", Cause.CONFLICT
         )
     barrier = irreversible_since(history, chosen)
     if barrier and override is None:
@@ -93,12 +72,6 @@ def choose(
             Cause.CONFLICT,
         )
     return chosen, serving
-
-
-def served_by(history: Sequence[ReleaseRecord], live: Mapping[Place, str]) -> ReleaseRecord | None:
-    """The newest release, good or not, that brought a revision which serves now; where nobody knows, the last good."""
-    known = (r for r in history if any(t.revision and live.get(t.place) == t.revision for t in r.targets))
-    return next(known, None) or next((r for r in history if r.state is State.RELEASED), None)
 
 
 def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], to: str) -> ReleaseRecord:
@@ -124,8 +97,6 @@ def _named(history: Sequence[ReleaseRecord], released: Sequence[ReleaseRecord], 
 
 def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> ReleaseRecord:
     """The newest good release that is older than what serves now, and was not itself left behind by a rollback."""
-    if all(record.version != serving.version for record in released):
-        return released[0]  # what serves was never good: a release whose traffic could not be given back
     first_served = min(record.started for record in released if record.version == serving.version)
     older = [record for record in released if record.version != serving.version and record.started < first_served]
     if not older and serving.action == "rollback":
@@ -140,16 +111,14 @@ def _previous(released: Sequence[ReleaseRecord], serving: ReleaseRecord) -> Rele
 
 
 def as_it_was(
-    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, live: Mapping[Place, str]
+    history: Sequence[ReleaseRecord], chosen: ReleaseRecord, serving: ReleaseRecord
 ) -> tuple[TargetRecord, ...]:
-    """What going back to `chosen` gives traffic to: its own revisions, and wherever another revision serves now, the
-    one that served while `chosen` was the newest. A release may have been of some services only.
+    """What going back to `chosen` gives traffic to: its own revisions, and wherever newer releases brought another
+    revision, the one that served while `chosen` was the newest. A release may have been of some services only.
     """
-    then = served_after(history, chosen)
+    then, now = served_after(history, chosen), served_after(history, serving)
     own = {target.place for target in chosen.targets}
-    return tuple(
-        target for place, target in then.items() if place in own or (place in live and live[place] != target.revision)
-    )
+    return tuple(target for place, target in then.items() if place in own or target.revision != now[place].revision)
 
 
 def served_after(history: Sequence[ReleaseRecord], release: ReleaseRecord) -> dict[Place, TargetRecord]:
@@ -187,20 +156,22 @@ def _tell_what_stays(request: Request, whole: ReleaseRecord, target: ReleaseReco
 
 
 @stage("deploy")
-async def revive(request: Request, release: ReleaseRecord, before: Sequence[Snapshot]) -> tuple[Candidate, ...]:
-    """The release's revisions as candidates: they exist, their images too, and each has a URL of its own.
-
-    before: the snapshot of each of its places.
-    """
-    known = {each.place: each for each in before}
-    targets = release.targets
-    return await all_of([revive_one(request, release.version, target, known[target.place]) for target in targets])
+async def revive(request: Request, release: ReleaseRecord) -> tuple[Candidate, ...]:
+    """The release's revisions as candidates: they exist, their images too, and each has a URL of its own."""
+    return await all_of([revive_one(request, release.version, target) for target in release.targets])
 
 
 @step("find the revision", run_name="find {target.service} {version} in {target.region}", attempts=3, state=NOT_MOVED)
-async def revive_one(request: Request, version: str, target: TargetRecord, before: Snapshot) -> Candidate:
+async def revive_one(request: Request, version: str, target: TargetRecord) -> Candidate:
     live = await read_live(request, target.place)
-    _refuse_without_revision(live, target, version)
+    revision = live.revision(target.revision)
+    if revision is None or not revision.ready:
+        what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
+        raise RollbackRefused(
+            f"Revision {target.revision} of {target.place} {what}.",
+            f"ship {version} again with the deploy flow (source.ref: {version}).",
+            Cause.NOT_FOUND,
+        )
     await _refuse_without_image(target)
     tag = traffic_tag(live.service.id, version)
     written = split.dark(live.traffic, target.revision, tag, live.own_tags).targets
@@ -216,28 +187,8 @@ async def revive_one(request: Request, version: str, target: TargetRecord, befor
             transient=Transient.YES,
         )
     return Candidate(
-        revision=target.revision,
-        tag=tag,
-        url=url,
-        service_url=service.uri,
-        before=before,
-        split=written,
-        health=asked_for(request, target.proven_by),
-        created=False,
-        public=target.public,
-        template=target.template,
+        target.revision, tag, url, service.uri, live.snapshot, written, created=False, template=target.template
     )
-
-
-def _refuse_without_revision(live: LiveService, target: TargetRecord, version: str) -> None:
-    revision = live.revision(target.revision)
-    if revision is None or not revision.ready:
-        what = "no longer exists" if revision is None else f"is not ready: {revision.message}"
-        raise RollbackRefused(
-            f"Revision {target.revision} of {target.place} {what}.",
-            f"ship {version} again with the deploy flow (source.ref: {version}).",
-            Cause.NOT_FOUND,
-        )
 
 
 async def _refuse_without_image(target: TargetRecord) -> None:

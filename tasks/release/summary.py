@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
-from prefect.logging import get_run_logger
 
 from tasks.model import Release, Request
 from tasks.orchestration.artifacts import key, table
@@ -37,17 +36,7 @@ def summary(release: Release, seconds: Mapping[str, float]) -> str:
 
 
 async def report(request: Request, release: Release, progress: Progress) -> None:
-    """Summary, links to the services, and the tables that other programs read.
-
-    What Prefect does not take is logged: the release stands, whether it can be shown or not.
-    """
-    try:
-        await _show(request, release, progress)
-    except Exception as error:
-        get_run_logger().warning("released, but the summary cannot be shown: %s", error)
-
-
-async def _show(request: Request, release: Release, progress: Progress) -> None:
+    """Summary, links to the services, and the tables that other programs read."""
     prefix = (request.app, request.environment)
     await acreate_markdown_artifact(
         summary(release, progress.seconds), key=key(*prefix, "release"), description=progress.title

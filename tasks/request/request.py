@@ -13,13 +13,13 @@ from prefect.runtime import flow_run
 from infra.gcp.calls.attempts import calling
 from tasks.failures.errors import ParameterError
 from tasks.failures.redact import redact
+from tasks.manifest.loading import load_manifest
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request
 from tasks.names.naming import service_name
 from tasks.orchestration.credentials import use_credentials_block
 from tasks.orchestration.plain_errors import say_errors_plainly
 from tasks.orchestration.step import step
-from tasks.source.described import read_manifest
 from tasks.source.source import Source, open_source
 
 
@@ -40,7 +40,7 @@ def _notice(said: str) -> None:
 async def read_request(source: Source, environment: str, services: Sequence[str], folder: Path) -> Request:
     """Raises ParameterError, SourceError or ManifestError, before anything in the cloud is asked."""
     checkout = await open_source(source, folder / "checkout")
-    manifest = await read_manifest(checkout)
+    manifest = load_manifest(checkout / MANIFEST_NAME)
     return Request(
         app=manifest.app,
         environment=environment,

@@ -7,12 +7,12 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.failures.errors import VersionError
+from tasks.manifest.loading import load_manifest
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request, Version, VersionKind
 from tasks.orchestration.artifacts import name_run
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
-from tasks.source.described import read_manifest
 from tasks.source.source import Source, open_source
 from tasks.source.version import kind_of, read_version, semver_of
 
@@ -31,7 +31,7 @@ async def choose_environment(source: Source, folder: Path) -> tuple[str, Source]
     """The environment that the source's tag is for, and the very commit, in case a branch or tag moves meanwhile."""
     checkout = await open_source(source, folder / "checkout")
     version = await read_version(checkout)
-    environment = environment_for(await read_manifest(checkout), version)
+    environment = environment_for(load_manifest(checkout / MANIFEST_NAME), version)
     get_run_logger().info("%s is a %s version: it goes to %s", version.version, version.kind, environment)
     return environment, source if version.dirty else source.model_copy(update={"ref": version.commit})
 

@@ -10,15 +10,13 @@ from prefect.logging import get_run_logger
 
 from infra.gcp import logs, secrets
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.run import access, services
+from infra.gcp.run import services
 from infra.gcp.run.revisions import Revision, get_revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.catalogue.blanks import Known
 from tasks.failures.errors import NOT_MOVED, CandidateFailed, Cause, SlipwayError
 from tasks.failures.explain import explain
-from tasks.history.record import ReleaseRecord, target_of
-from tasks.history.store import read_until
 from tasks.manifest.values import SecretRef
 from tasks.model import Candidate, Image, Place, Request, Snapshot, Version
 from tasks.names.naming import url_variable
@@ -35,62 +33,37 @@ TAIL_LINES = 15
 
 @stage("deploy")
 async def deploy_dark(
-    request: Request, version: Version, images: Sequence[Image], regions: Sequence[str], before: Sequence[Snapshot]
+    request: Request, version: Version, images: Sequence[Image], regions: Sequence[str]
 ) -> tuple[Candidate, ...]:
-    """Every service in every region at once. A failure is raised when all have ended; none of them has traffic.
-
-    before: the snapshot of each service in these regions.
-    """
+    """Every service in every region at once. A failure is raised when all have ended; none of them has traffic."""
     by_name = {image.service: image for image in images}
-    snapshot = {each.place: each for each in before}
-    places = [Place(name, region) for region in regions for name in request.services]
-    return await all_of([deploy_service(request, version, by_name[place.service], snapshot[place]) for place in places])
+    return await all_of(
+        [deploy_service(request, version, by_name[name], region) for region in regions for name in request.services]
+    )
 
 
 @step("take a snapshot", attempts=3)
 async def snapshots(request: Request, places: Sequence[Place]) -> tuple[Snapshot, ...]:
-    """Of each service, as it is before the release, with what our records say of the revision that serves."""
-    found = await all_of([_snapshot(request, place) for place in places])
-    serving = {each.place: each.serving for each in found if each.serving}
-
-    def enough(history: Sequence[ReleaseRecord]) -> bool:
-        return all(target_of(history, place, revision) for place, revision in serving.items())
-
-    settings = request.settings
-    history = await read_until(settings.bucket, request.app, request.environment, enough) if serving else []
-    return tuple(known(each, history) for each in found)
-
-
-def since(before: Snapshot, now: Snapshot) -> Snapshot:
-    """What is live now, with what is known of it from before; of a revision that came to serve since, nothing is."""
-    health = before.health if now.serving == before.serving else None
-    return replace(now, health=health, public=before.public, opened=before.opened)
-
-
-def known(snapshot: Snapshot, history: Sequence[ReleaseRecord]) -> Snapshot:
-    """With what the serving revision was proven by, and whether it was a release of ours that opened the service."""
-    target = target_of(history, snapshot.place, snapshot.serving)
-    if target is None:
-        return snapshot
-    return replace(snapshot, health=target.proven_by, opened=bool(snapshot.public and target.public))
+    """Of each service, as it is before the release."""
+    return await all_of([_snapshot(request, place) for place in places])
 
 
 async def _snapshot(request: Request, place: Place) -> Snapshot:
-    live, public = await asyncio.gather(read_live(request, place), access.is_public(request.run_service(place)))
+    live = await read_live(request, place)
     refuse_others(request, live.service)
-    return replace(live.snapshot, public=public)
+    return live.snapshot
 
 
 @step(
     "deploy dark",
-    run_name="deploy {before.place} dark",
+    run_name="deploy {image.service} dark in {region}",
     attempts=3,
     timeout_s=1200,
     state=NOT_MOVED,
 )
-async def deploy_service(request: Request, version: Version, image: Image, before: Snapshot) -> Candidate:
+async def deploy_service(request: Request, version: Version, image: Image, region: str) -> Candidate:
     """The revision for this image and configuration, ready, tagged and without traffic; an earlier attempt's if any."""
-    place, logger = before.place, get_run_logger()
+    place, logger = Place(image.service, region), get_run_logger()
     live = await read_settled(request, place)
     urls, numbers = await asyncio.gather(dependency_urls(request, place), secret_versions(request, place.service))
     wanted = unused_name(desired(request, version, image, urls, numbers), live.revisions)
@@ -105,10 +78,10 @@ async def deploy_service(request: Request, version: Version, image: Image, befor
         logger.info("%s: %s", place, note)
     service = live.service
     if existed and service.latest_created == wanted.revision and set(dark.targets) == set(service.traffic):
-        logger.info("%s is deployed already: %s", place, wanted.revision)
+        logger.info("%s is deployed in %s already: %s", place.service, region, wanted.revision)
     else:
         service = await _write(request, live, wanted, dark.targets)
-    return _candidate(service, wanted, since(before, live.snapshot), dark.targets, created=existed is None)
+    return _candidate(service, wanted, live.snapshot, dark.targets, created=existed is None)
 
 
 def unused_name(wanted: Desired, revisions: Sequence[Revision]) -> Desired:
@@ -228,19 +201,7 @@ def _candidate(
             Cause.SERVICE_UNAVAILABLE,
             state=NOT_MOVED,
         )
-    return Candidate(
-        revision=wanted.revision,
-        tag=wanted.tag,
-        url=url,
-        service_url=service.uri,
-        before=before,
-        split=written,
-        health=wanted.health,
-        created=created,
-        public=wanted.public,
-        template=wanted.template,
-        whole=service.whole,
-    )
+    return Candidate(wanted.revision, wanted.tag, url, service.uri, before, written, created, wanted.template)
 
 
 async def write_own_tags(live: LiveService, keep: Collection[str]) -> None:

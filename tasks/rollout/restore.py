@@ -19,22 +19,20 @@ from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.metrics import judge_serving, rules_for
-from tasks.analysis.probes import asked_for, probe_service, rules_of
+from tasks.analysis.probes import probe_service, rules_of
 from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes
 from tasks.failures.errors import SlipwayError
 from tasks.failures.explain import explain
 from tasks.history.ledger import Ledger
-from tasks.history.record import TargetRecord, seen_healthy
+from tasks.history.record import seen_healthy
 from tasks.history.store import read_history
-from tasks.manifest.settings import Health
 from tasks.model import Candidate, Ending, Outcome, Place, Request, Snapshot, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.retry import repeated
 from tasks.rollout import split
-from tasks.rollout.access import give_access_back
 from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.split import Traffic
-from tasks.rollout.traffic import Splits, ask_service, fence, foreign_changes, write_split
+from tasks.rollout.traffic import Splits, ask_service, foreign_changes, write_split
 
 LIMIT_S = 25.0  # a cancelled run is killed after 30 s
 CAREFUL_LIMIT_S = 120.0  # with the probes of what to go back to
@@ -42,7 +40,7 @@ VERIFY_LIMIT_S = 60.0
 # Users wait for what the revision to go back to answers: half a minute at most, even if it hangs.
 QUICKLY = {"tries": 3, "backoff_min_s": 0.5, "backoff_max_s": 1.0, "samples": 5}
 QUICK_TIMEOUT_S = 10.0
-PAUSES_S = (0.5, 1.0, 2.0, *[4.0] * 30)  # to the end of the longer limit
+PAUSES_S = (0.5, 1.0, 2.0, 4.0)
 ALARMING = frozenset({Outcome.FAILED, Outcome.ESCALATED, Outcome.LEFT})  # somebody has to look
 LOOK_BACK = timedelta(minutes=5)  # the requests by which the revision to go back to is judged
 
@@ -90,63 +88,38 @@ async def _take_back(work: Sequence[Coroutine[Any, Any, Ending]], ledger: Ledger
         logger.error("the release record does not say so: %s", unwritten.problem)
 
 
-async def give_back(
-    request: Request, candidate: Candidate, written: Splits, careful: bool, *, doubtful: bool = False
-) -> Ending:
-    """One service, tried again until its time is over; a failure here keeps no other from being taken back.
+async def give_back(request: Request, candidate: Candidate, written: Splits, careful: bool) -> Ending:
+    """One service, with more than one try; a failure here keeps no other from being taken back.
 
     careful: what is gone back to is probed before it gets traffic, and the service after it.
-    doubtful: other splits than these may have been written, or still be under way.
     """
     try:
         async with asyncio.timeout(CAREFUL_LIMIT_S if careful else LIMIT_S):
-            found, health = await repeated(lambda: _one(request, candidate, written, careful, doubtful), PAUSES_S)
+            found = await repeated(lambda: _one(request, candidate, written, careful), PAUSES_S)
     except Exception as error:
         return Ending(candidate.place, Outcome.FAILED, explain(error).problem)
     if careful and found.outcome is Outcome.TAKEN_BACK and candidate.before.serving:
-        return replace(found, said=f"{found.said} and {await _verified(request, candidate, health)}")
+        return replace(found, said=f"{found.said} and {await _verified(request, candidate)}")
     return found
 
 
-async def _one(
-    request: Request, candidate: Candidate, written: Splits, careful: bool, doubtful: bool
-) -> tuple[Ending, Health | None]:
-    """With what the revision that serves now was proven by."""
-    place, before = candidate.place, candidate.before
+async def _one(request: Request, candidate: Candidate, written: Splits, careful: bool) -> Ending:
+    place, serving = candidate.place, candidate.before.serving or "its placeholder"
     live = await read_live(request, place)
     if not any(t.percent for t in (*live.service.traffic, *live.service.live) if t.revision == candidate.revision):
-        said = await _untouched(request, candidate, live, written, doubtful)
-        return Ending(place, Outcome.UNTOUCHED, said), before.health
+        return Ending(place, Outcome.UNTOUCHED, f"{serving} served all the time")
     if changes := foreign_changes(live.service, written):
-        access = await give_access_back(request, candidate)
-        said = f"somebody else has moved its traffic: {'; '.join(changes)}{access}"
-        return Ending(place, Outcome.LEFT, said), None
-    bad = await _why_not(request, candidate, live, before.serving, before.health) if careful else ""
-    instead = await _last_seen_healthy(request, candidate) if bad else None
-    if bad and (instead is None or await _why_not(request, candidate, live, instead.revision, instead.proven_by)):
-        return Ending(place, Outcome.ESCALATED, f"{bad} and {_no_better(instead)}: traffic stays where it is"), None
-    await write_split(live.service, split_back(candidate, live.traffic, instead.revision if instead else ""))
-    access = await give_access_back(request, candidate)
-    if instead:
-        said = f"{instead.revision}, the last release seen healthy, serves, as {bad}{access}"
-        return Ending(place, Outcome.TAKEN_BACK, said), instead.proven_by
-    said = f"{before.serving or 'its placeholder'} serves again{access}"
-    return Ending(place, Outcome.TAKEN_BACK, said), before.health
-
-
-async def _untouched(request: Request, candidate: Candidate, live: LiveService, written: Splits, doubtful: bool) -> str:
-    """Nothing to give back. A write of ours that is still under way is kept from arriving later."""
-    if doubtful or len(written) > 1:
-        await fence(live.service)
-    moved = doubtful or written != (candidate.split,)
-    access = await give_access_back(request, candidate) if moved else ""
-    return f"{candidate.before.serving or 'its placeholder'} served all the time{access}"
-
-
-def _no_better(instead: TargetRecord | None) -> str:
-    if instead is None:
-        return "no other release can take over"
-    return f"{instead.revision}, the last release seen healthy, is no better"
+        return Ending(place, Outcome.LEFT, f"somebody else has moved its traffic: {'; '.join(changes)}")
+    bad = await _why_not(request, candidate, live, candidate.before.serving) if careful else ""
+    instead = await _last_seen_healthy(request, candidate) if bad else ""
+    if bad and (not instead or await _why_not(request, candidate, live, instead)):
+        other = (
+            f"{instead}, the last release seen healthy, is no better" if instead else "no other release can take over"
+        )
+        return Ending(place, Outcome.ESCALATED, f"{bad} and {other}: traffic stays where it is")
+    await write_split(live.service, split_back(candidate, live.traffic, instead))
+    said = f"{instead}, the last release seen healthy, serves, as {bad}" if bad else f"{serving} serves again"
+    return Ending(place, Outcome.TAKEN_BACK, said)
 
 
 def split_back(candidate: Candidate, now: Traffic, instead: str = "") -> tuple[TrafficTarget, ...]:
@@ -156,38 +129,33 @@ def split_back(candidate: Candidate, now: Traffic, instead: str = "") -> tuple[T
     return split.restore(now, replace(now, targets=(TrafficTarget(instead, split.ALL),)))
 
 
-async def _why_not(
-    request: Request, candidate: Candidate, live: LiveService, revision: str, health: Health | None
-) -> str:
-    """Why traffic should not go to this revision instead of the candidate; '' if nothing is known against it.
-
-    health: what that revision was proven by. By its candidate's it is never judged: that may ask for what is new.
-    """
+async def _why_not(request: Request, candidate: Candidate, live: LiveService, revision: str) -> str:
+    """Why traffic should not go to this revision instead of the candidate; '' if nothing is known against it."""
     if not revision:
         return ""
     if revision not in live.traffic.ready:
         return f"{revision} is gone or not ready"
     judgements = await asyncio.gather(
-        _probed(request, candidate, live.service.uri_of(revision), asked_for(request, health)),
-        _measured(request, candidate.place, revision),
+        _probed(request, candidate, live.service.uri_of(revision)), _measured(request, candidate.place, revision)
     )
     found = combine(judgements)
     bad = escalate(Judgement(Verdict.UNHEALTHY, "the release failed"), found)
     return f"{revision} is unhealthy too ({found.reason})" if bad else ""
 
 
-async def _last_seen_healthy(request: Request, candidate: Candidate) -> TargetRecord | None:
-    """For when what served before the release is bad too, as when somebody had deployed it by hand; None if none is."""
+async def _last_seen_healthy(request: Request, candidate: Candidate) -> str:
+    """For when what served before the release is bad too, as when somebody had deployed it by hand; '' if none is."""
     if candidate.before.serving == candidate.revision:
-        return None  # it was not this release that brought it
+        return ""  # it was not this release that brought it
     history = await read_history(request.settings.bucket, request.app, request.environment)
     besides = (candidate.revision, candidate.before.serving)
     return seen_healthy(history, candidate.place, besides)
 
 
-async def _probed(request: Request, candidate: Candidate, url: str, health: Health) -> Judgement:
+async def _probed(request: Request, candidate: Candidate, url: str) -> Judgement:
     if not url:
         return Judgement(Verdict.INCONCLUSIVE, "it has no URL of its own")
+    health = request.service(candidate.place.service).health
     quick = health.model_copy(update={**QUICKLY, "timeout_s": min(health.timeout_s, QUICK_TIMEOUT_S)})
     probes = await probe_service(request.run_service(candidate.place), candidate.service_url, url, quick)
     return judge_probes(probes, rules_of(quick))
@@ -203,11 +171,11 @@ async def _measured(request: Request, place: Place, revision: str) -> Judgement:
     return judge_serving(found, rules_for(request.settings, len(request.services)))
 
 
-async def _verified(request: Request, candidate: Candidate, health: Health | None) -> str:
-    """How the service answers now where its users call it. health: what the revision that serves was proven by."""
+async def _verified(request: Request, candidate: Candidate) -> str:
+    """How the service answers now where its users call it."""
     try:
         async with asyncio.timeout(VERIFY_LIMIT_S):
-            judgement = await ask_service(request, candidate, asked_for(request, health))
+            judgement = await ask_service(request, candidate)
     except Exception as error:
         return f"could not be verified ({explain(error).problem})"
     return f"is {judgement.verdict}" + ("" if judgement.verdict is Verdict.HEALTHY else f" ({judgement.reason})")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.manifest.settings import Health, ServiceSettings
+from tasks.manifest.settings import ServiceSettings
 from tasks.manifest.values import SecretRef
 from tasks.model import Image, Request, Version
 from tasks.names.labels import label_value
@@ -24,8 +24,6 @@ class Desired:
     tag: str
     template: Mapping[str, Any]
     labels: Mapping[str, str]
-    health: Health
-    public: bool
 
 
 def desired(
@@ -44,7 +42,7 @@ def desired(
     }
     name = revision_name(run_service, version.version, config_digest({"template": template, "labels": own}))
     run = {"slipway-run": label_value(request.run_id)}
-    return Desired(name, tag, {**template, "labels": own | run}, own | run, settings.health, settings.public)
+    return Desired(name, tag, {**template, "labels": own | run}, own | run)
 
 
 def template_body(

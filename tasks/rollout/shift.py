@@ -14,9 +14,8 @@ from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
-from tasks.rollout.access import set_access
 from tasks.rollout.split import Move, NextSplit
-from tasks.rollout.traffic import Written, advance, verify
+from tasks.rollout.traffic import Written, advance, open_to_everyone, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
 
 
@@ -47,7 +46,7 @@ async def _advance_all(request: Request, candidates: Sequence[Candidate], writte
     for level in request.manifest.order(request.services):
         chosen = [candidate for candidate in candidates if candidate.place.service in level]
         taken += await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
-        await all_of([set_access(request, each) for each in chosen])
+        await all_of([open_to_everyone(request, each) for each in chosen])
     return taken
 
 
@@ -97,12 +96,7 @@ def _remedy(request: Request, judgement: Judgement) -> str:
     if judgement.verdict is Verdict.UNHEALTHY:
         return "look at the service's log for that time, correct it and ship a new version."
     where = f"environments.{request.environment}"
-    if request.settings.on_inconclusive == "probe":
-        return f"wait longer ({where}.inconclusive_limit), or set {where}.on_inconclusive to pause and decide yourself."
-    return (
-        f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to probe (few users are "
-        "no reason to go back) or pause (you decide)."
-    )
+    return f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to pause."
 
 
 def _question(request: Request, judgement: Judgement, percent: int) -> str:

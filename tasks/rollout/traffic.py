@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-import time
 from collections.abc import MutableMapping, Sequence
 
-import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
@@ -15,9 +12,8 @@ from infra.gcp.run import services
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import probe_service, rules_of
-from tasks.analysis.verdict import Judgement, Probe, judge_probes
+from tasks.analysis.verdict import Judgement, judge_probes
 from tasks.failures.errors import BEING_GIVEN_BACK, Cause, CloudError, ProofFailed, TrafficConflict
-from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Serving, Verdict
 from tasks.orchestration.step import step
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live
@@ -26,9 +22,6 @@ from tasks.rollout.split import NextSplit, Traffic, changed_by_other, next_split
 TRAFFIC_TIMEOUT_S = 120.0
 SETTLE_POLL_S = 0.2
 OFTEN = {"tries": 40, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # over a minute: IAM says it may take that long
-# A change of a policy is known everywhere after typically 2 minutes, possibly 7 or longer:
-# https://cloud.google.com/iam/docs/access-change-propagation
-PROPAGATION_LIMIT_S = 900.0
 # The split that this run wrote last. Two while nobody knows whether the newer one has arrived.
 Splits = tuple[tuple[TrafficTarget, ...], ...]
 Written = MutableMapping[Place, Splits]
@@ -93,10 +86,18 @@ def foreign_changes(service: RunService, written: Splits) -> tuple[str, ...]:
     return () if () in changes else changes[-1]
 
 
-@step("verify", run_name="verify {candidate.place}", attempts=2, timeout_s=1200, state=BEING_GIVEN_BACK)
+@step("open to everyone", run_name="open {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
+async def open_to_everyone(request: Request, candidate: Candidate) -> None:
+    """Lets the world call a public service, from its first proven release on."""
+    place = candidate.place
+    if request.service(place.service).public and await services.allow_everyone(request.run_service(place)):
+        get_run_logger().info("%s is open to everyone now", place)
+
+
+@step("verify", run_name="verify {candidate.place}", attempts=2, state=BEING_GIVEN_BACK)
 async def verify(request: Request, candidate: Candidate) -> Serving:
     """Asks the service where its users do. Raises ProofFailed if it does not answer as it must."""
-    judgement = await ask_service(request, candidate, candidate.health)
+    judgement = await ask_service(request, candidate)
     if judgement.verdict is not Verdict.HEALTHY:
         raise ProofFailed(
             f"{candidate.place} was healthy on its own URL but not as {candidate.service_url}: {judgement.reason}",
@@ -107,39 +108,11 @@ async def verify(request: Request, candidate: Candidate) -> Serving:
     return Serving(candidate.place, candidate.revision, candidate.service_url)
 
 
-async def ask_service(request: Request, candidate: Candidate, health: Health) -> Judgement:
-    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known.
-
-    health: what the revision that serves was proven by.
-    """
-    place, url, often = candidate.place, candidate.service_url, health.model_copy(update=OFTEN)
-    began = time.monotonic()
-    while True:
-        probes = await probe_service(request.run_service(place), url, url, often)
-        waited_s = time.monotonic() - began
-        if not just_opened(candidate) or not refused_at_the_door(probes) or waited_s > PROPAGATION_LIMIT_S:
-            return judge_probes(probes, rules_of(often))
-        get_run_logger().info("%s: who may call it is not known everywhere yet, after %.0f s", place, waited_s)
-
-
-async def fence(service: RunService) -> None:
-    """From here on no write of traffic can arrive that was sent before, whoever sent it."""
-    try:
-        await services.fence(service, secrets.token_hex(4), TRAFFIC_TIMEOUT_S)
-    except GoogleError as error:
-        if error.status == "ABORTED":
-            raise changed_meanwhile(service.name) from error
-        raise
-
-
-def just_opened(candidate: Candidate) -> bool:
-    """Whether it is this release that lets everybody in, so that who may call is news to Google's front end too."""
-    return candidate.public and not candidate.before.public
-
-
-def refused_at_the_door(probes: Sequence[Probe]) -> bool:
-    """Whether Google lets nobody in: a revision that was proven on its own URL does not refuse its callers itself."""
-    return not probes[-1].ok and probes[-1].status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+async def ask_service(request: Request, candidate: Candidate) -> Judgement:
+    """The verdict on the URL that users have, asked often: a new policy or split takes seconds to be known."""
+    place, url = candidate.place, candidate.service_url
+    health = request.service(place.service).health.model_copy(update=OFTEN)
+    return judge_probes(await probe_service(request.run_service(place), url, url, health), rules_of(health))
 
 
 async def write_split(service: RunService, targets: Sequence[TrafficTarget]) -> None:

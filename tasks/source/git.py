@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.failures.errors import Cause, SourceError, Transient
-from tasks.failures.spelling import meant
+from tasks.failures.hints import meant
 
 TIMEOUT_S = 30.0
 
@@ -100,30 +100,14 @@ async def attempt(
 async def commit_of(folder: Path, ref: str) -> str | None:
     """The full id of the commit that a branch, tag, id or expression like HEAD~1 names; None if there is none.
 
-    A branch that only the remote `origin` has is found by its bare name, as `git switch` does. SourceError when a tag
-    and a branch of that name are different commits.
+    A branch that only the remote `origin` has is found by its bare name, as `git switch` does.
     """
     if ref.startswith(("-", "^")) or not ref.isprintable():
         return None
-    await _refuse_namesakes(folder, ref)
     found = await attempt(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if found.code and ref != "HEAD":
         found = await attempt(folder, "show-ref", "--verify", "--hash", f"refs/remotes/origin/{ref}")
     return found.output.strip() or None
-
-
-async def _refuse_namesakes(folder: Path, ref: str) -> None:
-    """git would take the tag, the person may have meant the branch: it is not for us to choose."""
-    places = (f"refs/tags/{ref}", f"refs/heads/{ref}", f"refs/remotes/origin/{ref}")
-    listed = await attempt(folder, "for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", *places)
-    commits = {name: tagged or own for name, own, tagged in (line.split(" ") for line in listed.output.splitlines())}
-    tag = commits.get(places[0])
-    branch = next((commits[name] for name in places[1:] if name in commits), tag)
-    if tag and branch != tag:
-        raise SourceError(
-            f"{ref} is a tag ({tag[:12]}) and a branch ({(branch or '')[:12]}), and they are different commits.",
-            f"say which one is meant: refs/tags/{ref} or refs/heads/{ref}.",
-        )
 
 
 async def meant_ref(folder: Path, ref: str) -> str:

@@ -1,4 +1,4 @@
-"""Where the source comes from: a clone of a folder as it is, or of a repository."""
+"""Where the source comes from: a folder as it is, or a clone of a repository."""
 
 from __future__ import annotations
 
@@ -12,11 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from tasks.failures.errors import Cause, SourceError
-from tasks.manifest.values import RelativePath
 from tasks.source.clone import clone_folder, clone_url
-from tasks.source.described import where_described
 from tasks.source.git import hide_credentials
-from tasks.source.version import is_versioned
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://.+|[^/\s:]+@[^/\s:]+:.+", re.IGNORECASE)
 
@@ -40,62 +37,34 @@ class Source(BaseModel):
         examples=["v1.4.0", "main", "0613260"],
     )
 
-    folder: RelativePath | None = Field(
-        default=None,
-        title="Folder",
-        description="Where slipway.yaml is in the repository. Empty: at its root, or in the folder named above.",
-        examples=["apps/shop"],
-    )
-
-    @field_validator("ref", "folder", mode="before")
+    @field_validator("ref")
     @classmethod
-    def _empty_means_none(cls, text: object) -> object:
-        return None if isinstance(text, str) and not text.strip() else text
+    def _empty_means_none(cls, ref: str | None) -> str | None:
+        return ref or None
 
     @property
     def is_remote(self) -> bool:
         return bool(_REMOTE.fullmatch(self.repository))
 
-    @property
-    def place(self) -> str:
-        """Where slipway.yaml is, whatever the ref: one repository may hold several apps."""
-        return f"{self.repository}#{self.folder}" if self.folder else self.repository
-
     def __repr_args__(self) -> Iterable[tuple[str, str | None]]:
-        return [("repository", hide_credentials(self.repository)), ("ref", self.ref), ("folder", self.folder)]
+        return [("repository", hide_credentials(self.repository)), ("ref", self.ref)]
 
 
 async def open_source(source: Source, workdir: Path) -> Path:
     """Where the source is on this machine; its version is that of the HEAD and the work tree there.
 
-    It is cloned into a new folder in `workdir`, so that a folder and a URL give the same files: those that git
-    has, or of a folder without a ref would have if all was committed. A folder in no repository is used as it is.
+    A folder is used where it is; with a ref, and from a URL, the source is cloned into a new folder in `workdir`.
 
     The clone has all tags, the whole history and the ref's commit checked out. SourceError when there is no such
-    repository, ref or folder, it may not be read or takes too long; VersionError for a shallow clone that cannot be
-    completed.
+    repository or ref, it may not be read or takes too long; VersionError for a shallow clone that cannot be completed.
     """
-    opened = await _opened(source, workdir)
-    if source.folder is None:
-        return opened
-    inside = (opened / source.folder).resolve()
-    if not inside.is_dir() or not inside.is_relative_to(opened.resolve()):
-        raise SourceError(
-            f"the folder {source.folder} is not in {hide_credentials(source.repository)}.",
-            f"correct `folder` of the source; {await where_described(opened)}",
-            Cause.NOT_FOUND,
-        )
-    return inside
-
-
-async def _opened(source: Source, workdir: Path) -> Path:
     folder = None if source.is_remote else await asyncio.to_thread(_existing, source.repository)
-    if folder and source.ref is None and not await is_versioned(folder):
+    if folder and source.ref is None:
         return folder
     target = _new_folder(workdir)
     try:
         if folder:
-            return await clone_folder(folder, source.ref, target)
+            return await clone_folder(folder, source.ref or "HEAD", target)
         return await clone_url(source.repository, source.ref, target)
     except BaseException:
         await asyncio.to_thread(shutil.rmtree, target, ignore_errors=True)

@@ -86,14 +86,6 @@ async def complete_history(repo: Path) -> bool:
     return work_tree == "true"
 
 
-async def is_versioned(folder: Path) -> bool:
-    """Whether git has a work tree with a commit there; VersionError when git refuses to say."""
-    asked = await attempt(folder, "rev-parse", "--is-inside-work-tree")
-    if "dubious ownership" in asked.complaint:
-        raise _no_repository(folder, asked)
-    return asked.output.strip() == "true" and await commit_of(folder, "HEAD") is not None
-
-
 def semver_of(tag: str) -> semver.Version | None:
     """The version a tag stands for; None for a tag that is no version (see the top of this module)."""
     if not tag.isascii() or _is_date(tag):

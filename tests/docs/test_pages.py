@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from docs.generators.pages import DOCS, pages
-from tasks import model
 from tasks.orchestration.stage import STAGES
 
 ROOT = DOCS.parent
@@ -82,13 +81,6 @@ def test_where_is_what_answers_many_questions_with_files_that_are_there() -> Non
         paths = _PATH.findall(answer)
         assert paths, question
         assert all((ROOT / path).exists() for path in paths), question
-
-
-def test_the_picture_of_values_names_classes_that_are_there() -> None:
-    picture = (DOCS / "architecture.md").read_text().partition("\n## The values\n")[2]
-    names = next(line for line in picture.splitlines() if "──►" in line).split("──►")
-    assert len(names) >= 5
-    assert not [name for name in names if not isinstance(getattr(model, name.strip(), None), type)]
 
 
 def test_the_navigation_names_every_decision() -> None:

@@ -15,7 +15,7 @@ from tests.e2e.conftest import REGION, App, program
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
 CRASH = 'print("cannot reach the database", flush=True)\nsys.exit(3)\n'
-WRONG_PORT = 'http.server.ThreadingHTTPServer(("", 0), Handler).serve_forever()\n'
+WRONG_PORT = 'http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler).serve_forever()\n'
 
 
 @pytest.fixture(autouse=True)

@@ -93,8 +93,7 @@ class Builders:
             return None
         self.workshop.mirror.lend(manifest, self.registry.images.blobs)
         self.registry.images.add_blob(manifest)
-        other = ", which made it from packages: it is not the image that has this digest" if "@" in name else ""
-        return Stored(manifest, f" ---> {name} comes from the local mirror{other}")
+        return Stored(manifest, f" ---> {name} comes from the local mirror")
 
     def _cache(self, name: str, output: Output) -> Stored | None:
         """The image to take layers over from; None when there is none, which fails no build."""
@@ -109,28 +108,22 @@ class Builders:
         self, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output, *, cached: bool
     ) -> LocalImage:
         """With `cached`, what buildah has kept of earlier builds serves as the cache: it knows every step of theirs."""
-        arguments = ["--file", str(request.dockerfile)]
+        buildah, blobs = self.workshop.buildah, self.registry.cloud.data / "blobs"
         for name, image in found.items():
-            arguments += await self._hand_to_buildah(name, image, output)
+            if isinstance(image, InBuildah):
+                await buildah.name(image, name, self.scratch)
+            elif image is not None:
+                await buildah.take_in(name, image, blobs, self.scratch, output)
+            else:
+                await buildah.pull(name, self.scratch, output)
+        arguments = ["--file", str(request.dockerfile)]
         arguments += [f"--build-arg={name}={value}" for name, value in request.options.arguments.items()]
         arguments += [f"--label={name}={value}" for name, value in request.options.labels.items()]
         if not cached:
             arguments.append("--no-cache")
         if request.options.target:
             arguments.append(f"--target={request.options.target}")
-        return await self.workshop.buildah.build([*arguments, str(request.context)], self.scratch, output)
-
-    async def _hand_to_buildah(self, name: str, image: LocalImage | None, output: Output) -> list[str]:
-        """Makes a base known to buildah; answers what `buildah bud` must be told of it."""
-        buildah, blobs = self.workshop.buildah, self.registry.cloud.data / "blobs"
-        if image is None:
-            await buildah.pull(name, self.scratch, output)
-            return []
-        if isinstance(image, InBuildah):
-            await buildah.name(image, name, self.scratch)
-            return []
-        known = await buildah.take_in(name, image, blobs, self.scratch, output)
-        return [f"--build-context={name}=container-image://{known.id}"] if "@" in name else []
+        return await buildah.build([*arguments, str(request.context)], self.scratch, output)
 
     async def _built_in(
         self,

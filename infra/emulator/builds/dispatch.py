@@ -106,25 +106,14 @@ class Dispatch:
 
     def _prepare_logs_bucket(self, project: Project, location: str, build: BuildPb) -> None:
         bucket = build.logs_bucket.removeprefix("gs://").partition("/")[0]
-        if not bucket or self._may_log(build, bucket):
+        if not bucket or self._objects.exists(bucket):
             return
-        if self._objects.exists(bucket) or bucket != default_logs_bucket(build, project, location):
+        if bucket != default_logs_bucket(build, project, location):
             raise failed_precondition(
                 f'invalid bucket "{bucket}"; default Cloud Build service account or user-specified service account '
                 "does not have access to the bucket"
             )
         self._objects.create_bucket(bucket, project.id, "US" if location == "global" else location)
-
-    def _may_log(self, build: BuildPb, bucket: str) -> bool:
-        """Whether the build's account may write into the bucket; into the one that Google makes, every build may."""
-        if not self._objects.exists(bucket):
-            return False
-        project_id = self._objects.buckets.project_of(bucket)
-        project, location = self._projects.find(f"projects/{build.project_id}"), build.name.split("/")[3]
-        if bucket == default_logs_bucket(build, project, location):
-            return True
-        account, resource = build.service_account.rsplit("/", 1)[-1], f"projects/{project_id}/buckets/{bucket}"
-        return self._policies.allowed(account, "storage.objects.create", resource)
 
     def _grant_build_account(self, project: Project) -> None:
         """Google gives the account its role once; taken away, it stays away."""

@@ -48,8 +48,7 @@ class Docker:
         except (DockerfileError, PushError) as error:
             output(str(error))
             return 1
-        except BuildahError as error:
-            output(f"ERROR: {error}")
+        except BuildahError:  # buildah has said it itself
             return 1
         return 0
 

@@ -214,7 +214,8 @@ class StageBuild:
 
     def _source(self, instruction: Instruction, source: str, context: Context, files: Files) -> list[Found]:
         if (heredoc := dockerfile.HEREDOC.fullmatch(source)) and heredoc[2] in instruction.heredocs:
-            data = instruction.heredocs[heredoc[2]].content(self.lookup).encode()
+            text = instruction.heredocs[heredoc[2]]
+            data = (text if heredoc[1] else self._expand(text)).encode()
             return [Found(heredoc[2], Entry("file", 0o644, data=data), {})]
         if re.match(r"https?://|git@", source):
             raise DockerfileError(

@@ -1,18 +1,11 @@
-"""The admin port: health, environment, reset, faults, latency, ageing, and what has been called.
-
-It answers only who can read emulator.json, where its address with a password stands. A web page that a browser shows
-on this machine cannot: it has no password, it says its Origin, and a name of its own that it leads here is no Host of
-ours (DNS rebinding).
-"""
+"""The admin port: health, environment, reset, faults, latency, ageing, and what has been called."""
 
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
-import secrets
 from collections.abc import Callable
 
-from aiohttp import BasicAuth, web
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from infra.emulator.kernel.ageing import Ageing, age
@@ -21,7 +14,6 @@ from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.projects.projects import Projects
 
 FAULTS = TypeAdapter(list[Fault])
-USER = "admin"
 
 
 class Latency(BaseModel):
@@ -34,15 +26,8 @@ class Latency(BaseModel):
 class Admin:
     def __init__(self, cloud: Cloud, environment: Callable[[], dict[str, str]], seed: Callable[[], None]) -> None:
         self._cloud, self._environment, self._seed = cloud, environment, seed
-        self._password = secrets.token_urlsafe(24)
-
-    def url(self, port: int) -> str:
-        """The address with the password in it: for emulator.json, which nobody else may read."""
-        return f"http://{USER}:{self._password}@127.0.0.1:{port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        if refusal := self._refusal(request):
-            return refusal
         answer = {
             ("GET", "/health"): self._health,
             ("GET", "/env"): self._env,
@@ -61,15 +46,6 @@ class Admin:
             return web.json_response(await answer(request))
         except (ValidationError, ValueError, KeyError) as error:
             return web.json_response({"error": str(error)}, status=400)
-
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        if "Origin" in request.headers or not is_loopback(request.url.host):
-            return web.json_response({"error": "only programs on this machine, at its loopback address"}, status=403)
-        expected = BasicAuth(USER, self._password).encode()
-        if secrets.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
-            return None
-        text = "the password is missing or wrong: take the address at `admin` in the running emulator's emulator.json"
-        return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Basic"})
 
     async def _health(self, _: web.Request) -> object:
         return {"status": "ok", "projects": [project.id for project in self._cloud.get(Projects).all()]}
@@ -112,10 +88,3 @@ class Admin:
     async def _forget_calls(self, _: web.Request) -> object:
         self._cloud.journal.forget()
         return {}
-
-
-def is_loopback(host: str | None) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False

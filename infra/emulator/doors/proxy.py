@@ -30,12 +30,8 @@ class Proxy:
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.get_running_loop().create_server(self.protocol, "127.0.0.1", port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=HEAD_LIMIT)
         return int(self._server.sockets[0].getsockname()[1])
-
-    def protocol(self) -> asyncio.BaseProtocol:
-        """Takes one connection, from whichever listener."""
-        return asyncio.StreamReaderProtocol(asyncio.StreamReader(HEAD_LIMIT), self._accept)
 
     async def stop(self) -> None:
         if self._server is not None:

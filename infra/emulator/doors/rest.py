@@ -17,7 +17,7 @@ from google.rpc.code_pb2 import Code
 from infra.emulator.doors.dispatch import Dispatcher
 from infra.emulator.kernel.behaviour import Dropped
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import RpcError, api_not_emulated, unimplemented
+from infra.emulator.kernel.errors import RpcError
 from infra.emulator.kernel.handlers import Call, Route, service_of
 from infra.emulator.kernel.rpc_table import Binding, Rpc
 from infra.emulator.kernel.transcoding import decoded, parse, set_field, to_json
@@ -27,7 +27,8 @@ SYSTEM_PARAMETERS = {
     "$alt", "alt", "$prettyPrint", "prettyPrint", "key", "$apiVersion", "fields", "$fields", "quotaUser", "$.xgafv",
     "callback", "access_token", "oauth_token", "uploadType", "upload_protocol", "$quotaUser", "userProject",
 }  # fmt: skip
-GOOGLE = ".googleapis.com"
+
+
 log = logging.getLogger("emulator")
 
 
@@ -86,9 +87,6 @@ class RestDoor:
             self._add(route.verb, route.template, route)
         for patterns in self._patterns.values():
             patterns.sort(key=lambda pattern: -pattern.literal)
-        hosts = {rpc.host for rpc in cloud.rpcs.values() if rpc.method in cloud.handlers}
-        hosts |= {route.host for route in cloud.routes}
-        self._apis = sorted(host for host in hosts if host.endswith(GOOGLE))
 
     def _add(self, verb: str, template: str, target: Route | tuple[Rpc, Binding]) -> None:
         host = target.host if isinstance(target, Route) else target[1].host
@@ -142,15 +140,7 @@ class RestDoor:
                     continue
                 if match := pattern.path.fullmatch(path):
                     return pattern, match.groups()
-        raise self._nothing(service, request.method, path)
-
-    def _nothing(self, service: str, verb: str, path: str) -> RpcError:
-        """Why there is no answer. Google's own page would send its reader to look for the mistake in the request."""
-        if not service.endswith(GOOGLE):
-            return NoSuchUrl(path)
-        if service not in self._apis:
-            return api_not_emulated(service, self._apis)
-        return unimplemented(f"{verb} {unquote(path)} of {service}")
+        raise NoSuchUrl(path)
 
     def _candidates(self, verb: str, path: str) -> Iterator[Pattern]:
         """Templates in which the first segment is the path's, then those in which it is a variable."""

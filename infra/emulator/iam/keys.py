@@ -99,10 +99,9 @@ class IdTokens:
     def __init__(self, store: Store) -> None:
         self._table = store.values("own-key")
 
-    def issue(self, email: str, audience: str, with_email: bool = True) -> str:
+    def issue(self, email: str, audience: str) -> str:
         now = int(time.time())
-        claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "sub": email}
-        claims |= {"email": email, "email_verified": True} if with_email else {}
+        claims = {"iss": ISSUER, "aud": audience, "sub": email, "email": email, "email_verified": True}
         signer = crypt.RSASigner.from_string(private_pem(self._private()), OWN_KEY_ID)
         return str(jwt.encode(signer, claims | {"iat": now, "exp": now + LIFETIME_S}).decode())
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.emulator.kernel.cloud import Cloud
 
 FIELDS = ("create_time", "update_time", "upload_time", "build_time")
-JSON_FIELDS = ("timeCreated", "updated", "effectiveTime")
+JSON_FIELDS = ("timeCreated", "updated")
 
 
 class Ageing(BaseModel):
@@ -48,7 +48,7 @@ def _older_message(message: Any, by: timedelta) -> Any:
 def _older_value(value: dict[str, Any], by: timedelta) -> dict[str, Any]:
     """An object's resource, or a bucket's row with its resource in it."""
     older = {key: _earlier(value[key], by) for key in JSON_FIELDS if key in value}
-    inner = {key: _older_value(value[key], by) for key in ("resource", "softDeletePolicy") if key in value}
+    inner = {"resource": _older_value(value["resource"], by)} if "resource" in value else {}
     return value | older | inner
 
 

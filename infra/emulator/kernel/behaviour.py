@@ -59,9 +59,7 @@ class Fault(BaseModel):
     domain: str = "googleapis.com"
     metadata: dict[str, str] = {}
     delay_s: float = Field(0.0, ge=0)
-    drop: Literal["", "before", "after", "late"] = Field(
-        "", description="cut the connection before or after acting; late: at once, and act after delay_s"
-    )
+    drop: Literal["", "before", "after"] = Field("", description="cut the connection before or after acting")
     first: int | None = Field(None, ge=0, description="lists end after so many entries, as if there were no more")
     skip: int = Field(0, ge=0, description="let so many matching calls through first")
     times: int | None = Field(None, ge=1, description="then misbehave so many times; without it, always")

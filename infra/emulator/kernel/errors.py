@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -79,20 +78,12 @@ def invalid(message: str, field: str = "") -> RpcError:
     if not field:
         return RpcError(Code.INVALID_ARGUMENT, message)
     request = error_details_pb2.BadRequest()
-    # gcloud shows the field before the description: it is not to be named twice
-    request.field_violations.add(field=field, description=message.removeprefix(f"{field}: "))
+    request.field_violations.add(field=field, description=message)
     return RpcError(Code.INVALID_ARGUMENT, message, request)
 
 
-def unimplemented(what: str) -> RpcError:
-    return RpcError(Code.UNIMPLEMENTED, f"{what.lstrip('/')} is not emulated by the local Google Cloud.")
-
-
-def api_not_emulated(host: str, emulated: Iterable[str]) -> RpcError:
-    """What no API of Google's ever answers: that it is the local cloud, and not the caller, that lacks something."""
-    known = ", ".join(emulated)
-    text = f"The API {host} is not emulated by the local Google Cloud, which has {known}."
-    return RpcError(Code.UNIMPLEMENTED, text)
+def unimplemented(method: str) -> RpcError:
+    return RpcError(Code.UNIMPLEMENTED, f"Method {method} is not emulated.")
 
 
 def unauthenticated() -> RpcError:

@@ -18,7 +18,6 @@ from infra.emulator.run.doors import Door, Doors
 from infra.emulator.run.instances import Abandoned, Instances
 from infra.emulator.run.invoker import Invoker
 from infra.emulator.run.metrics import Metrics
-from infra.emulator.run.networks import Networks
 from infra.emulator.run.state import State
 
 # Between client and proxy, or proxy and instance, only: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
@@ -46,25 +45,16 @@ TEXTS = {
 
 
 class Front:
-    def __init__(
-        self,
-        state: State,
-        doors: Doors,
-        instances: Instances,
-        invoker: Invoker,
-        metrics: Metrics,
-        networks: Networks,
-    ) -> None:
-        self._state, self._doors, self._instances, self._networks = state, doors, instances, networks
+    def __init__(self, state: State, doors: Doors, instances: Instances, invoker: Invoker, metrics: Metrics) -> None:
+        self._state, self._doors, self._instances = state, doors, instances
         self._invoker, self._metrics = invoker, metrics
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """An idle connection may be closed by the app at any time: only what may be repeated goes over a kept one."""
-        take = self._networks.take
-        self._kept = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=10, socket_factory=take))
-        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=take))
+        self._kept = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=10))
+        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
 
     async def stop(self) -> None:
         for session in (self._kept, self._fresh):
@@ -111,19 +101,19 @@ class Front:
         return response
 
     async def _attempt(self, request: web.BaseRequest, revision: str, response: web.StreamResponse) -> None:
-        async with self._instances.request(revision) as place:
+        async with self._instances.request(revision) as port:
             try:
-                await self._pass(request, place, response)
+                await self._pass(request, port, response)
             except aiohttp.ClientConnectorError:
-                await self._instances.discard(revision, place)
+                await self._instances.discard(revision, port)
                 raise
 
-    async def _pass(self, request: web.BaseRequest, place: str, response: web.StreamResponse) -> None:
+    async def _pass(self, request: web.BaseRequest, port: int, response: web.StreamResponse) -> None:
         session = self._kept if request.method in IDEMPOTENT else self._fresh
         assert session is not None
         async with session.request(
             request.method,
-            URL(f"http://{place}{request.raw_path}", encoded=True),
+            URL(f"http://127.0.0.1:{port}{request.raw_path}", encoded=True),
             headers=_forwarded(request),
             data=request.content if request.body_exists else None,
             allow_redirects=False,

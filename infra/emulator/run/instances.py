@@ -16,11 +16,9 @@ from infra.emulator.kernel.errors import RpcError
 from infra.emulator.run.conditions import Unready, did_not_listen, not_prepared, probe_failed
 from infra.emulator.run.defaults import START_LIMIT_S, ingress_container
 from infra.emulator.run.journal import Journal
-from infra.emulator.run.listeners import listens_elsewhere
-from infra.emulator.run.networks import Networks
 from infra.emulator.run.ports import free_port
 from infra.emulator.run.probes import Probe, passes, startup_probe
-from infra.emulator.run.runtime import Instance, Runtime, launch
+from infra.emulator.run.runtime import Instance, launch
 from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver, Workload
@@ -47,17 +45,10 @@ class Slot:
 
 class Instances:
     def __init__(
-        self,
-        state: State,
-        behaviour: Behaviour,
-        resolver: Resolver,
-        runtimes: Runtimes,
-        journal: Journal,
-        networks: Networks,
-        folder: Path,
+        self, state: State, behaviour: Behaviour, resolver: Resolver, runtimes: Runtimes, journal: Journal, folder: Path
     ) -> None:
         self._state, self._behaviour, self._folder = state, behaviour, folder
-        self._resolver, self._runtimes, self._journal, self._networks = resolver, runtimes, journal, networks
+        self._resolver, self._runtimes, self._journal = resolver, runtimes, journal
         self._slots: dict[str, Slot] = {}
         self._wanted: dict[str, set[str]] = {}  # service -> the revisions that requests may reach
 
@@ -70,24 +61,24 @@ class Instances:
         await self._running(revision)
 
     @contextlib.asynccontextmanager
-    async def request(self, revision: str) -> AsyncIterator[str]:
-        """The host:port of the revision's instance for one request; a cold one is started first. Raises Unready."""
+    async def request(self, revision: str) -> AsyncIterator[int]:
+        """The port of the revision's instance for one request; a cold one is started first. Raises Unready."""
         slot = self._slot(revision)
         slot.requests += 1
         try:
             instance = slot.instance
             if instance is None or not instance.running:
                 instance = await self._running(revision)
-            yield instance.place
+            yield instance.port
         finally:
             slot.requests -= 1
             slot.last_used = time.monotonic()
 
-    async def discard(self, revision: str, place: str) -> None:
-        """Ends the instance that should listen there and does not; the next request starts another."""
+    async def discard(self, revision: str, port: int) -> None:
+        """Ends the instance that should listen on `port` and does not; the next request starts another."""
         slot = self._slot(revision)
         async with slot.lock:
-            if slot.instance is not None and slot.instance.place == place:
+            if slot.instance is not None and slot.instance.port == port:
                 await self._end(slot, hurry=True)
 
     async def stop(self, revision: str, *, hurry: bool = False) -> None:
@@ -133,56 +124,40 @@ class Instances:
         workload = self._resolver.resolve(revision)
         runtime, why = await self._runtimes.choose(workload)
         self._journal.system(revision.name, f"Starting an instance with the {runtime.name} runtime: {why}.")
-        slot.folder = self._folder / uuid.uuid4().hex
+        port, slot.folder = free_port(), self._folder / uuid.uuid4().hex
         slot.folder.mkdir(parents=True)
+        limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
+        probe = startup_probe(ingress_container(revision.containers), port, limit_s)
         try:
-            slot.instance = await self._launch(runtime, workload, slot.folder)
-            await self._await_start(slot, slot.instance, self._probe(revision, slot.instance), workload)
+            order = await runtime.prepare(workload, port, slot.folder)
+            slot.instance = await launch(order, port, self._journal.sink(revision.name))
+            await self._await_start(slot, slot.instance, probe, workload)
         except BaseException as error:
             await self._end(slot, hurry=True)
             if isinstance(error, OSError | RuntimeError | RpcError):
                 raise not_prepared(revision.name, str(error)) from error
             raise
 
-    async def _launch(self, runtime: Runtime, workload: Workload, folder: Path) -> Instance:
-        network = await self._networks.open() if runtime.isolates else None
-        port = workload.port if network else free_port()
-        try:
-            order = await runtime.prepare(workload, port, folder)
-            return await launch(order, port, self._journal.sink(workload.revision), self._networks, network)
-        except BaseException:
-            if network:
-                self._networks.close(network)
-            raise
-
-    def _probe(self, revision: Any, instance: Instance) -> Probe:
-        limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
-        return startup_probe(ingress_container(revision.containers), instance.host, instance.port, limit_s)
-
     async def _await_start(self, slot: Slot, instance: Instance, probe: Probe, workload: Workload) -> None:
         """Raises Unready when the container ends or its startup probe fails before it is ready."""
-        probing = asyncio.create_task(passes(probe, self._networks))
-        misplaced = asyncio.create_task(listens_elsewhere(instance, workload.port))
+        probing = asyncio.create_task(passes(probe))
         abandoned = asyncio.create_task(slot.abandoned.wait())
-        watched = {probing, misplaced, abandoned}
         try:
-            await asyncio.wait({*watched, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({probing, abandoned, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in watched:
-                task.cancel()
+            probing.cancel()
+            abandoned.cancel()
         if slot.abandoned.is_set():
             raise Abandoned
         if instance.ended.done():
             code = instance.ended.result()
             self._journal.system(workload.revision, f"Container called exit({code}).", "WARNING")
-        elif probing.done() and probing.result():
+        elif probing.result():
             self._journal.system(
                 workload.revision,
                 f"{_whose(probe)}STARTUP {probe.kind} probe succeeded for container on port {workload.port}.",
             )
             return
-        elif misplaced.done():
-            self._journal.system(workload.revision, misplaced.result(), "ERROR")
         else:
             self._journal.system(
                 workload.revision,
@@ -202,8 +177,6 @@ class Instances:
         instance, slot.instance = slot.instance, None
         if instance is not None:
             await instance.stop(hurry=hurry)
-            if instance.network:
-                self._networks.close(instance.network)
         folder, slot.folder = slot.folder, None
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

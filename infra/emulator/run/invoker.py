@@ -33,8 +33,8 @@ class Invoker:
             return 401
         if str(claims.get("aud", "")).rstrip("/") not in {*audiences, *service.custom_audiences}:
             return 401
-        caller = str(claims.get("email") or claims["sub"])
-        return 0 if self._policies.allowed(caller, PERMISSION, service.name) else 403
+        allowed = self._policies.allowed(str(claims.get("email", "")), PERMISSION, service.name)
+        return 0 if allowed else 403
 
     def iap_refusal(self, service: Any, headers: Mapping[str, str]) -> web.Response | None:
         """What Identity-Aware Proxy answers instead of the service; None to let the request in.

@@ -12,8 +12,6 @@ from infra.emulator.run.state import missing
 
 API = "google.cloud.run.v2"
 ListJobsResponse: Any = run_v2.ListJobsResponse.pb()
-ListExecutionsResponse: Any = run_v2.ListExecutionsResponse.pb()
-ListInstancesResponse: Any = run_v2.ListInstancesResponse.pb()
 ListWorkerPoolsResponse: Any = run_v2.ListWorkerPoolsResponse.pb()
 
 
@@ -27,14 +25,6 @@ class OtherKinds:
     @rpc(f"{API}.Jobs/GetJob", permission="run.jobs.get")
     async def get_job(self, request: Any, _: Call) -> Any:
         raise missing(request.name, "JOB")
-
-    @rpc(f"{API}.Executions/ListExecutions", permission="run.executions.list", resource="parent")
-    async def list_executions(self, _: Any, __: Call) -> Any:
-        return ListExecutionsResponse()
-
-    @rpc(f"{API}.Instances/ListInstances", permission="run.instances.list", resource="parent")
-    async def list_instances(self, _: Any, __: Call) -> Any:
-        return ListInstancesResponse()
 
     @rpc(f"{API}.WorkerPools/ListWorkerPools", permission="run.workerpools.list", resource="parent")
     async def list_worker_pools(self, _: Any, __: Call) -> Any:

@@ -1,4 +1,4 @@
-"""Instances under podman: on the network where podman is called, with the memory limit of the revision."""
+"""Instances under podman: on the machine's own network, with the memory limit of the revision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ CHECK_TIMEOUT_S = 20.0
 
 class Podman:
     name = "podman"
-    isolates = os.geteuid() == 0  # else podman makes a user namespace itself, which it cannot do within another
 
     def __init__(self, images: Images, folder: Path) -> None:
         self._images, self._folder = images, folder
@@ -91,12 +90,9 @@ class Podman:
     async def _load(self, reference: str) -> str:
         """Brings the image into podman's store; answers its ID there."""
         found = self._images.resolve(reference)
-        # podman makes a name from the path, and not every path makes a legal one; by a reference it would find no
-        # manifest of Docker's type: https://github.com/containers/image/blob/v5.23.0/oci/layout/oci_transport.go
-        layout = self._folder / "layouts" / f"image-{found.digest.removeprefix('sha256:')[:16]}"
+        layout = self._folder / "layouts" / found.digest.removeprefix("sha256:")
         self._write_layout(layout, found.digest, found.media_type)
-        pull = self._podman(self._variant, "pull", "--quiet", f"oci:{layout.name}")
-        code, out, why = await _call(pull, cwd=layout.parent)
+        code, out, why = await _call(self._podman(self._variant, "pull", "--quiet", f"oci:{layout}:image"))
         if code:
             raise RuntimeError(f"podman cannot load {reference}: {why}")
         return out.strip()
@@ -112,6 +108,7 @@ class Podman:
             "mediaType": media_type,
             "digest": digest,
             "size": self._images.blobs.size(digest),
+            "annotations": {"org.opencontainers.image.ref.name": "image"},
         }
         (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [descriptor]}))
 
@@ -120,7 +117,7 @@ class Podman:
         return self._podman(variant, "run", *shared, *arguments)
 
     def _podman(self, variant: Sequence[str], *arguments: str) -> list[str]:
-        store = ("--root", str(self._folder.absolute() / "store"), "--runroot", str(self._run_root))
+        store = ("--root", str(self._folder / "store"), "--runroot", str(self._run_root))
         return ["podman", *store, *variant, *arguments]
 
 
@@ -137,7 +134,7 @@ def _borrow_system(root: Path) -> None:
             link.symlink_to(f"usr/{name}")
 
 
-async def _call(command: Sequence[str], cwd: Path | None = None) -> tuple[int, str, str]:
+async def _call(command: Sequence[str]) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a podman command."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -145,7 +142,6 @@ async def _call(command: Sequence[str], cwd: Path | None = None) -> tuple[int, s
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(_own_env()),
-        cwd=cwd,
     )
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):

@@ -17,7 +17,6 @@ PYTHONS = ("python", "python3")
 
 class Processes:
     name = "process"
-    isolates = True
 
     def __init__(self, images: Images) -> None:
         self._images = images

@@ -8,7 +8,7 @@ from google.cloud import run_v2
 
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.handlers import Call, rpc
-from infra.emulator.run.paging import newest_first
+from infra.emulator.run.paging import page_of
 from infra.emulator.run.system import CloudRun
 
 REVISIONS = "google.cloud.run.v2.Revisions"
@@ -25,8 +25,7 @@ class Revisions:
 
     @rpc(f"{REVISIONS}/ListRevisions", permission="run.revisions.list", resource="parent")
     async def list(self, request: Any, _: Call) -> Any:
-        """Newest first: https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.revisions/list"""
-        revisions, token = newest_first(self._state.revisions, request, "revisions")
+        revisions, token = page_of(self._state.revisions, request, "revisions")
         return ListRevisionsResponse(revisions=revisions, next_page_token=token)
 
     @rpc(f"{REVISIONS}/DeleteRevision", permission="run.revisions.delete")

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from infra.emulator.run.listeners import SHARED
-from infra.emulator.run.networks import WARDEN, Network, Networks
 from infra.emulator.run.workload import Workload
 
+WARDEN = Path(__file__).with_name("warden.py")
 GRACE_S = 10.0  # between SIGTERM and SIGKILL, as Cloud Run gives
 LINE_LIMIT = 256 << 10  # the longest log line Cloud Logging takes
 Sink = Callable[[str, str], None]  # (stdout or stderr, one line)
@@ -35,37 +34,22 @@ class Order:
 class Runtime(Protocol):
     name: str
 
-    @property
-    def isolates(self) -> bool:
-        """Whether its instances can live in a network of their own."""
-        ...
-
     async def prepare(self, workload: Workload, port: int, folder: Path) -> Order:
-        """What to run so that the workload listens on `port`; `folder` is the instance's own."""
+        """What to run so that the workload listens on `port` of this machine; `folder` is the instance's own."""
         ...
 
 
 class Instance:
-    """One running container or process; `network` is its own, None where it shares this machine's."""
+    """One running container or process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, network: Network | None, port: int, sink: Sink) -> None:
-        self._process, self.network, self.port = process, network, port
-        self.host = network.address if network else SHARED
+    def __init__(self, process: asyncio.subprocess.Process, port: int, sink: Sink) -> None:
+        self._process, self.port = process, port
         self._pumps = [
             asyncio.create_task(_pump(stream, name, sink))
             for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
             if stream is not None
         ]
         self.ended = asyncio.create_task(self._end())
-
-    @property
-    def place(self) -> str:
-        """host:port, which no other instance ever has."""
-        return f"{self.host}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -87,19 +71,19 @@ class Instance:
         await asyncio.shield(self.ended)
 
 
-async def launch(order: Order, port: int, sink: Sink, networks: Networks, network: Network | None) -> Instance:
-    """Starts it, in its network if it has one: that is furnished first. Raises OSError."""
-    if network is None:
-        process = await _start([sys.executable, "-I", "-S", str(WARDEN)])
-    else:
-        with network.entrance() as (command, number):
-            process = await _start(command, number)
-    try:
-        if network:
-            await networks.furnish(network)
-    except BaseException:
-        process.kill()
-        raise
+async def launch(order: Order, port: int, sink: Sink) -> Instance:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-I",
+        "-S",
+        str(WARDEN),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LINE_LIMIT,
+        env={},
+        start_new_session=True,
+    )
     assert process.stdin is not None
     words = {
         "command": list(order.command),
@@ -110,20 +94,7 @@ async def launch(order: Order, port: int, sink: Sink, networks: Networks, networ
         "grace_s": order.grace_s,
     }
     process.stdin.write(json.dumps(words).encode() + b"\n")
-    return Instance(process, network, port, sink)
-
-
-async def _start(command: Sequence[str], *inherited: int) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LINE_LIMIT,
-        env={},
-        pass_fds=inherited,
-        start_new_session=True,
-    )
+    return Instance(process, port, sink)
 
 
 async def _pump(stream: asyncio.StreamReader, name: str, sink: Sink) -> None:

@@ -14,7 +14,6 @@ from infra.emulator.run.invoker import Invoker
 from infra.emulator.run.journal import Journal
 from infra.emulator.run.lifecycle import Lifecycle
 from infra.emulator.run.metrics import Metrics
-from infra.emulator.run.networks import Networks
 from infra.emulator.run.reconcile import Reconciler
 from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
@@ -26,8 +25,7 @@ class CloudRun:
         self.state = State(cloud.store)
         self.metrics = Metrics()
         self._cloud = cloud
-        networks = cloud.put(Networks())
-        self._doors = Doors(self.state, networks)
+        self._doors = Doors(self.state)
         self._runtimes = Runtimes(cloud.get(Images), cloud.data / "podman")
         self._instances = Instances(
             self.state,
@@ -35,17 +33,11 @@ class CloudRun:
             Resolver(cloud, self.state),
             self._runtimes,
             Journal(cloud.get(Logs)),
-            networks,
             cloud.data / "instances",
         )
         self._reconciler = Reconciler(self.state, cloud.behaviour, self._instances, self._doors)
         self._front = Front(
-            self.state,
-            self._doors,
-            self._instances,
-            Invoker(cloud.get(Policies), cloud.get(Identity)),
-            self.metrics,
-            networks,
+            self.state, self._doors, self._instances, Invoker(cloud.get(Policies), cloud.get(Identity)), self.metrics
         )
         self.lifecycle = Lifecycle(cloud, self.state, self._reconciler)
         cloud.on_start.append(self._start)

@@ -90,10 +90,8 @@ def settled(bucket: Resource) -> Resource:
         uniform.pop("lockedTime", None)
     access["bucketPolicyOnly"] = dict(uniform)
     access.setdefault("publicAccessPrevention", "inherited")
-    for policy, duration in (("softDeletePolicy", "retentionDurationSeconds"), ("retentionPolicy", "retentionPeriod")):
-        if bucket.get(policy):
-            bucket[policy].setdefault("effectiveTime", timestamp())
-            bucket[policy][duration] = str(bucket[policy].get(duration) or 0)  # clients send numbers too
+    if "softDeletePolicy" in bucket:
+        bucket["softDeletePolicy"].setdefault("effectiveTime", timestamp())
     return bucket
 
 

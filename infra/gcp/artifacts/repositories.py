@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from google.cloud import artifactregistry_v1 as ar
-from google.iam.v1 import iam_policy_pb2
 from google.protobuf import field_mask_pb2
 
 from infra.gcp.calls.clients import READ, call, client, finish, read
@@ -27,14 +25,6 @@ async def get_repository(name: str) -> Repository | None:
     if found is None:
         return None
     return Repository(found.name, found.format_.name, found.docker_config.immutable_tags, dict(found.labels))
-
-
-async def test_permissions(name: str, permissions: Collection[str]) -> set[str]:
-    """Which of these permissions the caller has on the repository."""
-    request = iam_policy_pb2.TestIamPermissionsRequest(resource=name, permissions=sorted(permissions))
-    method = _client().test_iam_permissions
-    answer = await call("artifactregistry.repositories.testIamPermissions", method, request, retry=READ)
-    return set(answer.permissions)
 
 
 async def create_repository(name: str, labels: dict[str, str], timeout_s: float) -> None:

@@ -18,20 +18,6 @@ async def list_jobs(project: str, region: str) -> list[Workload]:
     ]
 
 
-async def list_executions(project: str, region: str) -> list[Workload]:
-    """Those of all jobs that have not ended: each keeps the template it began with, whatever the job says by now.
-
-    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.executions/list
-    """
-    method = client(run_v2.ExecutionsAsyncClient).list_executions
-    request = {"parent": f"projects/{project}/locations/{region}/jobs/-"}
-    return [
-        Workload(found.name, template_of(found.template))
-        async for found in each("run.executions.list", method, request, "executions")
-        if not found.HasField("completion_time")
-    ]
-
-
 async def run_job(name: str, timeout_s: float) -> None:
     """Starts an execution of job `name` and waits. Raises GoogleError if it fails or takes longer."""
     operation = await call("run.jobs.run", client(run_v2.JobsAsyncClient).run_job, {"name": name})

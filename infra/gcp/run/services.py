@@ -9,33 +9,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
-from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read, unless_gone
+from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.paging import each
 from infra.gcp.calls.polling import until
+from infra.gcp.calls.rest import get_json
 from infra.gcp.run.revisions import condition_reason
 from infra.gcp.run.templates import Template, template_of
 from infra.gcp.run.traffic import TrafficTarget
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-FENCE = "slipway-fence"  # a label of ours whose value means nothing
-# What is said of a service as a whole, beside its template and traffic; each may be written by itself.
-# https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services
-WHOLE = {
-    "binaryAuthorization": "binary_authorization",
-    "customAudiences": "custom_audiences",
-    "defaultUriDisabled": "default_uri_disabled",
-    "description": "description",
-    "iapEnabled": "iap_enabled",
-    "ingress": "ingress",
-    "invokerIamDisabled": "invoker_iam_disabled",
-    "labels": "labels",
-    "scaling": "scaling",
-}
+INVOKER = "roles/run.invoker"
 SETTLE_POLL_S = 0.5
 
 
@@ -61,12 +50,6 @@ class RunService:
     body: Mapping[str, Any] = field(repr=False, compare=False)
 
     @property
-    def mostly(self) -> str:
-        """The revision that most requests go to now; '' if none."""
-        shares = self.routed
-        return max((r for r in shares if r), key=lambda revision: shares[revision], default="") or ""
-
-    @property
     def id(self) -> str:
         return self.name.rsplit("/", 1)[1]
 
@@ -83,27 +66,6 @@ class RunService:
                 revision = target.revision or self.latest_ready
                 shares[revision] = shares.get(revision, 0) + target.percent
         return shares
-
-    @property
-    def service_account(self) -> str:
-        """What its newest revision runs as; Google fills in the default."""
-        return str(self.body.get("template", {}).get("serviceAccount", ""))
-
-    @property
-    def unchecked(self) -> bool:
-        """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
-        return bool(self.body.get("invokerIamDisabled"))
-
-    @property
-    def whole(self) -> dict[str, Any]:
-        """What is said of the service as a whole."""
-        return {key: value for key, value in self.body.items() if key in WHOLE}
-
-    @property
-    def disabled(self) -> bool:
-        """Scaled to no instances by hand."""
-        scaling = self.body.get("scaling") or {}
-        return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
 
     def uri_of(self, revision: str) -> str:
         """The URL of its own that a revision has; '' for one without a tag."""
@@ -179,20 +141,6 @@ def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str])
     return all(asked[name] == has[name] for name in fields if name in asked)
 
 
-async def validate_service(body: Mapping[str, Any], fields: Sequence[str]) -> None:
-    """Has Google look at what would be written, be the service there or not, and writes nothing. Raises GoogleError.
-
-    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/patch, validateOnly
-    """
-    request = run_v2.UpdateServiceRequest(
-        service=_message(body),
-        update_mask=field_mask_pb2.FieldMask(paths=list(fields)),
-        validate_only=True,
-        allow_missing=True,
-    )
-    await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request, retry=READ)
-
-
 async def until_settled(service: RunService, timeout_s: float) -> RunService:
     """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
 
@@ -227,28 +175,44 @@ def traffic_body(target: TrafficTarget) -> dict[str, Any]:
     return body
 
 
-async def disable_service(name: str, etag: str, timeout_s: float) -> bool:
-    """No instances, whoever calls; automatic scaling undoes it. False if it was gone already.
-
-    https://cloud.google.com/run/docs/managing/services#disable
-    """
-    body = {"name": name, "etag": etag, "scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 0}}
-    return await unless_gone(update_service(body, ["scaling"], timeout_s))
-
-
-async def fence(service: RunService, token: str, timeout_s: float) -> RunService:
-    """Changes nothing but the service's etag, so that a change that was sent with an older one is refused.
-
-    Raises GoogleError ABORTED if such a change has come before. token: a label value that differs from the last one.
-    """
-    labels = {**service.labels, FENCE: token}
-    return await update_service({"name": service.name, "etag": service.etag, "labels": labels}, ["labels"], timeout_s)
-
-
 async def delete_service(name: str, etag: str, timeout_s: float) -> bool:
     """With all its revisions; False if it was gone already. Raises GoogleError ABORTED if it is not as `etag` says."""
     method = client(run_v2.ServicesAsyncClient).delete_service
     return await delete("run.services.delete", method, {"name": name, "etag": etag}, timeout_s)
+
+
+async def list_regions(project: str) -> tuple[str, ...]:
+    """Where Cloud Run is: https://cloud.google.com/run/docs/reference/rest/v1/projects.locations/list"""
+    regions: list[str] = []
+    token = ""
+    while True:
+        url = f"https://run.googleapis.com/v1/projects/{project}/locations?pageSize=500&pageToken={token}"
+        page = await get_json("run.locations.list", url)
+        regions += [location["locationId"] for location in page.get("locations", [])]
+        token = page.get("nextPageToken", "")
+        if not token:
+            return tuple(sorted(regions))
+
+
+async def is_public(service: str) -> bool:
+    return any(b.role == INVOKER and "allUsers" in b.members for b in (await _policy(service)).bindings)
+
+
+async def allow_everyone(service: str) -> bool:
+    """Lets the whole world invoke the service; answers whether that was a change."""
+    policy = await _policy(service)
+    if any(b.role == INVOKER and "allUsers" in b.members for b in policy.bindings):
+        return False
+    policy.bindings.add(role=INVOKER, members=["allUsers"])
+    request = iam_policy_pb2.SetIamPolicyRequest(resource=service, policy=policy)
+    await call("run.services.setIamPolicy", client(run_v2.ServicesAsyncClient).set_iam_policy, request)
+    return True
+
+
+async def _policy(service: str) -> policy_pb2.Policy:
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=service)
+    method = client(run_v2.ServicesAsyncClient).get_iam_policy
+    return await call("run.services.getIamPolicy", method, request, retry=READ)
 
 
 def _message(body: Mapping[str, Any]) -> run_v2.Service:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,15 +35,6 @@ async def get_bucket(name: str) -> Bucket | None:
     return await call("storage.buckets.get", get)
 
 
-async def test_permissions(name: str, permissions: Collection[str]) -> set[str]:
-    """Which of these permissions the caller has on the bucket."""
-
-    def test(client: storage.Client) -> set[str]:
-        return set(client.bucket(name).test_iam_permissions(sorted(permissions), **OPTIONS))
-
-    return await call("storage.buckets.testIamPermissions", test)
-
-
 async def list_buckets(project: str) -> list[Bucket]:
     def listing(client: storage.Client) -> list[Bucket]:
         return [_bucket(found) for found in client.list_buckets(project=project, **OPTIONS)]
@@ -72,19 +62,6 @@ async def is_empty(name: str) -> bool:
         return next(iter(client.list_blobs(name, max_results=1, versions=True, **OPTIONS)), None) is None
 
     return await call("storage.objects.list", look)
-
-
-async def policy_members(name: str) -> frozenset[str]:
-    """Everybody whom the bucket's IAM policy names; nobody where it is gone."""
-
-    def read(client: storage.Client) -> frozenset[str]:
-        try:
-            policy = client.bucket(name).get_iam_policy(requested_policy_version=3, **OPTIONS)
-        except NotFound:
-            return frozenset()
-        return frozenset(member for binding in policy.bindings for member in binding["members"])
-
-    return await call("storage.buckets.getIamPolicy", read)
 
 
 async def turn_on_soft_delete(name: str) -> bool:

@@ -30,10 +30,6 @@ from tasks.cleanup.engine.model import (
 # No container image is older than Docker; reproducible builds date theirs 1970 or 1980.
 FIRST_CREDIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 
-# Labels of what something else keeps as it wants it: Google's own products, Config Connector, Infrastructure Manager.
-# https://cloud.google.com/functions/docs/concepts/functions-and-run: a function is a service labelled goog-managed-by
-MANAGED_BY = ("goog-managed-by", "managed-by-cnrm", "goog-config-connector", "goog-solutions-deployment-name")
-
 _NO_RULE = RetentionRule()
 _UNKNOWN = Traits()  # only until `refusals` has seen that the world does not say what such a kind is
 
@@ -170,10 +166,6 @@ def _subject_unknown(item: Item, facts: Facts) -> str | None:
     return None if known else f"attached to {item.subject}"
 
 
-def _managed(item: Item, _: Facts) -> str | None:
-    return next((f"labelled {key}={item.labels[key]}" for key in MANAGED_BY if key in item.labels), None)
-
-
 def _locked(item: Item, facts: Facts) -> str | None:
     return item.locked or None
 
@@ -197,7 +189,6 @@ _RULES: tuple[tuple[Why, Callable[[Item, Facts], str | None]], ...] = (
     (Why.TOO_YOUNG, _too_young),
     (Why.NEWEST, _among_the_newest),
     (Why.SUBJECT_UNKNOWN, _subject_unknown),
-    (Why.MANAGED, _managed),
     (Why.LOCKED, _locked),
     (Why.SETTLING, _settling),
 )

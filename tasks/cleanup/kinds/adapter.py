@@ -69,7 +69,7 @@ class Found:
     parts: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict)  # item's name -> what it cannot do without
 
     @classmethod
-    def merged(cls, found: Iterable[Found]) -> Found:
+    def together(cls, found: Iterable[Found]) -> Found:
         found = tuple(found)
         return cls(
             tuple(item for each in found for item in each.items),
@@ -199,9 +199,6 @@ class ResourceKind(Consumer):
     async def close(self, requests: Sequence[Request]) -> tuple[str, ...]:
         """Closes what a run that was killed left open; answers what that was."""
         return ()
-
-    async def close_again(self, opened: Sequence[str]) -> None:
-        """Closes what the journal of a run that was killed says that it had opened; repeatable."""
 
 
 Note = Callable[[Sequence[str]], Awaitable[None]]

@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from infra.gcp.run import instances, jobs, regions, revisions, services, worker_pools
+from infra.gcp.run import jobs, revisions, services, worker_pools
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.templates import Template, Workload
 from tasks.cleanup.engine.model import Listing
@@ -25,7 +25,6 @@ T = TypeVar("T")
 Where = tuple[str, str]  # project, region
 SERVICES, REVISIONS = "Cloud Run services", "Cloud Run revisions"
 JOBS, WORKER_POOLS = "Cloud Run jobs", "Cloud Run worker pools"
-EXECUTIONS, INSTANCES = "Cloud Run executions", "Cloud Run instances"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +88,6 @@ async def all_worker_pools(look: Look) -> Survey[Workload]:
     return await _survey(look, WORKER_POOLS, worker_pools.list_worker_pools, not_suddenly_none(before))
 
 
-async def all_executions(look: Look) -> Survey[Workload]:
-    """They come and go: none where there was one is no surprise. Only jobs have any."""
-    there = (await look.once(all_jobs)).found
-    return await _survey(look, EXECUTIONS, jobs.list_executions, {}, [where for where, found in there.items() if found])
-
-
-async def all_instances(look: Look) -> Survey[Workload]:
-    return await _survey(look, INSTANCES, instances.list_instances, {})
-
-
 def staying(before: Survey[services.RunService], going: Collection[str]) -> Mapping[Where, int]:
     """How many services must still be there when those in `going`, by name, are gone."""
     return {where: sum(each.name not in going for each in found) for where, found in before.found.items()}
@@ -131,40 +120,14 @@ class WorkerPools(Consumer):
         return _consuming(await look.once(all_worker_pools))
 
 
-class Executions(Consumer):
-    needs = (Need("run.executions.list", "roles/run.admin", "see which images running executions need"),)
-    live = True
-
-    def required(self, requests: Sequence[Request]) -> Iterable[str]:
-        return ()
-
-    async def list(self, look: Look) -> Found:
-        return _consuming(await look.once(all_executions))
-
-
-class Instances(Consumer):
-    needs = (Need("run.instances.list", "roles/run.admin", "see which images instances need"),)
-    live = True
-
-    def required(self, requests: Sequence[Request]) -> Iterable[str]:
-        return sources(INSTANCES, requests)
-
-    async def list(self, look: Look) -> Found:
-        return _consuming(await look.once(all_instances))
-
-
 def _consuming(survey: Survey[Workload]) -> Found:
     return Found(claims=tuple(runs(each.name, each.template) for each in survey.everything), listings=survey.listings)
 
 
 async def _survey(
-    look: Look,
-    label: str,
-    lister: Callable[[str, str], Awaitable[Sequence[T]]],
-    floors: Mapping[Where, int],
-    only: Sequence[Where] | None = None,
+    look: Look, label: str, lister: Callable[[str, str], Awaitable[Sequence[T]]], floors: Mapping[Where, int]
 ) -> Survey[T]:
-    places = (await look.once(_places))[0] if only is None else only
+    places, _ = await look.once(_places)
 
     async def ask(where: Where) -> tuple[Sequence[T], Listing]:
         return await look.listed(_source(label, where), lister, *where, floor=floors.get(where, 0))
@@ -175,12 +138,16 @@ async def _survey(
 
 
 async def _places(look: Look) -> tuple[tuple[Where, ...], tuple[Listing, ...]]:
-    """Every region that Cloud Run has; later in a run the same: something may have come to an empty one."""
-    if look.earlier:
-        return (await look.earlier.once(_places))[0], ()
+    """Every region that Cloud Run has; later in a run, where the environments are and where anything was."""
     required = _required(look.requests)
+    if look.earlier:
+        surveys: list[Survey[Any]] = [
+            await look.earlier.once(ask) for ask in (all_services, all_jobs, all_worker_pools)
+        ]
+        busy = (where for survey in surveys for where, found in survey.found.items() if found)
+        return tuple(dict.fromkeys((*required, *busy))), ()
     answers = await asyncio.gather(
-        *(look.listed(f"Cloud Run regions of {each}", regions.list_regions, each, floor=1) for each in look.projects)
+        *(look.listed(f"Cloud Run regions of {each}", services.list_regions, each, floor=1) for each in look.projects)
     )
     everywhere = (
         (project, region) for project, (regions, _) in zip(look.projects, answers, strict=True) for region in regions

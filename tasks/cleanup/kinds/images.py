@@ -18,7 +18,7 @@ from infra.gcp.calls.errors import GoogleError
 from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Listing
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Keys, Look, Note, ResourceKind
 from tasks.failures.roles import Need
-from tasks.history.record import ReleaseRecord, good
+from tasks.history.record import good
 from tasks.model import Request
 from tasks.names import resources
 from tasks.names.labels import owner_of
@@ -51,12 +51,7 @@ class Images(ResourceKind):
             async with gate:
                 return await _find(each, look)
 
-        former = once_released(record for history in look.histories.values() for record in history.records)
-        places = [
-            replace(each, services=tuple(sorted({*each.services, *former})))
-            for each in image_repositories(look.requests)
-        ]
-        return Found.merged(await asyncio.gather(*(find(each) for each in places)))
+        return Found.together(await asyncio.gather(*(find(each) for each in image_repositories(look.requests))))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
         return References(image_repositories(look.requests), items).keys
@@ -85,9 +80,9 @@ class Images(ResourceKind):
     async def opened(self, steps: Sequence[CleanupStep], note: Note) -> AsyncIterator[None]:
         """Within, tags can be deleted in the repositories where a tagged image is to go.
 
-        Artifact Registry deletes no tagged image while tags are immutable. A release that begins meanwhile closes the
-        app's own repository first, and clean-up steps aside. What a killed run left open is closed by whoever comes
-        next: a release, reconcile, or a clean-up by the journal.
+        Artifact Registry deletes no tagged image while tags are immutable. No release can move a tag meanwhile, as the
+        lock keeps them away; and a repository that a killed run left open is refused by the next release's preflight,
+        and closed by the next clean-up.
         """
         tagged = {each.item.name.partition("/dockerImages/")[0] for each in steps if each.item.tags}
         found = await asyncio.gather(*(repositories.get_repository(name) for name in sorted(tagged)))
@@ -112,11 +107,6 @@ class Images(ResourceKind):
         await all_of([repositories.set_immutable_tags(name, immutable=True) for name in opened])
         return tuple(f"tags could be moved in {name}; now they are immutable again" for name in opened)
 
-    async def close_again(self, opened: Sequence[str]) -> None:
-        found = await asyncio.gather(*(repositories.get_repository(name) for name in opened))
-        there = [each.name for each in found if each and not each.immutable_tags]
-        await all_of([repositories.set_immutable_tags(name, immutable=True) for name in there])
-
 
 @dataclass(frozen=True, slots=True)
 class ImageRepository:
@@ -126,7 +116,6 @@ class ImageRepository:
     app: str
     environments: tuple[str, ...]
     services: tuple[str, ...]
-    adopted: bool = False  # made by others, and slipway.yaml says that it is the app's as well
 
     @property
     def source(self) -> str:
@@ -146,19 +135,10 @@ def image_repositories(requests: Sequence[Request]) -> tuple[ImageRepository, ..
         by_name.setdefault(name, []).append(request)
     return tuple(
         ImageRepository(
-            name,
-            sharing[0].app,
-            tuple(request.environment for request in sharing),
-            tuple(sharing[0].services),
-            adopted=resources.last(name) in sharing[0].manifest.retention.adopt,
+            name, sharing[0].app, tuple(request.environment for request in sharing), tuple(sharing[0].services)
         )
         for name, sharing in by_name.items()
     )
-
-
-def once_released(records: Iterable[ReleaseRecord]) -> frozenset[str]:
-    """The services of all releases: what slipway.yaml no longer has was the app's all the same."""
-    return frozenset(name for record in records for name in record.images)
 
 
 class References:
@@ -226,9 +206,8 @@ def _released(prefix: str, look: Look) -> int:
 
 
 def image_item(found: DockerImage, repository: ImageRepository, there: Repository) -> Item:
-    """Ours if the repository is our app's, by its labels or adopted, and the image has the name of a service."""
-    labelled = owner_of(there.labels, repository.app)
-    owner = of_repository = labelled or (repository.app if repository.adopted else None)
+    """Ours if the repository carries our app's labels and the image the name of a service; else nobody's we know."""
+    owner = of_repository = owner_of(there.labels, repository.app)
     if owner == repository.app and found.image not in repository.services:
         owner = None
     stuck = of_repository is None and there.immutable_tags and found.tags

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tasks.cleanup.engine.model import Kind
-from tasks.cleanup.kinds.account_uses import AccountUses
 from tasks.cleanup.kinds.adapter import Consumer, ResourceKind
 from tasks.cleanup.kinds.buckets import Buckets
 from tasks.cleanup.kinds.build_logs import BuildLogs
-from tasks.cleanup.kinds.cloud_run import Executions, Instances, Jobs, WorkerPools
+from tasks.cleanup.kinds.cloud_run import Jobs, WorkerPools
 from tasks.cleanup.kinds.images import Images
-from tasks.cleanup.kinds.own_files import Plans, Records
 from tasks.cleanup.kinds.releases import Releases
 from tasks.cleanup.kinds.revisions import Revisions
 from tasks.cleanup.kinds.service_accounts import ServiceAccounts
@@ -25,11 +23,9 @@ KINDS: tuple[ResourceKind, ...] = (
     Images(),
     Sources(),
     BuildLogs(),
-    Plans(),
-    Records(),
     Buckets(),
     ServiceAccounts(),
 )
-CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), Executions(), WorkerPools(), Instances(), AccountUses(), Releases())
+CONSUMERS: tuple[Consumer, ...] = (*KINDS, Jobs(), WorkerPools(), Releases())
 CLEANUP_NEEDS: tuple[Need, ...] = tuple(need for each in CONSUMERS for need in each.needs)
 BY_KIND: Mapping[Kind, ResourceKind] = {each.kind: each for each in KINDS}

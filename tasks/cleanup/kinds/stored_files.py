@@ -19,8 +19,8 @@ class StoredFiles(ResourceKind):
     traits = Traits(replaceable=True)
 
     @abstractmethod
-    async def within(self, requests: Sequence[Request], look: Look) -> Found:
-        """Those of the app in the bucket that these environments share."""
+    async def within(self, request: Request, look: Look) -> Found:
+        """Those of the app in the bucket of one environment."""
 
     def required(self, requests: Sequence[Request]) -> Iterable[str]:
         return (self.source(bucket) for bucket in dict.fromkeys(request.settings.bucket for request in requests))
@@ -29,10 +29,8 @@ class StoredFiles(ResourceKind):
         return f"{self.kind}s in gs://{bucket}"
 
     async def list(self, look: Look) -> Found:
-        by_bucket: dict[str, list[Request]] = {}
-        for request in look.requests:
-            by_bucket.setdefault(request.settings.bucket, []).append(request)
-        return Found.merged(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
+        by_bucket = {request.settings.bucket: request for request in look.requests}
+        return Found.together(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
 
     async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
         """All that the bucket has under the prefix; group: by the name of the object."""

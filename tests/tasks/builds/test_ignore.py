@@ -72,40 +72,13 @@ def test_without_an_ignore_file_everything_but_git_is_sent(folder: Path) -> None
     assert source_files(folder) == sorted(FILES)
 
 
-def test_gcloudignore_comes_before_the_dockerfiles_own_and_that_before_dockerignore(folder: Path) -> None:
+def test_gcloudignore_comes_before_dockerignore_and_that_before_gitignore(folder: Path) -> None:
+    (folder / ".gitignore").write_text("src\n")
+    assert left_out(folder) == below("src/")
     (folder / ".dockerignore").write_text("docs\n")
     assert left_out(folder) == below("docs/")
-    (folder / "Dockerfile.dockerignore").write_text("src\n")
-    assert left_out(folder) == below("src/")
     (folder / ".gcloudignore").write_text("vendor\n")
     assert left_out(folder) == below("vendor/")
-
-
-def test_gitignore_has_no_say(folder: Path) -> None:
-    (folder / ".gitignore").write_text("src\n")
-    assert left_out(folder) == set()
-
-
-@pytest.mark.parametrize("ignore_file", [".dockerignore", ".gcloudignore"])
-@pytest.mark.parametrize("text", ["\ufeffvendor\nsrc\n", "vendor\r\nsrc\r\n", "\ufeffvendor\r\n!no\r\nsrc"])
-def test_marks_and_line_ends_of_windows_are_no_part_of_a_pattern(folder: Path, ignore_file: str, text: str) -> None:
-    (folder / ignore_file).write_bytes(text.encode())
-    assert left_out(folder) == below("vendor/", "src/")
-
-
-def test_only_a_line_feed_ends_a_pattern(folder: Path) -> None:
-    (folder / "a\x0bb").touch()
-    (folder / ".gcloudignore").write_text("a\x0bb\n")
-    assert {"a.log", "a\x0bb"} & set(source_files(folder)) == {"a.log"}
-
-
-def test_an_ignore_file_outside_of_the_folder_is_not_read(
-    folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    outside = tmp_path_factory.mktemp("outside") / "rules"
-    outside.write_text("src\n")
-    (folder / ".dockerignore").symlink_to(outside)
-    assert left_out(folder) == set()
 
 
 def test_gcloudignore_includes_another_file(folder: Path) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import pytest
-from google.cloud.devtools import cloudbuild_v1
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.emulator.builds.substitutions import check, substitute
 from tasks.builds.build import reusable_digest
 from tasks.builds.recipe import Recipe, adoptable, build_body, earlier_images
 from tasks.failures.errors import TagTaken
@@ -29,15 +27,6 @@ RECIPE = Recipe(
     settings=BuildSettings(machine_type="E2_HIGHCPU_8", args={"FLAVOUR": "dark"}),
     run_id="run-1",
 )
-
-
-def test_a_build_runs_as_the_account_that_the_environment_names_and_else_as_google_chooses() -> None:
-    assert "serviceAccount" not in build_body(RECIPE, 17)
-    body = build_body(replace(RECIPE, account="builder@acme-builds.iam.gserviceaccount.com"), 17)
-    assert body["serviceAccount"] == "projects/acme-builds/serviceAccounts/builder@acme-builds.iam.gserviceaccount.com"
-    assert (body["options"]["logging"], body["logsBucket"]) == ("GCS_ONLY", "gs://acme-prod-slipway/logs")
-    compute = build_body(replace(RECIPE, account="42-compute@developer.gserviceaccount.com"), 17)
-    assert compute["serviceAccount"] == "projects/acme-prod/serviceAccounts/42-compute@developer.gserviceaccount.com"
 
 
 def test_a_build_is_asked_for_whole() -> None:
@@ -77,22 +66,6 @@ def test_without_a_dockerfile_buildpacks_build_the_service() -> None:
     step = build_body(replace(RECIPE, dockerfile=None), 1)["steps"][0]
     assert step["name"] == "gcr.io/k8s-skaffold/pack"
     assert step["args"][-2:] == ["--env", "FLAVOUR=dark"]
-
-
-@pytest.mark.parametrize("dockerfile", ["docker/$PROJECT_ID/Dockerfile", None])
-@given(value=st.text("$ABC_{}a1 ", max_size=12))
-@example("$PROJECT_ID")
-@example("$$")
-@example("${_NAME}")
-@example("$NAME")
-def test_what_is_written_in_slipway_yaml_reaches_the_builder_as_it_is(dockerfile: str | None, value: str) -> None:
-    recipe = replace(RECIPE, dockerfile=dockerfile, settings=BuildSettings(args={"VALUE": value}))
-    step = build_body(recipe, 1)["steps"][0]
-    build = cloudbuild_v1.Build.pb(cloudbuild_v1.Build(steps=[{"name": step["name"], "args": step["args"]}]))
-    check(build)
-    substitute(build, {"PROJECT_ID": "acme-prod"})
-    assert f"VALUE={value}" in build.steps[0].args
-    assert dockerfile is None or dockerfile in build.steps[0].args
 
 
 def test_latest_appears_nowhere_in_a_build() -> None:

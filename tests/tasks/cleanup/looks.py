@@ -15,15 +15,7 @@ from infra.gcp.run.traffic import TrafficTarget
 from tasks.cleanup.engine.model import Item, Listing, Use
 from tasks.cleanup.inventory import Names
 from tasks.cleanup.kinds.adapter import Found, History, Look
-from tasks.cleanup.kinds.cloud_run import (
-    Survey,
-    all_executions,
-    all_instances,
-    all_jobs,
-    all_revisions,
-    all_services,
-    all_worker_pools,
-)
+from tasks.cleanup.kinds.cloud_run import Survey, all_jobs, all_revisions, all_services, all_worker_pools
 from tasks.cleanup.kinds.registry import CONSUMERS, KINDS
 from tasks.cleanup.memory import Memory
 from tasks.history.record import ReleaseRecord
@@ -72,8 +64,6 @@ def a_look(
     revisions: Sequence[Revision] = (),
     jobs: Sequence[Workload] = (),
     pools: Sequence[Workload] = (),
-    executions: Sequence[Workload] = (),
-    instances: Sequence[Workload] = (),
     histories: Mapping[str, Sequence[ReleaseRecord]] | None = None,
 ) -> Look:
     """Which has asked Cloud Run already. To be called where an event loop runs."""
@@ -87,8 +77,6 @@ def a_look(
         all_revisions: [(each.full_name, each) for each in revisions],
         all_jobs: [(each.name, each) for each in jobs],
         all_worker_pools: [(each.name, each) for each in pools],
-        all_executions: [(each.name, each) for each in executions],
-        all_instances: [(each.name, each) for each in instances],
     }
     for ask, found in there.items():
         places: dict[tuple[str, str], list[Any]] = defaultdict(list)
@@ -107,6 +95,6 @@ def names_of(look: Look, listed: Iterable[Item]) -> Names:
 
 async def live(look: Look, listed: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Use, ...]]:
     """The items and uses of all that lives, where these other items are listed."""
-    found = Found.merged([await each.list(look) for each in CONSUMERS if each.live])
+    found = Found.together([await each.list(look) for each in CONSUMERS if each.live])
     names = names_of(look, (*listed, *found.items))
     return names.items(found), names.uses(found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from infra.gcp.artifacts.repositories import Repository
@@ -11,7 +13,6 @@ from tasks.failures.errors import Cause
 from tasks.failures.roles import ENABLE, NEEDS
 from tasks.model import Gap, Missing, Problem, Readiness
 from tasks.preflight import checks
-from tasks.preflight.permissions import judge_permissions
 from tasks.preflight.preflight import failure, without_echoes
 from tests.tasks.builders import a_request
 
@@ -34,13 +35,13 @@ def test_a_disabled_api_is_a_gap_where_the_manifest_lets_us_enable_it() -> None:
 
 
 def test_missing_permissions_are_grouped_by_the_role_that_brings_them() -> None:
-    found = judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
+    found = checks.judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
     assert len(found.problems) == 1
     assert found.problems[0].fix == f"gcloud projects add-iam-policy-binding acme --member={ME} --role=roles/run.admin"
 
 
 def test_enabling_apis_needs_a_role_of_its_own() -> None:
-    assert judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
+    assert checks.judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
 
 
 def test_a_project_without_billing_is_refused() -> None:
@@ -75,6 +76,11 @@ def test_services_that_do_not_fit_into_the_region_are_refused() -> None:
     have = {f"s{n}" for n in range(checks.SERVICE_LIMIT - 1)}
     assert checks.judge_services(REQUEST, "europe-west1", have).problems[0].cause is Cause.QUOTA
     assert len(checks.judge_services(REQUEST, "europe-west1", set()).gaps) == 2
+
+
+def test_a_source_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    found = checks.judge_source(a_request(folder=tmp_path), "api", tmp_path)
+    assert "api" in found.problems[0].problem
 
 
 def test_a_failure_that_only_repeats_a_disabled_api_is_left_out() -> None:

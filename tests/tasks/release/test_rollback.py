@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from tasks.failures.errors import RollbackRefused
 from tasks.history.record import ReleaseRecord, State
-from tasks.model import Override, Place
-from tasks.release.rollback import as_it_was, choose, narrowed, served_after
+from tasks.model import Override
+from tasks.release.rollback import as_it_was, choose, narrowed
 from tests.tasks.builders import a_record, a_request, a_target
 
 V1, V2, V3 = a_record("v1", 1), a_record("v2", 2), a_record("v3", 3)
 OVERRIDE = Override(who="Ada", why="undone by hand")
 
 
-def as_recorded(history: Sequence[ReleaseRecord]) -> dict[Place, str]:
-    """What serves if all went as the records say; `history` is newest first."""
-    good = next((record for record in history if record.state is State.RELEASED), None)
-    return {place: target.revision for place, target in served_after(history, good).items()} if good else {}
-
-
-def chosen(
-    *history: ReleaseRecord,
-    to: str | None = None,
-    override: Override | None = None,
-    live: dict[Place, str] | None = None,
-) -> str:
+def chosen(*history: ReleaseRecord, to: str | None = None, override: Override | None = None) -> str:
     """`history` is oldest first."""
-    newest_first = history[::-1]
-    return choose(newest_first, live or as_recorded(newest_first), to, override)[0].version
+    return choose(history[::-1], to, override)[0].version
 
 
 @pytest.mark.parametrize(
@@ -77,29 +64,6 @@ def test_a_rollback_is_refused_with_the_reason(history: tuple[ReleaseRecord, ...
     assert refused.value.remedy
 
 
-API = Place("api", "europe-west1")
-
-
-@pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-@pytest.mark.parametrize("to", [None, "v1"])
-def test_a_version_that_failed_and_serves_all_the_same_is_gone_back_from(state: State, to: str | None) -> None:
-    stuck = a_record("v2", 2, state=state, targets=(a_target("api", "api-v2"),))
-    assert chosen(a_record("v0", 0), V1, stuck, to=to, live={API: "api-v2"}) == "v1"
-
-
-@pytest.mark.parametrize("live", ["api-v2", "api-v3"], ids=["it was given back", "it still serves"])
-def test_from_a_release_that_was_cancelled_for_it_a_rollback_goes_to_the_last_good_one_and_no_further(
-    live: str,
-) -> None:
-    cancelled = a_record("v3", 3, state=State.CANCELLED, targets=(a_target("api", "api-v3"),))
-    target, left = choose([cancelled, V2, V1], {API: live}, None, None, ["v3"])
-    assert (target.version, left.version) == ("v2", "v3")
-
-
-def test_what_nobody_knows_and_serves_is_gone_back_from() -> None:
-    assert chosen(V1, V2, to="v2", live={API: "by-hand"}) == "v2"
-
-
 def test_a_person_may_go_back_across_a_migration() -> None:
     assert chosen(V1, a_record("v2", 2, irreversible=True), override=OVERRIDE) == "v1"
 
@@ -111,10 +75,7 @@ class TestServicesThatDiffer:
 
     @staticmethod
     def back(*history: ReleaseRecord, to: str | None = None) -> dict[str, str]:
-        newest_first = history[::-1]
-        live = as_recorded(newest_first)
-        target, _ = choose(newest_first, live, to, None)
-        return {each.service: each.revision for each in as_it_was(newest_first, target, live)}
+        return {each.service: each.revision for each in as_it_was(history[::-1], *choose(history[::-1], to, None))}
 
     def test_everything_is_as_it_was_when_the_release_was_out(self) -> None:
         """v2 was of one service: going back to it also takes back what v3 brought for the other one."""

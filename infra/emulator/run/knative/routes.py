@@ -170,8 +170,6 @@ class Knative:
         """Checks project, API and permission; answers projects/{id}/locations/{location}."""
         project = self._projects.find(namespace)
         parent = f"projects/{project.id}/locations/{location or _region(call)}"
-        if location != "-":
-            check_location(parent)
         self._admission.require_usable(parent, HOST, permission)
         self._permit(call, permission, project, parent, resource)
         return parent

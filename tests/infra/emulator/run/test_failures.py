@@ -75,7 +75,7 @@ def short_start(cloud: LocalCloud) -> Any:
 
 
 def test_a_container_that_listens_elsewhere_fails_the_revision(run: Run, short_start: None) -> None:
-    code = "import http.server as h; h.HTTPServer(('', 0), h.BaseHTTPRequestHandler).serve_forever()"
+    code = "import http.server as h; h.HTTPServer(('127.0.0.1', 0), h.BaseHTTPRequestHandler).serve_forever()"
     operation = run.services.create_service(
         parent=PARENT, service=run_v2.Service(template=template(code)), service_id=new_name()
     )

@@ -93,7 +93,7 @@ class App(http.server.BaseHTTPRequestHandler):
         for word in (b"first", b"second"):
             self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(word), word)); self.wfile.flush(); time.sleep(0.5)
         self.wfile.write(b"0\\r\\n\\r\\n")
-http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), App).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
 """
 
 

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
-from infra.gcp.artifacts.images import DockerImage
-from infra.gcp.artifacts.repositories import Repository
 from tasks.cleanup.engine.model import Item, Listing, Policy, RetentionRule, Use, World
 from tasks.cleanup.engine.plan import plan
 from tasks.cleanup.kinds.adapter import Look
-from tasks.cleanup.kinds.images import (
-    IMAGE,
-    ImageRepository,
-    References,
-    image_item,
-    image_repositories,
-    once_released,
-)
+from tasks.cleanup.kinds.images import IMAGE, ImageRepository, References, image_repositories
 from tasks.cleanup.kinds.releases import claims_of
 from tasks.cleanup.kinds.revisions import REVISION
 from tasks.history.record import ReleaseRecord, State
-from tests.tasks.builders import MANIFEST, a_record, a_request, a_target
+from tests.tasks.builders import a_record, a_request, a_target
 from tests.tasks.cleanup.engine.worlds import KINDS
 from tests.tasks.cleanup.looks import a_look, a_revision, a_service, a_template, live, names_of
 
@@ -132,35 +122,3 @@ async def test_what_a_failed_promotion_used_may_go() -> None:
 async def test_what_production_runs_stays_in_staging_whatever_the_history_says(labels: dict[str, str]) -> None:
     newest = a_record("v1", 1)
     assert await goes(newest, look=serving("v3", labels)) == {"v2"}
-
-
-@pytest.mark.parametrize(
-    ("labels", "adopt", "owner"),
-    [
-        ({"managed-by": "slipway", "slipway-app": "shop"}, "", "shop"),
-        ({}, "", None),
-        ({}, "shop", "shop"),
-        ({"managed-by": "slipway", "slipway-app": "blog"}, "shop", "blog"),
-    ],
-    ids=["made by Slipway", "made by others", "adopted", "another app's"],
-)
-def test_images_in_a_repository_made_by_others_are_ours_once_it_is_adopted(
-    labels: dict[str, str], adopt: str, owner: str | None
-) -> None:
-    (place,) = image_repositories((a_request(text=f"{MANIFEST}retention: {{adopt: [{adopt}]}}"),))
-    found = DockerImage(f"{place.name}/dockerImages/api@sha256:1", "", "", ("v1",), OLD, None, 1, ())
-    item = image_item(found, place, Repository(place.name, "DOCKER", False, labels))
-    assert item.owner == owner
-    assert (
-        image_item(
-            replace(found, name=found.name.replace("/api@", "/tool@")),
-            place,
-            Repository(place.name, "DOCKER", False, {}),
-        ).owner
-        is None
-    )
-
-
-def test_images_of_a_service_that_was_removed_stay_the_apps() -> None:
-    history = [a_record("v1", 1, images={"api": f"{HOST}/shop/api@sha256:1", "mail": f"{HOST}/shop/mail@sha256:2"})]
-    assert once_released(history) == {"api", "mail"}

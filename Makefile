@@ -3,7 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test test-faults lint format docs docs-reference clean
+# A machine that is set to keep no bytecode would compile all tests in each of their processes, and all that they start.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test test-faults bench lint format docs docs-reference clean
 
 demo: $(READY)
 	$(BIN)/slipway up --demo $(if $(ONCE),--once)
@@ -11,10 +14,22 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What takes too long for every change: every fault at every call, and clean-up's rules over 10 000 worlds each.
+# What takes too long for every change: every fault at every call, variations of failures of which `make test` has one,
+# clean-up's rules over 10 000 worlds and clusters each, manifests of 1000 repositories, notices of 60 incidents, and the
+# law of going back over 50 histories of releases.
 test-faults: $(READY)
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 -m faults
-	SLIPWAY_WORLDS=10000 $(BIN)/pytest --timeout 3600 tests/tasks/cleanup/engine/test_worlds.py
+	SLIPWAY_WORLDS=10000 $(BIN)/pytest --timeout 3600 tests/tasks/cleanup/engine/test_worlds.py \
+		tests/tasks/cleanup/kinds/kubernetes/test_worlds.py tests/tasks/cleanup/kinds/test_estate_worlds.py
+	SLIPWAY_WORLDS=1000 $(BIN)/pytest --timeout 3600 tests/tasks/describe/test_describe.py
+	SLIPWAY_INCIDENTS=60 $(BIN)/pytest tests/deployments/test_notices.py
+	SLIPWAY_RELEASES=50 $(BIN)/pytest tests/e2e/test_law_of_going_back.py
+
+# Everything that docs/reference/benchmarks.md shows, an hour and more, where nothing else runs; race needs gcloud.
+BENCHMARKS := race overhead rollback cleanup explain false_verdicts soak
+bench: $(READY)
+	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit 1; done
+	$(BIN)/python -m docs.generators
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -23,7 +23,7 @@ from tasks.failures.catalogue.grammar import fits
 from tasks.failures.catalogue.matching import RULES, in_lower_case, legible
 from tasks.failures.catalogue.permissions import KNOWN_ROLES
 from tasks.failures.catalogue.rule import find
-from tasks.failures.errors import Cause, Transient
+from tasks.failures.cause import Cause, Transient
 
 ROOT = Path(__file__).parents[1]
 MESSAGES = ROOT / "tests/data/messages.jsonl"

@@ -23,8 +23,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from prefect.testing.utilities import prefect_test_harness
 
+from benchmarks.server import prefect_server
 from benchmarks.service import write_service
 
 PROJECT = "slipway-benchmark"
@@ -80,6 +80,11 @@ def commit(folder: Path, version: str) -> None:
 def _git(folder: Path, *arguments: str) -> None:
     identity = ["-c", "user.name=B", "-c", "user.email=b@example.com", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True)
+
+
+async def measured(folder: Path) -> list[Round]:
+    async with prefect_server(folder / "prefect"):
+        return await measure(folder / "repository")
 
 
 async def measure(folder: Path) -> list[Round]:
@@ -139,8 +144,8 @@ def main() -> int:
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_repository(folder / "repository")
-        with local_cloud(folder / "cloud"), prefect_test_harness(server_startup_timeout=120):
-            page, kept = report(asyncio.run(measure(folder / "repository")))
+        with local_cloud(folder / "cloud"):
+            page, kept = report(asyncio.run(measured(folder)))
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(page)
     print(page)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from prefect.client.orchestration import PrefectClient
@@ -87,9 +87,9 @@ class App:
 class Shipper:
     """Ships versions of apps through the deployment deploy/production, so many at the same time."""
 
-    def __init__(self, client: PrefectClient, deployment: UUID) -> None:
+    def __init__(self, client: PrefectClient, deployment: UUID, at_once: int = AT_ONCE) -> None:
         self._client, self._deployment = client, deployment
-        self._gate = asyncio.Semaphore(AT_ONCE)
+        self._gate = asyncio.Semaphore(at_once)
         self.runs: list[Run] = []
 
     async def ship_all(self, app: App, versions: int) -> None:
@@ -106,7 +106,9 @@ class Shipper:
 
     async def _ship(self, app: App, version: str) -> Run:
         parameters = {"source": {"repository": str(app.folder), "ref": version}}
-        created = await self._client.create_flow_run_from_deployment(self._deployment, parameters=parameters)
+        created = await self._client.create_flow_run_from_deployment(
+            self._deployment, parameters=parameters, idempotency_key=uuid4().hex
+        )
         ended = await self._ended(created.id)
         assert ended.state is not None
         lines = await self._log(created.id)
@@ -166,7 +168,7 @@ async def soak(folder: Path, apps: int, versions: int, percent: float) -> Soak:
             minutes = (time.monotonic() - began) / 60
         calls = counted_calls(word["admin"])
         put_faults(word["admin"], [])
-        flaws = await examine(client, memory["worker"].pid, [shipped(app, shipper.runs) for app in all_apps])
+        flaws = await examine(client, [memory["worker"].pid], [shipped(app, shipper.runs) for app in all_apps])
         flaws["runs that neither succeeded nor said what to do"] = [
             f"{run.id} {run.state}: {run.message}" for run in shipper.runs if not run.succeeded | run.failed_clearly
         ]

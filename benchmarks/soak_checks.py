@@ -135,14 +135,14 @@ async def operations_pending(project: str, region: str) -> list[str]:
     return [operation.name for operation in found.operations if not operation.done]
 
 
-async def examine(client: PrefectClient, worker: int, apps: Sequence[Shipped]) -> dict[str, list[str]]:
-    """What is wrong, by what was looked for; everything is given a while to end first. `worker` is the worker's pid."""
+async def examine(client: PrefectClient, workers: Sequence[int], apps: Sequence[Shipped]) -> dict[str, list[str]]:
+    """What is wrong, by what was looked for; everything is given a while to end first. `workers` are their pids."""
     place = (apps[0].project, apps[0].region)
 
     async def pending() -> dict[str, list[str]]:
         return {
             "runs that have not ended": await unfinished(client),
-            "processes of runs": [str(pid) for pid in children(worker)],
+            "processes of runs": [str(pid) for worker in workers for pid in children(worker)],
             "locks held": await locks_held(client),
             "operations pending": await operations_pending(*place),
         }

@@ -6,16 +6,17 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Annotated, TextIO
 
 from cyclopts import Parameter
 
-from tasks.failures.errors import ParameterError, Transient
+from tasks.failures.cause import Transient
+from tasks.failures.errors import ParameterError
 from tasks.failures.explain import Explanation, explain
 
-STANDARD_INPUT = Path("-")
+STANDARD_INPUT = "-"
 _TRANSIENT_JSON: dict[Transient, bool | str] = {
     Transient.YES: True,
     Transient.NO: False,
@@ -25,13 +26,14 @@ _TRANSIENT_JSON: dict[Transient, bool | str] = {
 
 def explain_command(
     file: Annotated[
-        Path, Parameter(help="File with the message; - is standard input.", allow_leading_hyphen=True)
+        str,
+        Parameter(help="File with the message, or the message itself; - is standard input.", allow_leading_hyphen=True),
     ] = STANDARD_INPUT,
     *,
     jsonl: Annotated[bool, Parameter(help='Read one {"id", "text"} per line, answer one JSON line each.')] = False,
 ) -> int:
     """The command; `cli.main` has its help, so that this module is loaded only when it runs."""
-    with _opened(file) as source:
+    with _opened(file, may_be_text=not jsonl) as source:
         if jsonl:
             return _explain_lines(source)
         _show(explain(source.read()))
@@ -79,18 +81,24 @@ def _show(said: Explanation) -> None:
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[TextIO]:
-    """Bytes that are not UTF-8 become replacement characters: logs have them."""
+def _opened(file: str, *, may_be_text: bool) -> Iterator[TextIO]:
+    """The file of this name; where there is none, a name with blanks in it is the message itself.
+
+    Bytes that are not UTF-8 become replacement characters: logs have them.
+    """
     if file == STANDARD_INPUT:
         if isinstance(sys.stdin, TextIOWrapper):
             sys.stdin.reconfigure(encoding="utf-8", errors="replace")
         yield sys.stdin
         return
     try:
-        with file.open(encoding="utf-8", errors="replace") as source:
-            yield source
-    except OSError as error:
-        raise ParameterError(
-            f"The message cannot be read from {file}: {error.strerror}.",
-            "Name a file, or pipe the message in: `slipway explain - < FILE`.",
-        ) from error
+        source: TextIO = Path(file).open(encoding="utf-8", errors="replace")  # noqa: SIM115 - closed below
+    except (OSError, ValueError) as error:  # ValueError: no name has a NUL
+        if not may_be_text or len(file.split()) < 2 or isinstance(error, PermissionError):
+            raise ParameterError(
+                f"The message cannot be read from {file}: {getattr(error, 'strerror', error)}.",
+                "Name a file, or pipe the message in: `slipway explain - < FILE`.",
+            ) from error
+        source = StringIO(file)
+    with source:
+        yield source

@@ -8,13 +8,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
-from rich.console import Console
 
-from cli.options import Environment, Json, Ref, Repository, Services, Who, Why
+from cli.options import Environment, Folder, Json, Ref, Repository, Services, Who, Why, source_of
 from tasks.failures.errors import SlipwayError
+
+if TYPE_CHECKING:
+    from cli.runs import RunResult
 
 app = App(
     name="slipway",
@@ -23,8 +25,73 @@ app = App(
 )
 # Named, not imported: what is not asked for need not be loaded. tests/test_architecture.py knows these names.
 app.command("infra.emulator.cli:app", name="emulator", help="The local Google Cloud: run it, point clients at it.")
+app.command(
+    "cli.check:check_command",
+    name="check",
+    help="Tell everything that is wrong with slipway.yaml and the sources it names, offline.\n\n"
+    "The exit code is 1 if anything is. Commands that start a run from a folder as it is check it first.",
+)
+app.command(
+    "cli.init:init_command",
+    name="init",
+    help="Write the first slipway.yaml of a repository that has none.\n\n"
+    "It looks for Dockerfiles, a compose file and what buildpacks can build, and says in comments what a person must "
+    "decide. Nothing is written over a file that is there.",
+)
+app.command(
+    "cli.register:register_command",
+    name="register",
+    help="Make an app's own deployments in Prefect, with source and environment filled in.\n\n"
+    "For each environment of slipway.yaml: deploy, promote, rollback, drift, reconcile and doctor; and one clean-up. "
+    "Drift is reported every hour, and the clean-up planned every night. Run it again after a change of slipway.yaml "
+    "or of Slipway: it changes what differs.",
+)
+app.command(
+    "cli.register:unregister_command",
+    name="unregister",
+    help="Take away what register has made for an app, also for environments that slipway.yaml has no more.",
+)
+app.command(
+    "cli.adopt:adopt_command",
+    name="adopt",
+    help="Write slipway.yaml for services that are on Cloud Run already.\n\n"
+    "It reads what serves, and writes the least that gives the same again; comments say what a person must decide and "
+    "what slipway.yaml cannot say. The file that --output names is made, or the environment is added to it. With files "
+    "it reads those instead: gcloud commands in scripts and workflows, service.yaml, Terraform. Nothing is changed in "
+    "Google Cloud.",
+)
+app.command(
+    "cli.provision:app",
+    name="provision",
+    help="Make with Terraform what slipway.yaml says under provision, and find every output. Ctrl-C cancels it.",
+)
+app.command(
+    "cli.provision:destroy_command",
+    name="destroy",
+    help="Show what Terraform has made around an app in an environment, or take just that away.",
+)
 app.command("cli.history:history_command", name="history", help="List the releases of an environment.")
 app.command("cli.history:status_command", name="status", help="Tell which version should serve, and which does.")
+app.command(
+    "cli.history:figures_command",
+    name="figures",
+    help="Tell in figures how the releases of an app went, from their records: success rate, rollbacks, durations by "
+    "stage, and the four DORA figures.",
+)
+app.command(
+    "cli.logs:logs_command",
+    name="logs",
+    help="Print the log of a run: from Prefect while it has it, else as it is kept beside the release records.\n\n"
+    "With --follow the exit code is 1 if the run has not ended well.",
+)
+app.command(
+    "cli.serve:serve_command",
+    name="serve",
+    help="Answer other systems over HTTP: webhooks of git hosts, live logs, health, metrics, and a page of what serves "
+    "where.\n\n"
+    "SLIPWAY_API_TOKENS has the tokens that callers give, SLIPWAY_HOOK_SECRETS the secrets that git hosts sign with; "
+    "several are separated by white space, so that one can be replaced. Without a token only this machine is answered.",
+)
 app.command(
     "cli.explain:explain_command",
     name="explain",
@@ -39,14 +106,20 @@ def up(
     *,
     demo: Annotated[bool, Parameter(help="Ship examples/storefront to the local cloud.")] = False,
     once: Annotated[bool, Parameter(help="Stop when the demo has ended; the exit code tells how.")] = False,
+    scale: Annotated[
+        bool, Parameter(help="As on several machines: two API servers, PostgreSQL, Redis, HAProxy and four workers.")
+    ] = False,
     project: Annotated[list[str] | None, Parameter(help="Project to have in the local cloud; repeatable.")] = None,
     data: Annotated[Path, Parameter(help="Folder for all state.")] = Path(".slipway"),
 ) -> int:
     """Run a local Google Cloud, a Prefect server and a worker until Ctrl-C."""
+    from rich.console import Console
+
     from cli.up import up as run
 
     console = Console()
-    return asyncio.run(run(data.absolute(), project or ["slipway-demo"], demo=demo, once=once, console=console))
+    projects = project or ["slipway-demo"]
+    return asyncio.run(run(data.absolute(), projects, demo=demo, once=once, scale=scale, console=console))
 
 
 @app.command
@@ -54,6 +127,7 @@ def deploy(
     *,
     environment: Environment,
     repository: Repository = ".",
+    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
@@ -63,21 +137,23 @@ def deploy(
 ) -> int:
     """Ship an app through its Prefect deployment, and follow the run. Ctrl-C cancels it."""
     facts = {"services": service, "irreversible": irreversible, "override": _override(who, why)}
-    return _run(f"deploy/{environment}", _parameters(environment, repository, ref) | facts, as_json)
+    parameters = _parameters(environment, repository, ref, folder) | facts
+    return _run(f"deploy/{environment}", _checked(parameters, builds=True), as_json)
 
 
 @app.command
 def ship(
     *,
     repository: Repository = ".",
+    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     irreversible: Annotated[bool, Parameter(help="It migrates data so that earlier versions cannot serve.")] = False,
     as_json: Json = False,
 ) -> int:
     """Ship an app where the commit's tag says: a release to production, anything else to staging."""
-    facts = {"services": service, "irreversible": irreversible}
-    return _run("ship/by-tag", {"source": _source(repository, ref)} | facts, as_json)
+    parameters = {"source": source_of(repository, ref, folder), "services": service, "irreversible": irreversible}
+    return _run("ship/by-tag", _checked(parameters, builds=True), as_json)
 
 
 @app.command
@@ -87,13 +163,15 @@ def promote(
     origin: Annotated[str, Parameter(name="--from", help="Environment in which the release was proven.")] = "staging",
     version: Annotated[str | None, Parameter(help="Version to promote; by default the newest good one.")] = None,
     repository: Repository = ".",
+    folder: Folder = None,
     who: Who = None,
     why: Why = None,
     as_json: Json = False,
 ) -> int:
     """Ship what was proven in another environment, from the same images. Nothing is built."""
     facts = {"origin": origin, "version": version, "override": _override(who, why)}
-    return _run(f"promote/{environment}", _parameters(environment, repository) | facts, as_json)
+    parameters = _parameters(environment, repository, folder=folder) | facts
+    return _run(f"promote/{environment}", _checked(parameters), as_json)
 
 
 @app.command
@@ -102,13 +180,15 @@ def rollback(
     environment: Environment,
     to: Annotated[str | None, Parameter(help="Version to go back to; by default the good one before.")] = None,
     repository: Repository = ".",
+    folder: Folder = None,
     who: Who = None,
     why: Why = None,
     as_json: Json = False,
 ) -> int:
     """Give all traffic back to an earlier release that was seen healthy; it is proven again first."""
     facts = {"to": to, "override": _override(who, why)}
-    return _run(f"rollback/{environment}", _parameters(environment, repository) | facts, as_json)
+    # Needs no slipway.yaml, so that none keeps it from going back.
+    return _run(f"rollback/{environment}", _parameters(environment, repository, folder=folder) | facts, as_json)
 
 
 @app.command
@@ -117,11 +197,12 @@ def cleanup(
     delete: Annotated[bool, Parameter(help="Delete what the plan names; otherwise it is only shown.")] = False,
     plan: Annotated[str | None, Parameter(help="Name of a plan that was shown, to do exactly that.")] = None,
     repository: Repository = ".",
+    folder: Folder = None,
     as_json: Json = False,
 ) -> int:
     """Plan which images, revisions, sources and logs nothing needs, in all environments of an app."""
-    parameters = {"source": _source(repository), "dry_run": not delete, "plan": plan}
-    return _run("cleanup/cleanup", parameters, as_json)
+    parameters = {"source": source_of(repository, folder=folder), "dry_run": not delete, "plan": plan}
+    return _run("cleanup/cleanup", _checked(parameters), as_json)
 
 
 @app.command
@@ -130,10 +211,21 @@ def drift(
     environment: Environment,
     refresh: Annotated[bool, Parameter(help="Ship the recorded release again where something differs.")] = False,
     repository: Repository = ".",
+    folder: Folder = None,
     as_json: Json = False,
 ) -> int:
-    """Tell what was changed in an environment besides Slipway, setting by setting."""
-    return _run(f"drift/{environment}", _parameters(environment, repository) | {"refresh": refresh}, as_json)
+    """Tell what was changed in an environment besides Slipway, setting by setting.
+
+    The exit code is 0 where nothing differs, 2 where something does, also when --refresh ships it again, and 1 where
+    that could not be told.
+    """
+    parameters = _parameters(environment, repository, folder=folder) | {"refresh": refresh}
+    try:
+        outcome = follow(f"drift/{environment}", _checked(parameters), as_json)
+    except SlipwayError as error:
+        print(f"slipway: {error}", file=sys.stderr)
+        return 1  # 2 says that something differs
+    return (2 if outcome.drifted else 0) if outcome.ok else 1
 
 
 @app.command
@@ -141,13 +233,14 @@ def doctor(
     *,
     environment: Environment,
     repository: Repository = ".",
+    folder: Folder = None,
     ref: Ref = None,
     service: Services = None,
     as_json: Json = False,
 ) -> int:
     """Tell whether a project is ready for an app, and what to do if not. Changes nothing."""
-    parameters = _parameters(environment, repository, ref) | {"services": service}
-    return _run("doctor/doctor", parameters, as_json)
+    parameters = _parameters(environment, repository, ref, folder) | {"services": service}
+    return _run("doctor/doctor", _checked(parameters, builds=True), as_json)
 
 
 @app.command
@@ -174,13 +267,8 @@ def schema() -> int:
     return 0
 
 
-def _parameters(environment: str, repository: str, ref: str | None = None) -> dict[str, Any]:
-    return {"source": _source(repository, ref), "environment": environment}
-
-
-def _source(repository: str, ref: str | None = None) -> dict[str, Any]:
-    is_path = "://" not in repository and Path(repository).exists()
-    return {"repository": str(Path(repository).absolute()) if is_path else repository, "ref": ref}
+def _parameters(environment: str, repository: str, ref: str | None = None, folder: str | None = None) -> dict[str, Any]:
+    return {"source": source_of(repository, ref, folder), "environment": environment}
 
 
 def _override(who: str | None, why: str | None) -> dict[str, str] | None:
@@ -188,9 +276,23 @@ def _override(who: str | None, why: str | None) -> dict[str, str] | None:
     return {name: said for name, said in (("who", who), ("why", why)) if said} or None
 
 
+def _checked(parameters: dict[str, Any], *, builds: bool = False) -> dict[str, Any]:
+    """The parameters, unless what a run would read is faulty: that is said at once."""
+    from cli.check import refuse_faulty
+
+    refuse_faulty(parameters["source"], parameters.get("environment"), parameters.get("services") if builds else ())
+    return parameters
+
+
 def _run(deployment: str, parameters: dict[str, Any], as_json: bool) -> int:
+    return 0 if follow(deployment, parameters, as_json).ok else 1
+
+
+def follow(deployment: str, parameters: dict[str, Any], as_json: bool) -> RunResult:
+    from rich.console import Console
+
+    from cli.results import show
     from cli.runs import api_url, run_deployment
-    from cli.up import show
 
     console, began = Console(stderr=as_json), time.monotonic()
     outcome = asyncio.run(run_deployment(deployment, parameters, console, api_url()))
@@ -198,11 +300,11 @@ def _run(deployment: str, parameters: dict[str, Any], as_json: bool) -> int:
         print(json.dumps(dataclasses.asdict(outcome), default=str))
     else:
         show(outcome, time.monotonic() - began, console)
-    return 0 if outcome.ok else 1
+    return outcome
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 the run failed, 2 it could not be started as asked, 130 interrupted."""
+    """Exit codes: 0 done, 1 the run failed, 2 not to be started as asked, 130 interrupted; `drift` has its own."""
     try:
         code = app()
     except SlipwayError as error:
@@ -211,3 +313,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

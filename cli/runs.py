@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import getpass
 import os
+import re
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.filters import (
-    ArtifactFilter,
-    ArtifactFilterFlowRunId,
-    LogFilter,
-    LogFilterFlowRunId,
-)
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import LogSort
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
+from prefect.types import KeyValueLabels
 from rich.console import Console
 
-from tasks.failures.errors import UNTOUCHED, Cause, ParameterError, PrefectUnavailable
+from cli.follow import PATIENCE_S, Following
+from cli.local import local_stack_variables
+from tasks.failures.cause import Cause
+from tasks.failures.errors import UNTOUCHED, ParameterError, PrefectUnavailable
+from tasks.names.tags import ENVIRONMENT, REGISTERED, STARTED_BY
+from tasks.observe.following import QUIET_S
 
-FOLDER = Path(".slipway")
-POLL_S = 0.4
-ENGINE_CHATTER = ("Finished in state ", "Executing deployment step", "Deployment step ", "Running 1 deployment pull")
-LEVEL_STYLES = {30: "yellow", 40: "red", 50: "bold red"}
+# What Prefect puts before an error's own words: Flow run encountered an exception: TagTaken: …
+ENGINES_WORDS = re.compile(r"\AFlow run encountered an exception:? (?:[A-Z]\w+: )?")
+ANY = "any"  # the deployment of a flow that takes every environment
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunResult:
     """How a run ended."""
 
     id: UUID
@@ -49,6 +50,11 @@ class Outcome:
     @property
     def ok(self) -> bool:
         return self.state == "Completed"
+
+    @property
+    def drifted(self) -> bool:
+        """Whether the run found anything that differs from what was released."""
+        return any(row["drift"] != "none" for row in self.tables.get("drift", ()))
 
 
 def api_url() -> str:
@@ -66,45 +72,42 @@ def api_url() -> str:
     )
 
 
-def local_stack_variables() -> dict[str, str]:
-    """The environment of a running `slipway up` in this folder; empty if there is none."""
-    with suppress(FileNotFoundError):
-        return dict(json.loads((FOLDER / "up.json").read_text())["environment"])
-    return {}
-
-
-def use_local_stack() -> None:
-    """Leads this process to the cloud that runs started from here would use: all its variables, half lead nowhere."""
-    if "PREFECT_API_URL" not in os.environ:
-        os.environ.update(local_stack_variables())
-
-
-async def run_deployment(name: str, parameters: dict[str, Any], console: Console, url: str) -> Outcome:
+async def run_deployment(
+    name: str,
+    parameters: dict[str, Any],
+    console: Console,
+    url: str,
+    patience_s: float = PATIENCE_S,
+    quiet_s: float = QUIET_S,
+) -> RunResult:
     """Starts `flow/deployment` and shows its log until it ends. Ctrl-C cancels the run and waits for its end."""
+    ui = url.removesuffix("/").removesuffix("/api")
     with temporary_settings({PREFECT_API_URL: url}):
         async with get_client() as client:
-            with _refusals(url):
+            with refusals(url):
                 run = await _create(client, name, parameters)
-            link = f"{url.removesuffix('/api')}/runs/flow-run/{run.id}"
+            following = Following(client, console, ui, run.id, patience_s, quiet_s)
+            link = following.link(run.id)
             console.print(f"[dim]{link}[/dim]")
-            with _refusals(url, state=f"The run goes on unwatched: {link}"):
-                return await _watched(client, run, link, console)
+            with refusals(url, state=f"The run goes on unwatched: {link}"):
+                return await _watched(following)
 
 
-async def _watched(client: PrefectClient, run: FlowRun, link: str, console: Console) -> Outcome:
+async def _watched(following: Following) -> RunResult:
     try:
-        run = await _follow(client, run.id, console)
+        run = await following.to_the_end()
     except asyncio.CancelledError:
-        console.print("[yellow]cancelling; the run gives back what it has taken …[/yellow]")
-        await client.set_flow_run_state(run.id, Cancelling())
-        run = await _follow(client, run.id, console)
+        following.console.print("[yellow]cancelling; the run gives back what it has taken …[/yellow]")
+        await following.client.set_flow_run_state(following.run_id, Cancelling())
+        run = await following.to_the_end()
     assert run.state is not None
-    tables = await _tables(client, run.id)
-    return Outcome(run.id, run.name, run.state.name or "", run.state.message or "", link, tables)
+    tables = await following.tables()
+    said = ENGINES_WORDS.sub("", run.state.message or "")
+    return RunResult(run.id, run.name, run.state.name or "", said, following.link(run.id), tables)
 
 
 @contextmanager
-def _refusals(url: str, state: str = UNTOUCHED) -> Iterator[None]:
+def refusals(url: str, state: str = UNTOUCHED, asked: str = "the run's parameters") -> Iterator[None]:
     """Says what Prefect's API refused, or that it is not there."""
     try:
         yield
@@ -112,7 +115,7 @@ def _refusals(url: str, state: str = UNTOUCHED) -> Iterator[None]:
         detail = _detail(error.response)
         if error.response.status_code in (httpx.codes.CONFLICT, httpx.codes.UNPROCESSABLE_ENTITY):
             raise ParameterError(
-                f"Prefect refused the run's parameters: {detail}",
+                f"Prefect refused {asked}: {detail}",
                 "correct them; the deployment's form in the Prefect UI explains each.",
             ) from None
         raise PrefectUnavailable(
@@ -142,46 +145,58 @@ def _detail(response: httpx.Response) -> str:
 
 
 async def _create(client: PrefectClient, name: str, parameters: dict[str, Any]) -> FlowRun:
+    """A run of the app's own deployment, else of that of the environment, else of the flow's for any."""
+    own = await _own(client, name, parameters)
+    if own:  # what it says of the source besides, such as credentials, stays
+        parameters = parameters | {"source": {**own.parameters["source"], **parameters["source"]}}
+    found = own or await _generic(client, name)
+    labels: KeyValueLabels = {STARTED_BY: await asyncio.to_thread(_who)}
+    once = uuid4().hex  # Prefect's client asks again when an answer is lost, and a second run would ship twice
+    return await client.create_flow_run_from_deployment(
+        found.id, parameters=parameters, labels=labels, idempotency_key=once
+    )
+
+
+async def _generic(client: PrefectClient, name: str) -> DeploymentResponse:
+    generic = f"{name.partition('/')[0]}/{ANY}"
+    for each in (name, generic):
+        with suppress(ObjectNotFound):
+            return await client.read_deployment_by_name(each)
+    raise ParameterError(
+        f"Prefect knows neither the deployment {name} nor {generic}.",
+        "register the app's own deployments, slipway register, or in the folder of Slipway those for any app: "
+        "slipway register --generic",
+        Cause.NOT_FOUND,
+    )
+
+
+async def _own(client: PrefectClient, name: str, parameters: Mapping[str, Any]) -> DeploymentResponse | None:
+    """What `slipway register` has made for just this repository, and this environment if the flow is about one."""
+    environment = parameters.get("environment")
+    tags = [REGISTERED, *([f"{ENVIRONMENT}{environment}"] if environment else [])]
+    found = await client.read_deployments(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[name.partition("/")[0]])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=tags)),
+    )
+    wanted = _place(parameters)
+    return next((each for each in found if _place(each.parameters) == wanted), None)
+
+
+def _place(parameters: Mapping[str, Any]) -> tuple[object, ...]:
+    source = parameters.get("source") or {}
+    return source.get("repository"), source.get("folder") or None
+
+
+def _who() -> str:
+    """Who starts the run, for the release's record: of a CI job the person that it names. Nobody checks it."""
+    for variable in ("GITHUB_ACTOR", "GITLAB_USER_LOGIN"):
+        if told := os.environ.get(variable):
+            return told
+    with suppress(OSError, subprocess.SubprocessError):
+        asked = subprocess.run(["git", "config", "user.email"], capture_output=True, text=True, timeout=5, check=False)
+        if told := asked.stdout.strip():
+            return told
     try:
-        deployment = await client.read_deployment_by_name(name)
-    except ObjectNotFound:
-        raise ParameterError(
-            f"Prefect knows no deployment {name}.",
-            "register the deployments with: prefect deploy --all",
-            Cause.NOT_FOUND,
-        ) from None
-    return await client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-
-
-async def _follow(client: PrefectClient, run_id: UUID, console: Console) -> FlowRun:
-    shown = 0
-    while True:
-        run = await client.read_flow_run(run_id)
-        final = run.state is not None and run.state.is_final()
-        if final:
-            await asyncio.sleep(POLL_S)  # the last lines arrive just after the state
-        shown += await _show_log(client, run_id, shown, console)
-        if final:
-            return run
-        await asyncio.sleep(POLL_S)
-
-
-async def _show_log(client: PrefectClient, run_id: UUID, offset: int, console: Console) -> int:
-    logs = await client.read_logs(
-        LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run_id])), offset=offset, sort=LogSort.TIMESTAMP_ASC
-    )
-    for line in logs:
-        if line.message.startswith(ENGINE_CHATTER):
-            continue
-        clock = line.timestamp.strftime("%H:%M:%S")
-        style = LEVEL_STYLES.get(line.level)
-        console.print(f"{clock} {line.message}", style=style, markup=False, highlight=False, soft_wrap=True)
-    return len(logs)
-
-
-async def _tables(client: PrefectClient, run_id: UUID) -> dict[str, list[dict[str, Any]]]:
-    found = await client.read_artifacts(
-        artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-    )
-    tables = [artifact for artifact in found if artifact.type == "table" and artifact.key]
-    return {str(a.key).rsplit("-", 1)[-1]: json.loads(str(a.data)) for a in tables}
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have no name
+        return "slipway"

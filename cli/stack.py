@@ -4,30 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
-import signal
+import shlex
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import quote
 
-import httpx
+import certifi
+import prefect
 from filelock import FileLock, Timeout
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
 
-from tasks.failures.errors import Cause, StackFailed
+from cli.processes import ROOT, answers, free_port, log_of, python, start, until
+from deployments.warm.start import SOCKET
+from tasks.failures.cause import Cause
+from tasks.failures.errors import StackFailed
 from tasks.orchestration.gather import all_of
 
-ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 POOL = "slipway"
-START_TIMEOUT_S = 120.0  # a first start of Prefect makes its database; 14 s on two cores
-STOP_TIMEOUT_S = 20.0
-RUNS_AT_ONCE = 8  # of twenty that start together, Prefect's SQLite database turns so many requests away that some crash
+USUAL = range(20000, 30000)  # ports below what systems give away by themselves
+RUNS_AT_ONCE = 8  # each is a process; more than this only wait for each other on a laptop
+# SQLite turns away at once who has read and wants to write after somebody else did; Prefect's server answers 503 to
+# that, and its client waits up to 62 s. To a database whose address says ":memory:" the server keeps a single
+# connection, over which nothing can collide; SQLite itself ignores parameters that it does not know.
+DATABASE = "sqlite+aiosqlite:///file:{}?uri=true&connections=:memory:"
+REGISTERED = "slipway_registered"  # a variable of Prefect's: the code whose deployments are registered
+CODE = ("deployments", "flows", "infra/gcp", "tasks")
+COMMANDS = (
+    "cli.main",
+    "cli.check",
+    "cli.runs",
+    "cli.results",
+    "cli.history",
+    "cli.register",
+)  # that begin warm beside the stack
+WARM = ROOT / "deployments" / "warm" / "start.py"  # the command of a run's process
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 
 
@@ -41,15 +64,25 @@ class Stack:
     environment: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many processes keep track of the runs, and do them. `start_servers` answers what leads to them."""
+
+    start_servers: Callable[[AsyncExitStack, Path, int], Coroutine[Any, Any, dict[str, str]]]
+    workers: Sequence[str] = ("local",)
+    runs_at_once: int = RUNS_AT_ONCE  # of each worker
+
+
 @asynccontextmanager
-async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[Stack]:
+async def local_stack(folder: Path, projects: Sequence[str], size: Size | None = None) -> AsyncIterator[Stack]:
     """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
+    size = size or Size(start_server)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_alone(folder))
-        starting = [_cloud(stack, folder, projects), start_server(stack, folder)]
+        stack.enter_context(alone(folder))
+        starting = [_warm_cloud(stack, folder, projects), size.start_servers(stack, folder, usual_port(folder))]
         cloud, server = await all_of(starting, stop_on_failure=True)
         environment = {**os.environ, **cloud, **server}
-        await start_worker(stack, folder, environment)
+        await start_worker(stack, folder, environment, size)
         ui_url = server["PREFECT_API_URL"].removesuffix("/api")
         running = Stack(folder, server["PREFECT_API_URL"], ui_url, environment)
         _announce(running, cloud | server)
@@ -57,9 +90,11 @@ async def local_stack(folder: Path, projects: Sequence[str]) -> AsyncIterator[St
         yield running
 
 
-def _alone(folder: Path) -> AbstractContextManager[object]:
+def alone(folder: Path) -> AbstractContextManager[object]:
     """Held while the stack runs: one per folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # keys, logs and Prefect's database are in it
+    _hide_from_git(folder)
     try:
         return FileLock(folder / "lock").acquire(blocking=False)
     except Timeout:
@@ -70,22 +105,35 @@ def _alone(folder: Path) -> AbstractContextManager[object]:
         ) from None
 
 
+def _hide_from_git(folder: Path) -> None:
+    """A stack that runs in an app's repository is no part of the app: not committed, not shipped."""
+    (folder / ".gitignore").write_text("*\n")
+
+
 def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
     """Leaves word of the running stack, so that `slipway deploy` in another terminal finds it."""
     new = stack.folder / "up.json.new"
+    new.touch(mode=0o600)
     new.write_text(json.dumps({"environment": dict(variables)}, indent=2))
     new.replace(stack.folder / "up.json")  # whole or not at all
 
 
+async def _warm_cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
+    """What leads to the cloud and to the zygote, which loads all that runs need while Prefect's server does."""
+    cloud = await _cloud(stack, folder, projects)
+    return cloud | await start_zygote(stack, folder, {**os.environ, **cloud, "PREFECT_HOME": str(_home(folder))})
+
+
 async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
     data = folder / "cloud"
-    arguments = ["-m", "infra.emulator", "run", "--data", str(data)]
+    command = python("-m", "infra.emulator", "run", "--data", str(data))
     for project in projects:
-        arguments += ["--project", project]
+        command += ["--project", project]
     (data / "emulator.json").unlink(missing_ok=True)
-    process = await _start(stack, folder, "cloud", arguments, os.environ)
+    # The cloud builds images: their files have modes of their own.
+    process = await start(stack, folder, "cloud", command, os.environ, umask=-1)
     word = data / "emulator.json"
-    await _until(word.is_file, process, "the local Google Cloud", folder / "logs" / "cloud.log")
+    await until(word.is_file, process, "the local Google Cloud", log_of(folder, "cloud"))
     return dict(json.loads(word.read_text())["environment"])
 
 
@@ -97,106 +145,123 @@ async def start_server(stack: AsyncExitStack, folder: Path, port: int | None = N
     """
     port = port or free_port()
     variables = {
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        **leading_to(folder, port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": DATABASE.format(
+            quote(str((folder / "prefect" / "prefect.db").absolute()))
+        ),
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
-        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
-    arguments = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = await _start(stack, folder, "prefect-server", arguments, {**os.environ, **variables})
+    command = python("-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port))
+    process = await start(stack, folder, "prefect-server", command, {**os.environ, **variables})
     url = f"{variables['PREFECT_API_URL']}/health"
-    await _until(lambda: _answers(url), process, "the Prefect server", folder / "logs" / "prefect-server.log")
+    await until(lambda: answers(url), process, "the Prefect server", log_of(folder, "prefect-server"))
     return variables
 
 
-async def start_worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> None:
-    """A worker that ends with `stack`, with all that it may be asked to run registered."""
+def leading_to(folder: Path, port: int) -> dict[str, str]:
+    """What a client of a Prefect server on that port needs."""
+    home = _home(folder)
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_API_SSL_CERT_FILE": str(_one_authority(home)),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.5",
+        "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    }
+
+
+def _home(folder: Path) -> Path:
+    home = (folder / "prefect").absolute()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home
+
+
+def _one_authority(home: Path) -> Path:
+    """Whom Prefect's clients trust, which nobody asks of a server on this machine: it speaks plain HTTP.
+
+    Each client reads the whole file, 40 ms for the authorities of the web, and a run makes 20 of them.
+    """
+    end, path = "-----END CERTIFICATE-----\n", home / "authority.pem"
+    path.write_text(Path(certifi.where()).read_text().partition(end)[0] + end)
+    return path
+
+
+async def start_worker(
+    stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], size: Size | None = None
+) -> None:
+    """A worker, or as many as are named, that end with `stack`, with all that they may be asked to run registered.
+
+    Its runs begin warm where the environment leads to a zygote.
+    """
+    size = size or Size(start_server)
+    await _make_pool(environment["PREFECT_API_URL"])
+    workers = [_worker(stack, folder, environment, name, size.runs_at_once) for name in size.workers]
+    await all_of([*workers, _register(environment)], stop_on_failure=True)
+
+
+async def _make_pool(api_url: str) -> None:
+    """Its runs begin by the command that asks for a warm process, and starts a cold one where there is none."""
+    template = ProcessWorker.get_default_base_job_template()
+    template["variables"]["properties"]["command"]["default"] = shlex.join([sys.executable, "-IS", str(WARM)])
+    async with PrefectClient(api_url) as client:
+        try:
+            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
+        except ObjectAlreadyExists:
+            await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+
+
+async def start_zygote(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
+    """The process that runs and commands are forked from, which ends with `stack`; answers what leads to it.
+
+    It is ready after some seconds, and who asks it earlier waits; nothing where there can be none.
+    """
+    if not hasattr(os, "pidfd_open"):  # Linux alone tells of the end of a process that way
+        return {}
+    place = Path(stack.enter_context(TemporaryDirectory(prefix="slipway-"))) / "zygote"  # the path of a socket is short
+    await start(stack, folder, "zygote", python("-m", "deployments.warm.zygote", str(place), *COMMANDS), environment)
+    return {SOCKET: str(place)}
+
+
+async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], name: str, at_once: int) -> None:
+    command = python("-m", "prefect", "worker", "start", "--pool", POOL, "--name", name, "--type", "process")
+    log = "worker" if name == "local" else name
+    await start(stack, folder, log, [*command, "--limit", str(at_once)], environment)
+
+
+async def _register(environment: Mapping[str, str]) -> None:
+    """Creates or updates every deployment of prefect.yaml, and the automations, which start one of them.
+
+    To load the flows takes seconds, so it is left out where the database says that it was done for this code.
+    """
+    code = await asyncio.to_thread(_digest_of_code)
     async with PrefectClient(environment["PREFECT_API_URL"]) as client:
-        with contextlib.suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
-    await all_of([_worker(stack, folder, environment), _register(folder, environment)], stop_on_failure=True)
+        done = await client.read_variable_by_name(REGISTERED)
+        if done and done.value == code:
+            return
+        from deployments.generic import generic_deployments, register_generic
+
+        await register_generic(client, await asyncio.to_thread(generic_deployments))
+        if done:
+            await client.update_variable(VariableUpdate(name=REGISTERED, value=code))
+        else:
+            await client.create_variable(VariableCreate(name=REGISTERED, value=code))
 
 
-async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> None:
-    arguments = ["-m", "prefect", "worker", "start", "--pool", POOL, "--name", "local", "--type", "process"]
-    arguments += ["--limit", str(RUNS_AT_ONCE)]
-    await _start(stack, folder, "worker", arguments, environment)
+def _digest_of_code() -> str:
+    """Of all that decides what is registered: the deployments, the flows, and the types of their parameters."""
+    digest = hashlib.sha256(f"{prefect.__version__} {sys.executable} {ROOT}".encode())
+    for path in [ROOT / "prefect.yaml", *sorted(p for room in CODE for p in (ROOT / room).rglob("*.py"))]:
+        digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
-async def _register(folder: Path, environment: Mapping[str, str]) -> None:
-    """Creates or updates every deployment of prefect.yaml, and the automations, which start one of them."""
-    steps = {"deployments": ("prefect", "--no-prompt", "deploy", "--all"), "automations": ("deployments.automations",)}
-    for name, arguments in steps.items():
-        async with AsyncExitStack() as stack:
-            process = await _start(stack, folder, name, ["-m", *arguments], environment)
-            if await process.wait() != 0:
-                raise _broken(f"registering the {name}", folder / "logs" / f"{name}.log")
-
-
-async def _start(
-    stack: AsyncExitStack, folder: Path, name: str, arguments: Sequence[str], environment: Mapping[str, str]
-) -> asyncio.subprocess.Process:
-    """A Python process in a session of its own: Ctrl-C reaches us alone, and we end it in order."""
-    logs = folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / f"{name}.log").open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, *arguments),
-            cwd=ROOT,
-            env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    stack.push_async_callback(_stop, process)
-    return process
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    """Asks the process, and after a while makes sure of its whole group."""
-    try:
-        if process.returncode is None:
-            process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
-
-
-async def _until(ready: object, process: asyncio.subprocess.Process, what: str, log: Path) -> None:
-    assert callable(ready)
-    try:
-        async with asyncio.timeout(START_TIMEOUT_S):
-            while not await asyncio.to_thread(ready):
-                if process.returncode is not None:
-                    raise _broken(f"starting {what}", log)
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise _broken(f"starting {what} within {START_TIMEOUT_S:g} s", log) from None
-
-
-def _answers(url: str) -> bool:
-    with contextlib.suppress(httpx.HTTPError):
-        return httpx.get(url, trust_env=False, timeout=2).is_success
-    return False
-
-
-def _broken(doing: str, log: Path) -> StackFailed:
-    lines = log.read_text(errors="replace").strip().splitlines()[-15:]
-    return StackFailed(
-        f"The local stack failed while {doing}:\n" + "\n".join(f"  {line}" for line in lines),
-        f"read {log}, then start again.",
-        Cause.OTHER,
-    )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def usual_port(folder: Path) -> int:
+    """The same at every start of a folder's stack, so that addresses of its UI stay good, unless somebody has it."""
+    usual = USUAL[zlib.crc32(str(folder.absolute()).encode()) % len(USUAL)]
+    with socket.socket() as probe, contextlib.suppress(OSError):
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a server before has left is no hindrance
+        probe.bind(("127.0.0.1", usual))
+        return usual
+    return free_port()

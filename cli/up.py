@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from cli.runs import Outcome, run_deployment
-from cli.stack import ROOT, Stack, local_stack
+from cli.processes import ROOT
+from cli.results import show
+from cli.runs import run_deployment
+from cli.several import SEVERAL, several
+from cli.stack import Stack, local_stack
 from tasks.failures.errors import StackFailed
 
 DEMO_APP = ROOT / "examples" / "storefront"
@@ -22,18 +25,20 @@ DEMO_ENVIRONMENT = "production"
 DEMO_PROJECTS = ("storefront-production", "storefront-staging")
 DEMO_TAGS = ("v0.9.0", "v1.0.0")
 
-SHOWN_TABLES = ("services", "stages", "cleanup", "findings", "drift")
 
+async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, scale: bool, console: Console) -> int:
+    """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code.
 
-async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, console: Console) -> int:
-    """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code."""
+    scale: as on several machines, see cli/several.py.
+    """
     stop, busy = asyncio.Event(), True
+    all_projects = [*(DEMO_PROJECTS if demo else ()), *projects]  # `slipway emulator env` is about the first
 
     async def run() -> int:
         nonlocal busy
         started = time.monotonic()
-        console.print("Starting the local Google Cloud and Prefect …")
-        async with local_stack(folder, [*projects, *(DEMO_PROJECTS if demo else ())]) as stack:
+        console.print(f"Starting the local Google Cloud and Prefect{f', {SEVERAL}' if scale else ''} …")
+        async with local_stack(folder, all_projects, several() if scale else None) as stack:
             console.print(f"Ready after {time.monotonic() - started:.1f} s.  Prefect UI: {stack.ui_url}")
             code = await _demo(stack, folder, console) if demo else 0
             busy = False
@@ -89,34 +94,16 @@ def _git(folder: Path, *arguments: str) -> None:
         raise StackFailed(f"git {arguments[0]} failed in {folder}: {done.stderr.strip()}", "install git 2.28 or newer.")
 
 
-def show(outcome: Outcome, seconds: float, console: Console) -> None:
-    """The result of a run: its tables, such as what serves where and how long each stage took; or why it failed."""
-    if not outcome.ok:
-        console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold red", highlight=False)
-        console.print(outcome.message, markup=False, highlight=False, soft_wrap=True)
-        console.print(f"Run: {outcome.url}", highlight=False)
-        return
-    for title in SHOWN_TABLES:
-        if rows := outcome.tables.get(title):
-            console.print(_table(title, rows))
-    console.print(f"{outcome.name}: {outcome.state} after {seconds:.1f} s", style="bold green", highlight=False)
-    console.print(f"Run: {outcome.url}", highlight=False)
-
-
-def _table(title: str, rows: list[dict[str, Any]]) -> Table:
-    columns = [name for name in rows[0] if name not in ("image", "revision")]
-    table = Table(title=title, title_justify="left", box=None, title_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(str(row[name]) for name in columns))
-    return table
-
-
 def _hints(stack: Stack, folder: Path) -> str:
+    slipway = own_command()
     return (
         f"\nPrefect UI   {stack.ui_url}\n"
-        f"gcloud       eval $(slipway emulator env --data {folder / 'cloud'})\n"
-        "Ship again   slipway deploy --environment production --repository REPOSITORY\n"
+        f"gcloud       eval $({slipway} emulator env --data {shlex.quote(str(folder / 'cloud'))})\n"
+        f"Ship again   {slipway} deploy --environment production --repository REPOSITORY\n"
         "Ctrl-C ends everything."
     )
+
+
+def own_command() -> str:
+    """How a shell finds the program that is running: by its name only where that is on PATH."""
+    return "slipway" if shutil.which("slipway") else shlex.quote(str(Path(sys.executable).with_name("slipway")))

@@ -1,39 +1,42 @@
-"""Prefect's part in crash safety: runs whose process is gone are marked so, and what they left is tidied up.
-
-Register them with `python -m deployments.automations`, after `prefect deploy --all`; again after every change here.
-"""
+"""Prefect's part in crash safety: runs whose process is gone are marked so, and what they left is tidied up."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
-from prefect import get_client
-from prefect.automations import AutomationCore
+from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState, RunDeployment
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from tasks.release.reconcile import SHIPPING_FLOWS
+from deployments.register import PAGE, Change, Outcome
+from tasks.names.tags import LONG_FLOWS, SHIPPING_FLOWS
 
-RECONCILE = "reconcile/reconcile"
+RECONCILE = "reconcile/reconcile"  # of prefect.yaml, for all apps
+PREFIX = "slipway: "
 # Prefect sends a heartbeat every 180 s unless PREFECT_FLOWS_HEARTBEAT_FREQUENCY says otherwise; one or two may be lost.
 SILENCE = timedelta(seconds=3 * 180)
 RUNS_THAT_SHIP = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(SHIPPING_FLOWS)})
+RUNS_THAT_MATTER = ResourceSpecification({"prefect.resource.role": "flow", "prefect.resource.name": list(LONG_FLOWS)})
 ANY_RUN = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 
 
 def dead_runs() -> AutomationCore:
-    """Marks a run Crashed that sent a heartbeat and then nothing at all; a paused run goes on sending them."""
+    """Marks a run Crashed that sent a heartbeat and then nothing at all; a paused run goes on sending them.
+
+    And one that a worker has taken and of which nothing more was heard: it died before it could begin it.
+    """
     return AutomationCore(
-        name="slipway: mark dead runs",
+        name=f"{PREFIX}mark dead runs",
         description="A run of Slipway whose process is gone becomes Crashed.",
         trigger=EventTrigger(
             match=ANY_RUN,
-            match_related=RUNS_THAT_SHIP,
+            match_related=RUNS_THAT_MATTER,
             for_each={"prefect.resource.id"},
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
             expect={"prefect.flow-run.*"},
             posture=Posture.Proactive,
             threshold=1,
@@ -43,33 +46,76 @@ def dead_runs() -> AutomationCore:
     )
 
 
-async def tidy_up() -> AutomationCore:
-    """Runs reconcile when a run that ships ends Crashed or Cancelled. Raises ObjectNotFound if it is not deployed."""
-    async with get_client() as client:
-        deployment = await client.read_deployment_by_name(RECONCILE)
+def tidy_up(reconcile: UUID, *, only: str = "", tags: Sequence[str] = ()) -> AutomationCore:
+    """Runs a deployment of reconcile when a run that ships ends Crashed or Cancelled.
+
+    only: just the runs of deployments that are called so, such as shop-production; their flows tell what they do.
+    """
+    related = [RUNS_THAT_SHIP]
+    if only:
+        related.append(
+            ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": only}),
+        )
     return AutomationCore(
-        name="slipway: tidy up",
+        name=tidying_of(only),
         description="Brings environments back to a recorded state after runs that ended badly.",
+        tags=list(tags),
         trigger=EventTrigger(
             match=ANY_RUN,
-            match_related=RUNS_THAT_SHIP,
+            match_related=related if only else RUNS_THAT_SHIP,
             expect={"prefect.flow-run.Crashed", "prefect.flow-run.Cancelled"},
             posture=Posture.Reactive,
             threshold=1,
             within=timedelta(0),
         ),
-        actions=[RunDeployment(deployment_id=deployment.id)],
+        actions=[RunDeployment(deployment_id=reconcile)],
     )
 
 
-async def register() -> None:
-    """Creates the automations, or replaces them as they are described here."""
-    async with get_client() as client:
-        for automation in (dead_runs(), await tidy_up()):
-            for old in await client.read_automations_by_name(automation.name):
-                await client.delete_automation(old.id)
-            await client.create_automation(automation)
+async def automate(client: PrefectClient, wanted: Sequence[AutomationCore]) -> list[Outcome]:
+    """What became of each: names are not unique in Prefect, so of several the first is kept, and the others go.
+
+    One that a person has switched off stays so.
+    """
+    there = await read_all(client)
+    outcomes = []
+    for each in wanted:
+        same = [automation for automation in there if automation.name == each.name]
+        for superfluous in same[1:]:
+            await client.delete_automation(superfluous.id)
+        outcomes.append(Outcome(spoken_of(each.name), await _one(client, each, same)))
+    return outcomes
 
 
-if __name__ == "__main__":
-    asyncio.run(register())
+def tidying_of(only: str) -> str:
+    """What `tidy_up` is called."""
+    return f"{PREFIX}tidy up {only}".strip()
+
+
+def spoken_of(name: str) -> str:
+    return f"automation {name!r}"
+
+
+async def read_all(client: PrefectClient) -> list[Automation]:
+    found: list[Automation] = []
+    while len(found) % PAGE == 0:
+        some = await client.read_automations(limit=PAGE, offset=len(found))
+        if not some:
+            break
+        found += some
+    return found
+
+
+async def _one(client: PrefectClient, wanted: AutomationCore, there: Sequence[Automation]) -> Change:
+    if not there:
+        await client.create_automation(wanted)
+        return Change.CREATED
+    wanted = wanted.model_copy(update={"enabled": there[0].enabled})
+    if _said(wanted) == _said(there[0]) and len(there) == 1:
+        return Change.UNCHANGED
+    await client.update_automation(there[0].id, wanted)
+    return Change.CHANGED
+
+
+def _said(automation: AutomationCore) -> object:
+    return automation.model_dump(include=set(AutomationCore.model_fields))

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from prefect import flow
 
+from flows.provision import close_up_first, provision_first
 from flows.reconcile import tidy_up
+from tasks.backup.keep import begin_to_keep
 from tasks.builds.build import build
-from tasks.cleanup.after_release import clean_up
+from tasks.cleanup.after_release import conclude
+from tasks.cleanup.carry_out import close_own
+from tasks.cost.cost import priced
 from tasks.history.ledger import recorded
 from tasks.history.record import Intent
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
+from tasks.observe.last_step import keep_log
+from tasks.observe.tell import keep_and_tell
+from tasks.orchestration.gather import both
 from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
+from tasks.orchestration.shown import introduced, show_failure
 from tasks.orchestration.stage import LONGEST_RUN_S, shown_progress
 from tasks.preflight.create import create_missing
 from tasks.preflight.preflight import preflight
-from tasks.release.gates import refuse_frozen
-from tasks.release.hooks import run_hooks
+from tasks.release.gates import refuse_held_back
+from tasks.release.recall import remember
 from tasks.release.reconcile import settle_abandoned
-from tasks.release.release import release
-from tasks.release.summary import report
+from tasks.release.release import release_with_jobs
 from tasks.request.request import read_request, workspace
 from tasks.request.versioning import name_version
 from tasks.source.source import Source
+from tasks.supply_chain.audit import audit_sources
 
 
 @flow(
     name="deploy",
-    flow_run_name="deploy to {environment}",
+    flow_run_name="deploy {source.called} to {environment}",
     timeout_seconds=LONGEST_RUN_S,
-    on_cancellation=[tidy_up],
-    on_crashed=[refuse_parameters, tidy_up],
+    on_cancellation=[close_up_first, tidy_up, keep_and_tell],
+    on_completion=[keep_and_tell],
+    on_failure=[show_failure, keep_and_tell],
+    on_crashed=[refuse_parameters, close_up_first, tidy_up, keep_log],
 )
 async def deploy(
     source: Source,
@@ -49,21 +57,22 @@ async def deploy(
         environment: An environment of slipway.yaml, such as staging or production.
         services: Only these services; none for all.
         irreversible: This version migrates data in a way that earlier versions cannot live with.
-        override: Ship in spite of a freeze window, in your name.
+        override: Ship in spite of a freeze window, a limit of cost, what was found or could not be kept, in your name.
     """
     async with workspace() as folder:
-        request = await read_request(source, environment, services or [], folder)
-        refuse_frozen(request.settings, override, datetime.now(UTC))
-        async with one_at_a_time(request), shown_progress(request) as progress, shown_history(request):
-            readiness = await preflight(request)
-            version = await name_version(request)
+        request = await introduced(await read_request(source, environment, services or [], folder))
+        await refuse_held_back(request, override)
+        async with one_at_a_time(request) as let_go, shown_progress(request) as progress, shown_history(request):
+            await close_own(request)  # no change of the user's: preflight refuses what a killed clean-up left open
+            await provision_first(source, environment, request.settings.provision)  # preflight looks for what it makes
+            readiness, version = await both(preflight(request), name_version(request))
+            cost = await priced(request, override)
             await create_missing(request, readiness)
-            await settle_abandoned(request)
+            await both(settle_abandoned(request, deploys=True), remember(source, request))
             async with recorded(request, Intent(version, irreversible=irreversible, override=override)) as ledger:
-                await run_hooks(request, "before")
+                await audit_sources(request, ledger)
+                await begin_to_keep(request, ledger)
                 images = await build(request, version)
-                await ledger.built(images)
-                released = await release(request, version, images, ledger)
-            await clean_up(request, released)
-            await report(request, released, progress)
-            return released
+                ledger.built(images)
+                released = await release_with_jobs(request, version, images, ledger)
+            return await conclude(request, released, let_go, progress, cost)

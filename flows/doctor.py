@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from prefect import flow
 
+from tasks.cost.cost import priced
 from tasks.orchestration.parameters import refuse_parameters
+from tasks.orchestration.shown import introduced, show_failure
 from tasks.preflight.preflight import preflight
 from tasks.request.request import read_request, workspace
 from tasks.request.versioning import name_version
 from tasks.source.source import Source
 
 
-@flow(name="doctor", flow_run_name="doctor of {environment}", timeout_seconds=600, on_crashed=[refuse_parameters])
+@flow(
+    name="doctor",
+    flow_run_name="doctor of {source.called} for {environment}",
+    timeout_seconds=600,
+    on_failure=[show_failure],
+    on_crashed=[refuse_parameters],
+)
 async def doctor(source: Source, environment: str, services: list[str] | None = None) -> None:
     """Checks everything a release needs, at once, and reports each problem with the command that fixes it.
 
@@ -21,6 +29,7 @@ async def doctor(source: Source, environment: str, services: list[str] | None = 
         services: Only these services; none for all.
     """
     async with workspace() as folder:
-        request = await read_request(source, environment, services or [], folder)
+        request = await introduced(await read_request(source, environment, services or [], folder))
         await preflight(request)
-        await name_version(request)
+        await priced(request)
+        await name_version(request, "doctor of ")

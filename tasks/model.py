@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
+from tasks.manifest.environment import Environment
 from tasks.manifest.manifest import Manifest
-from tasks.manifest.settings import Environment, ServiceSettings
-from tasks.names import labels, resources
+from tasks.manifest.settings import Beside, Health, JobSettings, Part, PoolSettings, ServiceSettings
+from tasks.names import labels, naming, resources
+
+if TYPE_CHECKING:
+    from infra.gcp.run.services import RunService  # what checks slipway.yaml alone loads no client of Google's
 
 
 class VersionKind(StrEnum):
@@ -42,13 +46,14 @@ class Place:
 
     service: str  # as slipway.yaml names it
     region: str
+    name: str = ""  # in Cloud Run, where slipway.yaml gives one; '' for `<app>-<service>`
 
     def __str__(self) -> str:
         return f"{self.service} in {self.region}"
 
     def run_service(self, project: str, app: str) -> str:
         """The full name of its Cloud Run service."""
-        return resources.service(project, self.region, f"{app}-{self.service}")
+        return resources.service(project, self.region, self.name or f"{app}-{self.service}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Request:
     folder: Path  # the checked-out repository
     scratch: Path  # for the run's own files
     run_id: str
+    builds: bool = True  # False: it ships images that are there already, so that the sources do not matter
+    images: Mapping[str, str] = field(default_factory=dict)  # these: reference by digest of each service
 
     @property
     def project(self) -> str:
@@ -80,11 +87,76 @@ class Request:
     @property
     def places(self) -> tuple[Place, ...]:
         """Each service in each region of the environment."""
-        return tuple(Place(name, region) for region in self.settings.regions for name in self.services)
+        return tuple(self.place(name, region) for region in self.settings.regions for name in self.services)
+
+    def place(self, service: str, region: str) -> Place:
+        """Also of a service that is not shipped along."""
+        return Place(service, region, self.manifest.renamed(self.environment, service))
+
+    @property
+    def built(self) -> tuple[str, ...]:
+        """The services, jobs and pools whose images this run makes of their sources."""
+        return tuple(name for name in self.image_names if self.builds and not self.part(name).image)
 
     def run_service(self, place: Place) -> str:
         """The full name of the Cloud Run service."""
         return place.run_service(self.project, self.app)
+
+    def job(self, name: str) -> JobSettings:
+        """The job's settings with the environment's overrides applied."""
+        return self.manifest.job_in(self.environment, name)
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """The jobs that are deployed with these services: those that run their images, or with all of them any."""
+        return tuple(name for name, job in self.manifest.jobs.items() if self._goes_along(job))
+
+    def pool(self, name: str) -> PoolSettings:
+        """The worker pool's settings with the environment's overrides applied."""
+        return self.manifest.pool_in(self.environment, name)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The worker pools that are deployed with these services, by the same rule."""
+        return tuple(name for name, pool in self.manifest.worker_pools.items() if self._goes_along(pool))
+
+    def _goes_along(self, part: Beside) -> bool:
+        whole = set(self.services) >= set(self.manifest.services)
+        return whole or self.manifest.image_of(part) in self.services
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The settings of its services, jobs and worker pools."""
+        return (*map(self.service, self.services), *self.beside)
+
+    @property
+    def beside(self) -> tuple[JobSettings | PoolSettings, ...]:
+        """Of its jobs and worker pools."""
+        return (*map(self.job, self.jobs), *map(self.pool, self.pools))
+
+    def part(self, name: str) -> Part:
+        """The settings of the one whose image has this name: a service, or what has an image of its own beside them."""
+        if name in self.manifest.services:
+            return self.service(name)
+        pools = self.manifest.worker_pools
+        return self.pool(name) if name in pools and pools[name].has_image else self.job(name)
+
+    @property
+    def image_names(self) -> tuple[str, ...]:
+        """Of what is shipped: an image for each service, and for each job and pool that has one of its own."""
+        return (*self.services, *(part.name for part in self.beside if part.has_image))
+
+    def run_job(self, name: str) -> str:
+        """The full name of the Cloud Run job."""
+        settings = self.job(name)
+        short = naming.job_name(self.app, name, settings.run_name)
+        return resources.job(self.project, settings.region or self.build_region, short)
+
+    def run_pool(self, name: str) -> str:
+        """The full name of the Cloud Run worker pool."""
+        settings = self.pool(name)
+        short = naming.pool_name(self.app, name, settings.run_name)
+        return resources.worker_pool(self.project, settings.region or self.build_region, short)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -118,6 +190,7 @@ class Problem:
     problem: str
     fix: str
     link: str = ""
+    key: tuple[str, ...] = ()  # of slipway.yaml, where it is about what one says
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +212,7 @@ class Image:
     tag: str
     built: bool = True  # False when an earlier run had built the same content
     build_id: str = ""
+    source: str = ""  # gs://…: the archive that it was built of; '' for one that is built elsewhere
 
     @property
     def reference(self) -> str:
@@ -164,6 +238,7 @@ class Outcome(StrEnum):
     LEFT = "left"  # somebody else has moved its traffic since
     ESCALATED = "escalated"  # what to go back to is bad too: traffic stays where it is
     FAILED = "failed"  # its traffic could not be given back
+    GIVING_BACK = "being given back"  # what a run was at when it ended: how far it came is not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +275,20 @@ class Snapshot:
     latest_ready: str  # the revision that a target on LATEST meant
     serving: str  # the revision with most traffic, '' when only the placeholder serves
     serving_url: str = ""  # its own URL, '' when it has no tag
+    serving_tag: str = ""
+    health: Health | None = None  # what that revision was proven by, None if no release of ours has proven it
+    callers: Mapping[str, bool] | None = None  # whether a release of ours let each in; None: not known who may call
     config: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # the service's template
+    said: frozenset[str] = field(default=frozenset(), repr=False, compare=False)  # of it by an earlier Slipway
+    stands_for: str = ""  # the revision that the template is of
+    service: RunService | None = field(default=None, repr=False, compare=False)
+    whole: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # what is set of the service
+    previous: str = ""  # the revision that served before `serving`, as far as our records tell
+
+    @property
+    def followed(self) -> int:
+        """Percent that went to the newest revision, whichever that is, while that was the template's."""
+        return sum(t.percent for t in self.traffic if t.revision is None and self.stands_for == self.latest_ready)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,8 +301,12 @@ class Candidate:
     service_url: str
     before: Snapshot
     split: tuple[TrafficTarget, ...]  # the traffic that was written with it
+    health: Health  # what it is proven by: its own version's, or what it was released with
     created: bool = True  # False when the revision already existed
+    public: bool | None = None  # whether everybody is to be let in once it is proven; None: as it is
+    invokers: frozenset[str] | None = None  # who else is
     template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
+    whole: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the service, as it is to be
 
     @property
     def place(self) -> Place:
@@ -232,6 +324,8 @@ class Proof:
     p50_ms: float | None = None
     p95_ms: float | None = None
     evidence: tuple[str, ...] = ()
+    status: int | None = None  # of its last answer; None where there was none
+    said: str = ""  # what its container wrote last, where it is not healthy
 
 
 @dataclass(frozen=True, slots=True)

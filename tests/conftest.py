@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +15,19 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.servers import made_once, prefect_server_in
+
 PROJECT = "acme-test"
-OTHER_PROJECT = "acme-other"  # nothing is shipped there
+OTHER_PROJECT = "acme-other"
+EMPTY_PROJECT = "acme-empty"  # where no test makes anything
 STAGING_PROJECT = "acme-staging"
 BARE_PROJECT = "acme-bare"  # of the preflight tests alone, which switch off what it has
+TERRAFORM_PROJECT = "acme-terraform"  # of the tests of Terraform alone, which take roles away
+PROJECTS = (PROJECT, OTHER_PROJECT, EMPTY_PROJECT, STAGING_PROJECT, BARE_PROJECT, TERRAFORM_PROJECT)
+UNUSED = [
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED" for name in ("TASK_RUN_RECORDER", "TRIGGERS", "LATE_RUNS", "SCHEDULER")
+]
+LONGEST = [f"tests/{room}/" for room in ("e2e", "deployments", "tasks/release", "tasks/rollout", "cli", "infra")]
 FAULT_TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "fault_matrix.md"
 
 
@@ -40,15 +49,22 @@ class LocalCloud:
 
     def calls(self) -> dict[str, int]:
         """How often each method has been called."""
+        return self._told("count")
+
+    def faulted(self) -> dict[str, int]:
+        """How often each method has met a fault; also while it is still held up by it."""
+        return self._told("faulted")
+
+    def _told(self, what: str) -> dict[str, int]:
         response = httpx.get(f"{self.admin}/calls", trust_env=False).raise_for_status()
-        return dict(response.json()["count"])
+        return dict(response.json()[what])
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     data = tmp_path_factory.mktemp("cloud")
     command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(data), "--profile", "instant"]
-    projects = [f"--project={name}" for name in (PROJECT, OTHER_PROJECT, STAGING_PROJECT, BARE_PROJECT)]
+    projects = [f"--project={name}" for name in PROJECTS]
     process = subprocess.Popen([*command, *projects], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()  # says that it listens
@@ -76,6 +92,35 @@ def cloud_env(cloud: LocalCloud) -> Iterator[dict[str, str]]:
     """This process's environment is one in which the official clients find the emulator."""
     with environment(cloud.env):
         yield cloud.env
+
+
+@pytest.fixture(scope="session")
+async def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a Prefect server that knows nothing yet."""
+    return await made_once(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+async def prefect_server(database: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[dict[str, str]]:
+    """One real Prefect server for the session, started as the local stack starts it; the variables that lead to it.
+
+    It neither keeps task runs nor looks for what triggers an automation, which would be more than half of its work:
+    flows in this process ask for neither. Who needs them has a machine of its own (tests/e2e/machine.py).
+    """
+    async with AsyncExitStack() as stack:
+        with environment({**os.environ, **dict.fromkeys(UNUSED, "false")}):
+            server = await prefect_server_in(stack, tmp_path_factory.mktemp("server"), database)
+        yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Rooms whose files take minutes begin first, and what is done in no time comes last.
+
+    The processes of `make test` take whole files in this order: one that begins such a file when the others are
+    through would keep them waiting.
+    """
+    rank = len(LONGEST)
+    items.sort(key=lambda item: next((n for n, room in enumerate(LONGEST) if item.nodeid.startswith(room)), rank))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from docs.generators.benchmarks import benchmarks
 from docs.generators.commands import commands
 from docs.generators.parameters import parameters
-from docs.generators.roles import cleanup_roles, deployer_roles
+from docs.generators.roles import cleanup_roles, deployer_roles, kept_roles, provision_roles
 from docs.generators.settings import settings
 
 DOCS = Path(__file__).parent.parent
@@ -20,7 +20,9 @@ PARTS: dict[str, Callable[[str], str]] = {
     "benchmarks": lambda _: benchmarks(),
     "cleanup-roles": lambda _: cleanup_roles(),
     "commands": lambda _: commands(),
+    "kept-roles": lambda _: kept_roles(),
     "parameters": parameters,
+    "provision-roles": lambda _: provision_roles(),
     "roles": lambda _: deployer_roles(),
     "settings": settings,
 }

@@ -3,9 +3,9 @@
 Begin with `server.py`, which opens the doors, and `services.py`, which lists every service. A room imports only rooms
 below its own line, and never one beside it:
 
-    monitoring
+    apigateway, functions, monitoring
     builds, run
-    doors, management, logs, secrets, artifacts, storage
+    doors, management, logs, secrets, apikeys, artifacts, storage
     iam
     projects
     kernel

@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import shlex
 import signal
 import sys
@@ -47,7 +48,9 @@ def run(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     settings = Settings(data.absolute(), tuple(project or ("slipway-demo",)), profile, port, admin_port)
     with _alone(data):
+        _hide_from_git(data)
         try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
             asyncio.run(_serve(settings))
         except OSError as error:  # a port that is taken, a full disk
             _refuse(f"The local Google Cloud cannot run: {error}")
@@ -55,7 +58,9 @@ def run(
 
 def _alone(data: Path) -> AbstractContextManager[object]:
     """Held while the process runs: two on the same state would undo each other's work."""
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if (data / "state.db").exists() or not any(data.iterdir()):  # else the folder holds something of others too
+        data.chmod(0o700)
     file = data / "lock"
     try:
         held = FileLock(file, fallback_to_soft=False).acquire(blocking=False)
@@ -64,6 +69,11 @@ def _alone(data: Path) -> AbstractContextManager[object]:
         _refuse(f"{who} Stop it, or choose another folder with --data.")
     file.write_text(str(os.getpid()))
     return held
+
+
+def _hide_from_git(data: Path) -> None:
+    """In an app's repository the folder is no part of the app: it is not committed, and not shipped."""
+    (data / ".gitignore").write_text("*\n")
 
 
 async def _serve(settings: Settings) -> None:
@@ -133,6 +143,8 @@ def mirror(
     try:
         source = Distribution(suite, archive) if archive and suite else own_distribution()
         chosen = Distribution(suite or source.suite, archive or source.address)
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _hide_from_git(data)
         fill(Mirror(data.absolute()), list(images) or ["python:3.12-slim"], chosen, print)
     except MirrorError as error:
         _refuse(str(error))

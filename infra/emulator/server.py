@@ -11,19 +11,25 @@ from pathlib import Path
 
 from aiohttp import web
 
+from infra.emulator.apigateway.names import HOSTS as GATEWAY_HOSTS
 from infra.emulator.doors.admin import Admin
 from infra.emulator.doors.grpc import serve_grpc
+from infra.emulator.doors.metadata import Metadata
 from infra.emulator.doors.proxy import Proxy
 from infra.emulator.doors.rest import RestDoor
-from infra.emulator.doors.tls import certificates
+from infra.emulator.doors.tls import HOSTS, Certificates, certificates
 from infra.emulator.iam.accounts import Accounts
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
+from infra.emulator.kubernetes.clusters import DNS_HOSTS, NETWORK, Clusters, addresses
 from infra.emulator.projects.projects import Projects
+from infra.emulator.run.networks import Networks
 from infra.emulator.services import build
+from infra.emulator.terraform.mirror import write_mirror
 
 MAX_UPLOAD_BYTES = 4 << 30
 GCLOUD_TOKEN_S = 365 * 24 * 3600.0  # gcloud cannot renew a token that it was given in a file
+YOU = "you@example.com"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -42,9 +48,11 @@ class Emulator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.cloud = build(settings.data, settings.profile)
-        self._certificates = certificates(settings.data / "certs")
+        self._certificates = certificates(settings.data / "certs", (*HOSTS, *GATEWAY_HOSTS, *DNS_HOSTS))
+        self._of_clusters = certificates(settings.data / "certs" / "clusters", addresses(), "Local Kubernetes")
+        self.cloud.get(Clusters).authority = self._of_clusters.authority.read_bytes()
         self.environment: dict[str, str] = {}
-        self.admin_url = ""
+        self.admin_url = ""  # without the password
 
     async def __aenter__(self) -> Emulator:
         async with AsyncExitStack() as stack:
@@ -63,9 +71,11 @@ class Emulator:
         self._seed()
         proxy_port = await self._open_doors(stack)
         self.environment = self.cloud.environment = self._variables(proxy_port)
-        admin = Admin(self.cloud, lambda: self.environment, self._seed)
+        self._machines = await stack.enter_async_context(AsyncExitStack())
+        admin = Admin(self.cloud, lambda: self.environment, self._seed, self._machine)
         admin_port = await self._listen(stack, admin.handle, port=self.settings.admin_port)
         self.admin_url = f"http://127.0.0.1:{admin_port}"
+        self._admin_with_password = admin.url(admin_port)
         for start in self.cloud.on_start:
             await start()
         for stop in reversed(self.cloud.on_stop):
@@ -77,26 +87,36 @@ class Emulator:
     async def _open_doors(self, stack: AsyncExitStack) -> int:
         """The proxy's port, behind which all other doors are."""
         door = RestDoor(self.cloud)
-        rest = await self._listen(stack, door.handle, tls=True)
+        rest = await self._listen(stack, door.handle, tls=self._certificates)
         plain = self.cloud.http_port = await self._listen(stack, door.handle)
         leaf = self._certificates.leaf
         certificate, key = leaf.cert_chain_pems[0].bytes(), leaf.private_key_pem.bytes()
         grpc, grpc_port = serve_grpc(self.cloud, certificate, key, lambda peer: self._proxy.drop(peer))
         stack.push_async_callback(grpc.stop, grace=0)
         await grpc.start()
-        self._proxy = Proxy(grpc_port, rest, plain)
+        clusters = await self._listen(stack, door.handle, tls=self._of_clusters)
+        self._proxy = Proxy(grpc_port, rest, plain, {f"{NETWORK}.": clusters})
         stack.push_async_callback(self._proxy.stop)
-        return await self._proxy.start(self.settings.proxy_port)
+        port = await self._proxy.start(self.settings.proxy_port)
+        await self.cloud.get(Networks).offer(port, self._proxy.protocol, always=True)
+        return port
 
-    async def _listen(self, stack: AsyncExitStack, handler: Handler, *, tls: bool = False, port: int = 0) -> int:
+    async def _listen(
+        self, stack: AsyncExitStack, handler: Handler, *, tls: Certificates | None = None, port: int = 0
+    ) -> int:
         app = web.Application(client_max_size=MAX_UPLOAD_BYTES)
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        context = self._certificates.server_context() if tls else None
+        context = tls.server_context() if tls else None
         await web.TCPSite(runner, "127.0.0.1", port, ssl_context=context).start()
         return int(runner.addresses[0][1])
+
+    async def _machine(self, account: str) -> str:
+        """Where the metadata server of a machine listens that runs as this account: for GCE_METADATA_HOST."""
+        port = await self._listen(self._machines, Metadata(self.cloud, account).handle)
+        return f"127.0.0.1:{port}"
 
     def _seed(self) -> None:
         """One deployer owns every project, those of earlier starts too; each has its default accounts."""
@@ -106,12 +126,13 @@ class Emulator:
             accounts.seed(projects.create(project_id))
         for project in projects.all():
             policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
-            policies.grant(f"projects/{project.id}", "roles/owner", "user:you@example.com")
+            policies.grant(f"projects/{project.id}", "roles/owner", f"user:{YOU}")
         accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         self._seed_key(deployer)
+        self._seed_login(YOU)
         token = self.settings.data / "gcloud-token"
         token.touch(mode=0o600)
-        token.write_text(self.cloud.get(Identity).access_token("you@example.com", GCLOUD_TOKEN_S))
+        token.write_text(self.cloud.get(Identity).access_token(YOU, GCLOUD_TOKEN_S))
 
     def _seed_key(self, deployer: str) -> None:
         """A key file of the deployer, which stays good through restarts and resets: clients may have read it."""
@@ -122,6 +143,16 @@ class Emulator:
             keys.adopt(before)
         else:
             path.write_text(json.dumps(keys.create(deployer, self.settings.projects[0])))
+
+    def _seed_login(self, email: str) -> None:
+        """The Application Default Credentials of a person, which stay good as the deployer's key does."""
+        path, users = self.settings.data / "user.json", self.cloud.get(Identity).users
+        path.touch(mode=0o600)
+        before = json.loads(path.read_text() or "{}")
+        if before.get("account") == email:
+            users.adopt(before)
+        else:
+            path.write_text(json.dumps(users.login(email, self.settings.projects[0])))
 
     def _variables(self, proxy_port: int) -> dict[str, str]:
         """What clients need to find the emulator: nothing but places on the network and credentials."""
@@ -135,10 +166,11 @@ class Emulator:
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": bundle,
             "REQUESTS_CA_BUNDLE": bundle,
             "SSL_CERT_FILE": bundle,
+            "CURL_CA_BUNDLE": bundle,
             "GOOGLE_APPLICATION_CREDENTIALS": str(data / "deployer.json"),
             "GOOGLE_CLOUD_PROJECT": project,
             "CLOUDSDK_CORE_PROJECT": project,
-            "CLOUDSDK_CORE_ACCOUNT": "you@example.com",
+            "CLOUDSDK_CORE_ACCOUNT": YOU,
             "CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE": bundle,
             "CLOUDSDK_PROXY_TYPE": "http",
             "CLOUDSDK_PROXY_ADDRESS": "127.0.0.1",
@@ -147,12 +179,15 @@ class Emulator:
             "CLOUDSDK_CONFIG": str(data / "gcloud"),
             "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
             "CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK": "true",
+            "TF_CLI_CONFIG_FILE": str(write_mirror(data / "terraform")),
         }
 
     def _announce(self) -> None:
-        """Leaves word of the running emulator for `slipway emulator env` and friends."""
+        """Leaves word of the running emulator for `slipway emulator env` and friends, and for nobody else."""
         plain = f"http://127.0.0.1:{self.cloud.http_port}"  # REST and registry without TLS
-        word = {"pid": os.getpid(), "admin": self.admin_url, "http": plain, "environment": self.environment}
+        word = {"pid": os.getpid(), "admin": self._admin_with_password, "http": plain}
         new = self.settings.data / "emulator.json.new"
-        new.write_text(json.dumps(word, indent=2))
+        new.unlink(missing_ok=True)
+        new.touch(mode=0o600)
+        new.write_text(json.dumps({**word, "environment": self.environment}, indent=2))
         new.replace(self.settings.data / "emulator.json")  # whole or not at all

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from google.cloud.devtools import cloudbuild_v1
@@ -46,6 +47,33 @@ def parent(project: str, region: str) -> str:
     return f"projects/{project}/locations/{region}"
 
 
+async def trigger_texts(project: str, region: str) -> dict[str, list[str]]:
+    """Whatever the build triggers of a region say, by their names: what they read is named somewhere in it.
+
+    Raises GoogleError.
+    """
+    request = {"parent": parent(project, region), "project_id": project}
+    method = client(cloudbuild_v1.CloudBuildAsyncClient).list_build_triggers
+    found = each("cloudbuild.triggers.list", method, request, "triggers")
+    return {trigger.name: list(_texts(json_format.MessageToDict(trigger))) async for trigger in found}
+
+
+async def secrets_read(project: str, region: str, since: datetime) -> list[str]:
+    """The versions of secrets that builds since then have read, whatever started them. Raises GoogleError."""
+    query = f'create_time>="{since.isoformat()}"'
+    request = {"parent": parent(project, region), "project_id": project, "filter": query}
+    found = each("cloudbuild.builds.list", _client().list_builds, request, "builds")
+    names = {name.version_name async for build in found for name in build.available_secrets.secret_manager}
+    return sorted(names)
+
+
+def _texts(body: Any) -> Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    for part in body.values() if isinstance(body, dict) else body if isinstance(body, list) else ():
+        yield from _texts(part)
+
+
 async def create_build(project: str, region: str, body: Mapping[str, Any]) -> Build:
     """`body` is the Build resource in JSON form. Answers as soon as the build is accepted."""
     request = cloudbuild_v1.CreateBuildRequest(
@@ -85,6 +113,17 @@ async def cancel_build(name: str) -> None:
     except GoogleError as error:
         if error.status not in ("NOT_FOUND", "FAILED_PRECONDITION"):
             raise
+
+
+async def default_account(project: str, region: str) -> str:
+    """The e-mail of what builds run as that name no account; '' where Cloud Build uses none by default.
+
+    https://cloud.google.com/build/docs/api/reference/rest/v1/projects.locations/getDefaultServiceAccount
+    """
+    request = {"name": f"{parent(project, region)}/defaultServiceAccount"}
+    name = "cloudbuild.projects.locations.getDefaultServiceAccount"
+    found = await call(name, _client().get_default_service_account, request, retry=READ)
+    return str(found.service_account_email).rpartition("/")[2]
 
 
 def _client() -> cloudbuild_v1.CloudBuildAsyncClient:

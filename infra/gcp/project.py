@@ -44,6 +44,23 @@ async def test_permissions(project: str, permissions: Collection[str]) -> set[st
     return set(answer.permissions)
 
 
+async def policy(project: str) -> dict[str, set[str]]:
+    """The project's own IAM policy: members by role. Conditional bindings are among them."""
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}")
+    request.options.requested_policy_version = 3  # https://cloud.google.com/iam/docs/policies#versions
+    method = client(resourcemanager_v3.ProjectsAsyncClient).get_iam_policy
+    found = await call("resourcemanager.projects.getIamPolicy", method, request, retry=READ)
+    members: dict[str, set[str]] = {}
+    for binding in found.bindings:
+        members.setdefault(binding.role, set()).update(binding.members)
+    return members
+
+
+async def policy_members(project: str) -> frozenset[str]:
+    """Everybody whom the project's IAM policy names, in any role."""
+    return frozenset().union(*(await policy(project)).values())
+
+
 async def enabled_apis(project: str, apis: Collection[str]) -> set[str]:
     """Which of these APIs are on; Service Usage answers names by project number, so only the last part counts."""
     names = [f"projects/{project}/services/{api}" for api in sorted(apis)]

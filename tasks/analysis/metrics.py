@@ -2,45 +2,92 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from infra.gcp.monitoring import Served
-from tasks.analysis.verdict import Judgement, Rules, Window, judge_stable, judge_window, spread
-from tasks.manifest.settings import Environment
+from tasks.analysis.latency import OTHER_MINUTES, SAME_MINUTES, judge_latency
+from tasks.analysis.sequential import histogram
+from tasks.analysis.verdict import (
+    Judgement,
+    Probe,
+    Rules,
+    Window,
+    combine,
+    judge_ceiling,
+    judge_errors,
+    judge_refused,
+    judge_stable,
+)
+from tasks.manifest.environment import Environment
 
-LOOKS_PER_BAKE = 6  # how often a step is looked at while it bakes; `Rules.looks` pays for them
-TESTS_PER_LOOK = 3  # errors, and latency by two tests
-# Minutes differ, so what was served in others is no match: only this much slower is held against a candidate.
-OTHER_MINUTES_RATIO = 2.0
-OTHER_MINUTES_MS = 100.0
+TESTS_PER_HOLD = 4  # errors, 4xx, latency in general and of the slowest; `Rules.tests` pays for them
+OURS_AT_MOST = 0.10  # of the requests behind a histogram of latencies, so that it tells of users
 
 
-def judge_served(
-    ours: Served, theirs: Served, rules: Rules, next_percent: int, *, asked: int = 0, same_minutes: bool = True
-) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class Users:
+    """The verdicts on what a candidate's users got."""
+
+    errors: Judgement
+    refused: Judgement
+    latency: Judgement
+    ceiling: Judgement
+    requests: int
+
+    @property
+    def together(self) -> Judgement:
+        return combine((self.errors, self.refused, self.latency))
+
+
+def judge_users(
+    ours: Served,
+    theirs: Served,
+    rules: Rules,
+    next_percent: int | None,
+    *,
+    asked: Iterable[Probe] = (),
+    asked_stable: Iterable[Probe] = (),
+    same_minutes: bool = True,
+) -> Users:
     """The verdict on a candidate by its users' requests and stable's; next_percent is what it would get after this.
 
-    asked: how many of its requests were our own; they say nothing about users. same_minutes: whether stable served in
-    the same time; if not, only a much longer latency is held against the candidate.
+    asked, asked_stable: our own requests among them, which say nothing about users. same_minutes: whether stable served
+    in the same time; if not, only a much longer latency is held against the candidate.
     """
-    users = replace(ours, requests=max(ours.requests - asked, ours.errors))
-    if not same_minutes:
-        rules = replace(rules, slower_ratio=OTHER_MINUTES_RATIO, slower_ms=OTHER_MINUTES_MS)
-    return judge_window(window(users), window(theirs), rules, next_percent)
+    asked, asked_stable = list(asked), list(asked_stable)
+    mine, stable = users_of(ours, asked), users_of(theirs, asked_stable)
+    polluted = len(asked) > OURS_AT_MOST * ours.requests or len(asked_stable) > OURS_AT_MOST * theirs.requests
+    latencies = [histogram((), ())] * 2 if polluted else [mine.latencies, stable.latencies]
+    return Users(
+        judge_errors(mine, stable, rules, next_percent),
+        judge_refused(mine, stable, rules, same_minutes),
+        judge_latency(latencies[0], latencies[1], rules, SAME_MINUTES if same_minutes else OTHER_MINUTES),
+        judge_ceiling(mine, rules),
+        mine.requests,
+    )
+
+
+def users_of(served: Served, asked: Iterable[Probe] = ()) -> Window:
+    """What was served without what we asked ourselves; a probe that got no answer may not have been counted."""
+    statuses = [probe.status for probe in asked if probe.status is not None]
+    errors = max(served.errors - sum(status >= 500 for status in statuses), 0)
+    refused = max(served.refused - sum(400 <= status < 500 for status in statuses), 0)
+    requests = max(served.requests - len(statuses), errors + refused)
+    return Window(requests, errors, refused, histogram(served.bounds_ms, served.buckets))
 
 
 def judge_serving(found: Served, rules: Rules) -> Judgement:
     """The verdict on a revision by itself."""
-    return judge_stable(window(found), rules)
+    return judge_stable(users_of(found), rules)
 
 
 def rules_for(settings: Environment, services: int) -> Rules:
-    """The more often a release of so many services is looked at, the more evidence each look needs: `Rules.looks`."""
+    """The more different tests a release of so many services is put to, the more evidence each needs: `Rules.tests`.
+
+    How often each is made does not matter: they are made for that.
+    """
     holds = len(settings.steps) + 1
-    looks = services * len(settings.regions) * holds * LOOKS_PER_BAKE * TESTS_PER_LOOK
+    tests = services * len(settings.regions) * holds * TESTS_PER_HOLD
     slo = settings.slo
-    return Rules(error_limit=slo.max_error_rate, min_requests=slo.min_requests, looks=max(looks, Rules().looks))
-
-
-def window(served: Served) -> Window:
-    return Window(served.requests, served.errors, spread(served.bounds_ms, served.buckets) if served.requests else ())
+    return Rules(error_limit=slo.max_error_rate, min_requests=slo.min_requests, tests=tests)

@@ -3,59 +3,91 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import partial
 
 import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
-from infra.gcp.run import services
+from infra.gcp.run import access, services
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
-from tasks.model import Verdict
+from tasks.model import Place, Request, Verdict
+from tasks.orchestration.tls import trusted
 
-MORE_SAMPLES = 3  # an unclear verdict may be looked at with so many times the samples
+# For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
+ANSWERS = Health.model_construct(path="/", status=tuple(range(200, 500)), body=None)
+MORE_SAMPLES = 5  # an unclear verdict may be looked at with so many times the samples
+Ask = Callable[[], Awaitable[Probe]]  # one request
+Sleep = Callable[[float], Awaitable[None]]
 
 
-async def probe_service(service: str, service_url: str, url: str, health: Health) -> list[Probe]:
-    """Asks the Cloud Run service of this full name at `url`, which is its own or one of its revisions'."""
-    headers = await authorization(service, service_url)
-    return await probe_until_clear(url + health.path, health, headers)
+async def probe_service(
+    service: str, service_url: str, url: str, health: Health, within_s: float = math.inf
+) -> list[Probe]:
+    """Asks the Cloud Run service of this full name at `url`, which is its own or one of its revisions'.
+
+    within_s: for `probe_until_accepted`.
+    """
+    async with asking(service, service_url, url, health) as ask:
+        return await probe_until_clear(ask, health, within_s=within_s)
 
 
-async def probe_until_clear(url: str, health: Health, headers: Mapping[str, str]) -> list[Probe]:
+@asynccontextmanager
+async def asking(service: str, service_url: str, url: str, health: Health) -> AsyncIterator[Ask]:
+    """One client for many requests to the health path of the service, or of its revision, at `url`."""
+    async with _client(health, await authorization(service, service_url or url, health)) as client:
+        yield partial(_probe, client, url + health.path, health)
+
+
+async def probe_until_clear(
+    ask: Ask, health: Health, sleep: Sleep = asyncio.sleep, within_s: float = math.inf
+) -> list[Probe]:
     """Tries with growing waits until one is accepted, then samples until the verdict is clear or there are many."""
-    probes: list[Probe] = []
-    rules = rules_of(health)
-    async with _client(health, headers) as client:
-        for attempt in range(health.tries):
-            if attempt:
-                await asyncio.sleep(min(health.backoff_min_s * 2 ** (attempt - 1), health.backoff_max_s))
-            probes.append(await _probe(client, url, health))
-            if probes[-1].ok:
-                break
-            get_run_logger().info("probe %d of %d of %s: %s", attempt + 1, health.tries, url, probes[-1])
-        limit = len(probes) + MORE_SAMPLES * health.samples
-        while probes[-1].ok or len(probes) > health.tries:
-            if judge_probes(probes, rules).verdict is not Verdict.INCONCLUSIVE or len(probes) >= limit:
-                break
-            probes.append(await _probe(client, url, health))
+    probes, rules = await probe_until_accepted(ask, health, sleep, within_s), rules_of(health)
+    limit = len(probes) + MORE_SAMPLES * health.samples
+    accepted = probes[-1].ok
+    while accepted and len(probes) < limit and judge_probes(probes, rules).verdict is Verdict.INCONCLUSIVE:
+        probes.append(await ask())
     return probes
 
 
-async def latencies_ms(url: str, health: Health, headers: Mapping[str, str]) -> list[float]:
-    """Of the accepted answers there, to compare with, in ms; none without a URL. The first request is not timed."""
-    if not url:
+async def probe_until_accepted(
+    ask: Ask,
+    health: Health,
+    sleep: Sleep = asyncio.sleep,
+    within_s: float = math.inf,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Probe]:
+    """As many tries as it takes, or as there are; but the first, none begins later than `within_s`."""
+    probes: list[Probe] = []
+    began = clock()
+    for attempt in range(health.tries):
+        if attempt:
+            await sleep(min(health.backoff_min_s * 2 ** (attempt - 1), health.backoff_max_s))
+            if clock() - began > within_s:
+                break
+        probes.append(await ask())
+        if probes[-1].ok:
+            break
+    return probes
+
+
+async def latencies_ms(ask: Ask | None, samples: int) -> list[float]:
+    """Of the accepted answers there, to compare with, in ms; none without one to ask. The first is not timed."""
+    if ask is None:
         return []
-    async with _client(health, headers) as client:
-        probes = [await _probe(client, url + health.path, health) for _ in range(health.samples + 1)]
+    probes = [await ask() for _ in range(samples + 1)]
     return [probe.latency_ms for probe in probes[1:] if probe.ok]
 
 
 def _client(health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    return httpx.AsyncClient(timeout=health.timeout_s, headers=dict(headers), follow_redirects=False)
+    return httpx.AsyncClient(verify=trusted(), timeout=health.timeout_s, headers=dict(headers), follow_redirects=False)
 
 
 async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
@@ -65,27 +97,47 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
             response = await client.get(url)
     except (httpx.HTTPError, TimeoutError) as error:
         seconds = time.monotonic() - started
-        return Probe(False, seconds * 1000, None, f"no answer after {seconds:.1f} s ({type(error).__name__})")
-    said = wrong_with(response.status_code, response.text, health)
+        said = f"{health.path}: no answer after {seconds:.1f} s ({type(error).__name__})"
+        get_run_logger().info("probe of %s: %s", url, said)
+        return Probe(False, seconds * 1000, None, said)
+    if said := wrong_with(response.status_code, response.text, health):
+        said = f"{health.path}: {said}"
+        get_run_logger().info("probe of %s: %s", url, said)
     return Probe(not said, (time.monotonic() - started) * 1000, response.status_code, said)
 
 
 def wrong_with(status: int, body: str, health: Health) -> str:
     """What keeps an answer from being accepted, '' if nothing does."""
     if status not in health.status:
-        return f"status {status}, accepted are {', '.join(map(str, health.status))}"
+        begins = f"; the answer begins {redact(body[:80])!r}" if body else ""
+        return f"status {status}, accepted are {', '.join(map(str, health.status))}{begins}"
     if health.body is not None and health.body not in body:
         return f"the body does not contain {health.body!r} but begins {redact(body[:80])!r}"
     return ""
+
+
+def asked_for(request: Request, place: Place, health: Health | None) -> Health:
+    """What a revision of an earlier release is asked for, as today: prober and way in of back then may be gone."""
+    way = request.service(place.service).health if place.service in request.manifest.services else Health()
+    update = {"prober": request.settings.prober or "", "url": way.url, "audience": way.audience}
+    return (health or ANSWERS).model_copy(update=update)
 
 
 def rules_of(health: Health) -> Rules:
     return Rules(tries=health.tries, min_samples=health.samples)
 
 
-async def authorization(service: str, audience: str) -> Mapping[str, str]:
-    """A service that is not public (yet) is asked with our identity."""
-    if await services.is_public(service):
+async def authorization(service: str, audience: str, health: Health) -> Mapping[str, str]:
+    """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as.
+
+    So is one for which an audience is named: what is in front of it may want to know who asks.
+    """
+    prober = health.prober
+    if not health.audience and await access.is_public(service):
         return {}
-    token = await identity.fetch_id_token(audience)
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    found = await services.get_service(service)
+    if not health.audience and found and found.unchecked:
+        return {}
+    if found and not prober and not await identity.whoami():
+        prober = found.service_account
+    return {"Authorization": f"Bearer {await identity.fetch_id_token(health.audience or audience, prober)}"}

@@ -1,29 +1,26 @@
-"""Is a candidate healthy? Verdicts from probes and from request metrics, and what an unclear one leads to. Pure.
+"""Is a candidate healthy? Verdicts on its answers, by probes and by request metrics, and what they add up to. Pure.
 
 UNHEALTHY beats INCONCLUSIVE beats HEALTHY, and no data is INCONCLUSIVE, never healthy. A candidate is compared with the
 stable revision in the same minutes, so that what hits both is not held against it.
 
-A release is judged many times, and each look could take a good candidate back by chance. `Rules.alpha`, the chance over
-the whole release, is therefore spent in equal parts over `Rules.looks` (Bonferroni): a single look needs evidence that
-is `looks` times stronger. How often that goes wrong is measured by benchmarks/false_verdicts.py.
+A release is judged many times, and each look could take a good candidate back by chance. Every test here may be asked
+as often as one likes (`analysis.sequential`); `Rules.alpha`, the chance over the whole release, is only divided by how
+many different tests there are. How often that goes wrong is measured by benchmarks/false_verdicts.py.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import accumulate
 
+from tasks.analysis.sequential import Latencies, clean, e_less, e_more, odds, wilson
 from tasks.model import Verdict
 
-# numpy and scipy are imported where they are used: they take a second, and most runs of a flow judge nothing.
-
-CONFIDENCE = 0.95  # two-sided, of all intervals; the usual one
-SAMPLES = 2_000  # latencies kept of a histogram: more than the tests need to be sure of `Rules.slower_ratio`
-SUSPICIOUS = 0.05  # a slowdown that chance explains less often than this is looked at again before it passes
+NO_LATENCIES = Latencies()
+LEAST = 0.001  # no stricter error limit can be proven in a release's time
+CERTAIN_OF_CEILING = 5_000.0  # an outage may pass for a quiet service's health once in so many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +32,26 @@ class Rules:
 
     error_limit: float = 0.01  # the SLO, and how much worse than stable a release may be; cloud-run-release-manager's
     ceiling: float = 0.10  # never HEALTHY above it, whatever stable does; a stable revision above it is an outage
+    refused_limit: float = 0.10  # so many more 4xx than stable are the candidate's doing
+    refused_limit_other_minutes: float = 0.30  # the same beside what stable answered at another time
     probe_error_limit: float = 0.05  # of a health endpoint that has answered once; probes are few and each one counts
     min_errors: int = 3  # fewer are a blip, not a rate
     min_requests: int = 100  # fewer are no proof of health; cloud-run-release-manager's
-    min_samples: int = 20  # latencies on each side; below 11 not even complete separation convinces at `alpha_per_look`
-    slower_ratio: float = 1.25  # a p50 or p95 below this ratio is as good as equal; Kayenta's tolerance of 0.25
-    slower_ms: float = 10.0  # nor does less than this matter, whatever the ratio: a shared CPU alone can do it
-    alpha: float = 0.005  # the chance that a good release is taken back, over all its looks
-    looks: int = 100  # judgements in a release: services x regions x steps x looks per step x 3 tests
+    min_samples: int = 20  # accepted answers in a row, and latencies on each side
+    alpha: float = 0.005  # the chance that a good release is taken back, over all its tests
+    tests: int = 16  # of a release: services x regions x holds x 4
+    certain: float = 100.0  # a bad candidate may pass for healthy once in so many times
     tries: int = 5  # until the first accepted answer
 
     @property
-    def alpha_per_look(self) -> float:
-        return self.alpha / self.looks
+    def conviction(self) -> float:
+        """The log of the e-value at which a candidate is condemned."""
+        return math.log(self.tests / self.alpha)
+
+    @property
+    def acquittal(self) -> float:
+        """The log of the e-value at which a candidate has been proven."""
+        return math.log(self.certain)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +73,38 @@ class Window:
 
     requests: int
     errors: int  # answers with a 5xx status
-    latencies_ms: Sequence[float] = ()  # samples, or a histogram's `spread`
+    refused: int = 0  # answers with a 4xx status
+    latencies: Latencies = NO_LATENCIES
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
+    """`needed`, `missing`: the requests it takes while none fails, and those of them that were not there yet, of an
+    INCONCLUSIVE one; 0 where more would not help. `doubtful`: it looks rather bad than good.
+    """
+
     verdict: Verdict
     reason: str
     evidence: tuple[str, ...] = ()
+    needed: int = 0
+    missing: int = 0
+    doubtful: bool = False
 
 
 class Course(StrEnum):
     """What an INCONCLUSIVE verdict leads to."""
 
+    PROBE = "probe"  # where users are too few to tell, our own probes and time do
     WAIT = "wait"
     PAUSE = "pause"  # until a person decides
     ROLL_BACK = "rollback"
 
 
-def judge_probes(probes: Sequence[Probe], rules: Rules) -> Judgement:
+def judge_probes(probes: Sequence[Probe], rules: Rules, limit: float = 0.0) -> Judgement:
     """The verdict on probes in the order they were made: tries until one is accepted, then samples.
 
-    UNHEALTHY: no try was accepted, or samples fail beyond doubt more often than `probe_error_limit`. HEALTHY: the last
-    `min_samples` were all accepted. Otherwise INCONCLUSIVE: more probes will tell.
+    UNHEALTHY: no try was accepted, or samples fail beyond doubt more often than `probe_error_limit`, or the `limit`
+    that stable has set. HEALTHY: the last `min_samples` were all accepted. Otherwise INCONCLUSIVE: more will tell.
     """
     tries = probes[: rules.tries]
     accepted = next((number for number, probe in enumerate(tries) if probe.ok), None)
@@ -105,75 +118,88 @@ def judge_probes(probes: Sequence[Probe], rules: Rules) -> Judgement:
         f"accepted at try {accepted + 1}; {len(failed)} of {len(samples)} probes failed since",
         *map(str, failed[:3]),
     )
-    if _too_many(len(failed), len(samples), rules.probe_error_limit, rules):
-        return Judgement(Verdict.UNHEALTHY, f"{len(failed)} of {len(samples)} probes failed", evidence)
+    if _too_many(len(failed), len(samples), max(limit, rules.probe_error_limit), rules):
+        said = f"{len(failed)} of {len(samples)} probes failed, the last with {failed[-1]}"
+        return Judgement(Verdict.UNHEALTHY, said, evidence)
     recent = samples[-rules.min_samples :]
     if len(recent) == rules.min_samples and all(probe.ok for probe in recent):
         return Judgement(Verdict.HEALTHY, f"the last {len(recent)} probes were accepted", evidence)
     return Judgement(Verdict.INCONCLUSIVE, f"fewer than {rules.min_samples} probes in a row were accepted", evidence)
 
 
-def judge_window(candidate: Window, stable: Window | None, rules: Rules, next_percent: int = 100) -> Judgement:
-    """The verdict on request metrics: errors and latency together. `stable` is None in a first deployment."""
-    judgements = [judge_errors(candidate, stable, rules, next_percent)]
-    if stable is not None:
-        judgements.append(judge_latency(candidate.latencies_ms, stable.latencies_ms, rules))
-    return combine(judgements)
-
-
-def judge_errors(candidate: Window, stable: Window | None, rules: Rules, next_percent: int = 100) -> Judgement:
+def judge_errors(candidate: Window, stable: Window | None, rules: Rules, next_percent: int | None = None) -> Judgement:
     """The verdict on error rates.
 
     UNHEALTHY: at least `min_errors`, and beyond doubt more often than `error_limit` and than the upper end of stable's
-    Wilson interval. HEALTHY: at least `min_requests`, and even at the upper end of the candidate's, with the next
-    step's share of the traffic (`next_percent`), all requests together fail at most `error_limit` more often than
-    stable's: 5 errors in 100 may be risked for 20 % of the traffic, not for all of it. Never above `ceiling`.
+    Wilson interval. HEALTHY: at least `min_requests`, and beyond doubt not so much more often than stable that with the
+    next step's share of the traffic, next_percent, all requests together fail more often by `error_limit`: 5 errors in
+    100 may be risked for 20 % of the traffic, and twice the limit on the way to all of it. At the end, where it is
+    None, the limit itself. Never above `ceiling`.
 
-    At 100 % stable serves nothing; pass the last window in which it did.
+    At 100 % stable serves nothing; pass what it served before.
     """
-    counted, compared = _counts(candidate), stable and _counts(stable)
-    if not counted:
-        return Judgement(Verdict.INCONCLUSIVE, "no requests to judge the error rate by")
-    errors, requests = counted
+    counted, compared = _counts(candidate), _counts(stable) if stable else None
     stable_errors, stable_requests = compared or (0, 0)
-    limit = max(rules.error_limit, wilson(*compared)[1] if compared else 0)
     stable_rate = stable_errors / max(stable_requests, 1)
-    allowed = min(stable_rate + rules.error_limit * 100 / next_percent, rules.ceiling)
+    good, bad = _good_and_bad(compared, rules, next_percent)
+    enough = max(clean(0, 0, good, bad, rules.acquittal), rules.min_requests)
+    if not counted:
+        said = f"no requests to judge the error rate by, and {enough} are needed"
+        return Judgement(Verdict.INCONCLUSIVE, said, (), enough, enough)
+    errors, requests = counted
+    limit = max(rules.error_limit, wilson(*compared)[1] if compared else 0)
     facts = f"{errors} of {requests} requests failed ({_percent(errors / requests)})"
     evidence = (facts, f"{stable_errors} of {stable_requests} failed on stable ({_percent(stable_rate)})")
     if _too_many(errors, requests, limit, rules):
         return Judgement(Verdict.UNHEALTHY, f"{facts}: surely above {_percent(limit)}", evidence)
-    if requests >= rules.min_requests and wilson(errors, requests)[1] < allowed:
-        return Judgement(Verdict.HEALTHY, f"{facts}: surely below {_percent(allowed)}", evidence)
-    return Judgement(
-        Verdict.INCONCLUSIVE, f"{facts}: neither surely below {_percent(allowed)} nor above {_percent(limit)}", evidence
-    )
+    proof = e_less(errors, requests, good, bad)
+    if requests >= rules.min_requests and proof >= rules.acquittal:
+        return Judgement(Verdict.HEALTHY, f"{facts}: surely below {_percent(bad)}", evidence)
+    missing = max(clean(errors, requests, good, bad, rules.acquittal), rules.min_requests - requests)
+    doubtful = errors > 1 and odds(errors, requests, good, bad) > rules.acquittal / 2
+    said = f"{facts}: {missing} more without an error would prove that it is below {_percent(bad)}"
+    return Judgement(Verdict.INCONCLUSIVE, said, evidence, enough, missing, doubtful)
 
 
-def judge_latency(candidate: Iterable[float], stable: Iterable[float], rules: Rules) -> Judgement:
-    """The verdict on latencies in ms, by one-sided tests.
+def _good_and_bad(compared: tuple[int, int] | None, rules: Rules, next_percent: int | None) -> tuple[float, float]:
+    """The error rate that is expected of a good candidate, and the one that HEALTHY excludes."""
+    errors, requests = compared or (0, 1)
+    at_least = wilson(errors, requests, z=1.0)[0]  # stable's luck is not the candidate's
+    worse = rules.error_limit * (max(100 / next_percent, 2) if next_percent else 1)
+    bad = min(at_least + max(worse, LEAST), rules.ceiling)
+    return min(max(errors / requests, bad / 10), 0.8 * bad), bad
 
-    UNHEALTHY: the p50 or the p95 is slower than stable's by an amount that matters, and beyond doubt, either by the
-    Mann-Whitney U test, which sees requests get slower in general, or by the share of them above stable's p95, which
-    sees a few get very slow. HEALTHY: neither matters, or chance explains it well. INCONCLUSIVE in between.
+
+def judge_ceiling(candidate: Window, rules: Rules) -> Judgement:
+    """Whether it is beyond doubt below the rate of an outage: what a service of few users can prove."""
+    errors, requests = _counts(candidate) or (0, 0)
+    good, bad = max(rules.error_limit, LEAST), rules.ceiling
+    enough = math.ceil(math.log(CERTAIN_OF_CEILING) / -math.log(1 - bad))
+    facts = f"{errors} of {requests} requests failed ({_percent(errors / max(requests, 1))})"
+    if _chance_of_fewer(errors, requests, bad) <= 1 / CERTAIN_OF_CEILING:
+        return Judgement(Verdict.HEALTHY, f"{facts}: surely below {_percent(bad)}", (facts,))
+    missing = max(enough - requests, 0)
+    while _chance_of_fewer(errors, requests + missing, bad) > 1 / CERTAIN_OF_CEILING:
+        missing += missing // 10 + 1
+    doubtful = errors > 1 and good < bad and odds(errors, requests, good, bad) > 0
+    said = f"{facts}: {missing} more without an error would prove that it is below {_percent(bad)}"
+    return Judgement(Verdict.INCONCLUSIVE, said, (facts,), enough, missing, doubtful)
+
+
+def judge_refused(candidate: Window, stable: Window, rules: Rules, same_minutes: bool = True) -> Judgement:
+    """The verdict on answers of class 4xx. UNHEALTHY: beyond doubt by `refused_limit` more often than on stable.
+
+    Clients make most of them, and on both alike; who gets 404 or 401 only from the candidate, gets it by its doing.
     """
-    ours, theirs = _usable(candidate), _usable(stable)
-    if min(len(ours), len(theirs)) < rules.min_samples:
-        facts = f"{len(ours)} latencies and {len(theirs)} on stable"
-        return Judgement(Verdict.INCONCLUSIVE, f"{facts}: fewer than {rules.min_samples}")
-    (p50, p95), (stable_p50, stable_p95) = p50_p95(ours), p50_p95(theirs)
-    facts = f"p50 {p50:.0f} ms, p95 {p95:.0f} ms; stable {stable_p50:.0f} and {stable_p95:.0f} ms"
-    if not (_matters(p50, stable_p50, rules) or _matters(p95, stable_p95, rules)):
-        return Judgement(Verdict.HEALTHY, f"as fast as stable: {facts}", (facts,))
-    slow, usual = (sum(latency > stable_p95 for latency in side) for side in (ours, theirs))
-    chances = _mann_whitney(ours, theirs), _chance_of_more(slow, len(ours), wilson(usual, len(theirs))[1])
-    chance = min(chances)
-    evidence = (facts, "Mann-Whitney U: p = {:.2g}; share above stable's p95: p = {:.2g}".format(*chances))
-    if chance < rules.alpha_per_look:
-        return Judgement(Verdict.UNHEALTHY, f"slower than stable: {facts}", evidence)
-    if chance < SUSPICIOUS:
-        return Judgement(Verdict.INCONCLUSIVE, f"perhaps slower than stable: {facts}", evidence)
-    return Judgement(Verdict.HEALTHY, f"not provably slower than stable: {facts}", evidence)
+    if not candidate.requests or not stable.requests:
+        return Judgement(Verdict.HEALTHY, "no 4xx to compare")
+    margin = rules.refused_limit if same_minutes else rules.refused_limit_other_minutes
+    limit = wilson(stable.refused, stable.requests)[1] + margin
+    facts = f"{candidate.refused} of {candidate.requests} requests were answered with 4xx"
+    facts += f", {stable.refused} of {stable.requests} on stable"
+    if _too_many(candidate.refused, candidate.requests, limit, rules):
+        return Judgement(Verdict.UNHEALTHY, f"{facts}: surely above {_percent(limit)}", (facts,))
+    return Judgement(Verdict.HEALTHY, facts, (facts,))
 
 
 def judge_stable(window: Window, rules: Rules) -> Judgement:
@@ -187,16 +213,23 @@ def combine(judgements: Iterable[Judgement]) -> Judgement:
     found = {judgement.verdict for judgement in judgements}
     order = (Verdict.UNHEALTHY, Verdict.INCONCLUSIVE, Verdict.HEALTHY)
     worst = next((verdict for verdict in order if verdict in found), Verdict.INCONCLUSIVE)
-    reasons = dict.fromkeys(judgement.reason for judgement in judgements if judgement.verdict is worst)
-    evidence = dict.fromkeys(line for judgement in judgements for line in judgement.evidence)
-    return Judgement(worst, "; ".join(reasons) or "nothing was measured", tuple(evidence))
+    deciding = [judgement for judgement in judgements if judgement.verdict is worst]
+    reasons = dict.fromkeys(judgement.reason for judgement in deciding)
+    return Judgement(
+        worst,
+        "; ".join(reasons) or "nothing was measured",
+        tuple(dict.fromkeys(line for judgement in judgements for line in judgement.evidence)),
+        max((judgement.needed for judgement in deciding), default=0),
+        max((judgement.missing for judgement in deciding), default=0),
+        any(judgement.doubtful for judgement in deciding),
+    )
 
 
 def on_inconclusive(policy: Course, waited_s: float, limit_s: float) -> Course:
     """What to do about a verdict that is still INCONCLUSIVE `waited_s` after the bake, by the environment's policy.
 
-    ROLL_BACK goes back at once. The others wait up to `limit_s`; then PAUSE asks a person, and WAIT ends in ROLL_BACK:
-    nothing is proven and nobody is to be asked.
+    ROLL_BACK goes back at once. The others wait up to `limit_s`; then PAUSE asks a person, and the others end in
+    ROLL_BACK: nothing is proven and nobody is to be asked.
     """
     if policy is not Course.ROLL_BACK and waited_s < limit_s:
         return Course.WAIT
@@ -210,59 +243,16 @@ def escalate(candidate: Judgement, stable: Judgement) -> str | None:
     return f"the outage is elsewhere: the stable revision is unhealthy too ({stable.reason})"
 
 
-def wilson(count: int, total: int) -> tuple[float, float]:
-    """The two-sided 95 % Wilson interval of a share, 0 to 1."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(count, total).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+def _too_many(count: int, total: int, limit: float, rules: Rules) -> bool:
+    """Is the rate above the limit, beyond doubt however often it is asked?"""
+    return count >= rules.min_errors and e_more(count, total, limit) >= rules.conviction
 
 
-def p50_p95(latencies_ms: Sequence[float]) -> tuple[float, float]:
-    """Two or more latencies' median and 95th percentile."""
-    twentieths = statistics.quantiles(latencies_ms, n=20, method="inclusive")
-    return twentieths[9], twentieths[18]
+def _chance_of_fewer(count: int, total: int, share: float) -> float:
+    """How often at most `count` of `total` happen by chance when each does with probability `share`."""
+    from scipy.special import bdtr
 
-
-def spread(bounds_ms: Sequence[float], counts: Sequence[int]) -> tuple[float, ...]:
-    """A histogram as samples, at most `SAMPLES`, laid out evenly within each bucket.
-
-    As in Google's Distribution (google/api/distribution.proto): the first count is below the first bound, the last
-    above the last bound, which stands for all of them; counts of zero at the end may be left out.
-    """
-    import numpy as np
-
-    total = sum(counts)
-    kept = min(total, SAMPLES)
-    ranks = (np.arange(kept) + 0.5) * (total / max(kept, 1))
-    edges = (0.0, *bounds_ms, *bounds_ms[-1:])[: len(counts) + 1]
-    return tuple(np.interp(ranks, (0, *accumulate(counts)), edges).tolist())
-
-
-def _too_many(errors: int, requests: int, limit: float, rules: Rules) -> bool:
-    """Is the rate above the limit, as far as one look may say so?
-
-    By the exact binomial test, because Wilson's interval is too sure of itself in the far tail: of 21 requests with a
-    true error rate of 2 % three or more fail in one case of 120, and then its 99.99 % interval lies above 2.1 %.
-    """
-    return errors >= rules.min_errors and _chance_of_more(errors, requests, limit) < rules.alpha_per_look
-
-
-def _chance_of_more(count: int, total: int, share: float) -> float:
-    """How often at least `count` of `total` happen by chance when each does with probability `share`."""
-    from scipy.stats import binomtest
-
-    return float(binomtest(count, total, share, alternative="greater").pvalue)
-
-
-def _matters(ours_ms: float, theirs_ms: float, rules: Rules) -> bool:
-    return ours_ms >= theirs_ms * rules.slower_ratio and ours_ms - theirs_ms >= rules.slower_ms
-
-
-def _mann_whitney(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    from scipy.stats import mannwhitneyu
-
-    return float(mannwhitneyu(ours, theirs, alternative="greater", method="asymptotic").pvalue)
+    return float(bdtr(count, total, share))
 
 
 def _counts(window: Window) -> tuple[int, int] | None:
@@ -275,7 +265,3 @@ def _counts(window: Window) -> tuple[int, int] | None:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.3g} %"
-
-
-def _usable(latencies_ms: Iterable[float]) -> list[float]:
-    return [latency for latency in latencies_ms if math.isfinite(latency)]

@@ -10,8 +10,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.builds.ignore import source_files
-from tasks.failures.errors import Cause, SourceError
+from tasks.builds.ignore import Ignored, nothing, source_files
+from tasks.failures.cause import Cause
+from tasks.failures.errors import SourceError
+
+NAMED = 5  # of the files that cannot be packed, in one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,26 +27,14 @@ class Archive:
     files: int  # how many
 
 
-def pack(folder: Path, out: Path, dockerfile: str = "Dockerfile") -> Archive:
+def pack(folder: Path, out: Path, dockerfile: str = "Dockerfile", own: str = "") -> Archive:
     """Pack what belongs to a service's source (see `tasks.builds.ignore`) as a reproducible .tar.gz.
 
     Only names, contents, symbolic links and whether a file is executable count; owners, times and other modes do
     not. `dockerfile` (a path below the folder) is packed even where it is ignored. SourceError when there is nothing to
     pack, or a symbolic link leads out of the folder.
     """
-    if not folder.is_dir():
-        raise SourceError(
-            f"the source folder {folder} does not exist.",
-            "create it, or correct the service's `source` in slipway.yaml.",
-            Cause.NOT_FOUND,
-        )
-    names = [name for name in source_files(folder, dockerfile) if folder.resolve() / name != out.resolve()]
-    if not names:
-        raise SourceError(
-            f"the source folder {folder} is empty, or everything in it is ignored.",
-            "correct the service's `source` in slipway.yaml, or the folder's .gcloudignore or .dockerignore.",
-        )
-    members = [_member(folder, name) for name in names]
+    members = [member for member in plan(folder, dockerfile, own) if folder.resolve() / member.name != out.resolve()]
     with (
         out.open("wb") as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as zipped,
@@ -56,9 +47,43 @@ def pack(folder: Path, out: Path, dockerfile: str = "Dockerfile") -> Archive:
     return Archive(out, digest, out.stat().st_size, len(members))
 
 
+def plan(
+    folder: Path, dockerfile: str = "Dockerfile", own: str = "", absent: Ignored = nothing
+) -> list[tarfile.TarInfo]:
+    """What would be packed, without a byte of it; raises as `pack` does, and names all that cannot be packed.
+
+    What is `absent` counts as not being in the folder.
+    """
+    if not folder.is_dir():
+        raise SourceError(
+            f"the source folder {folder} does not exist.",
+            "create it, or correct the service's `source` in slipway.yaml.",
+            Cause.NOT_FOUND,
+        )
+    names = source_files(folder, dockerfile, own, absent)
+    if not names:
+        raise SourceError(
+            f"the source folder {folder} is empty, or everything in it is ignored.",
+            "correct the service's `source` in slipway.yaml, or the folder's .gcloudignore or .dockerignore.",
+        )
+    members, refused = [], []
+    for name in names:
+        try:
+            members.append(_member(folder, name))
+        except SourceError as error:
+            refused.append(error)
+    if refused:
+        problems = [error.problem.removesuffix(".") for error in refused]
+        more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+        raise SourceError(f"{'; '.join(problems[:NAMED])}{more}.", refused[0].remedy)
+    return members
+
+
 def _member(folder: Path, name: str) -> tarfile.TarInfo:
     path, member = folder / name, tarfile.TarInfo(name)
     status = path.lstat()
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise _leads_out(name, str(path.parent.resolve()))
     if stat.S_ISLNK(status.st_mode):
         member.type, member.mode, member.linkname = tarfile.SYMTYPE, 0o777, _link_inside(folder, path)
     elif stat.S_ISREG(status.st_mode):
@@ -75,11 +100,15 @@ def _link_inside(folder: Path, link: Path) -> str:
     target = str(link.readlink())
     leads_to = Path(os.path.realpath(link.parent / target))
     if Path(target).is_absolute() or not leads_to.is_relative_to(folder.resolve()):
-        raise SourceError(
-            f"the symbolic link {link} leads out of the source folder, to {target}.",
-            "put what it leads to into the folder, or list the link in the folder's .dockerignore.",
-        )
+        raise _leads_out(link.relative_to(folder).as_posix(), target)
     return target
+
+
+def _leads_out(name: str, target: str) -> SourceError:
+    return SourceError(
+        f"the symbolic link {name} leads out of the source folder, to {target}.",
+        "put what it leads to into the folder, or list the link in the folder's .dockerignore.",
+    )
 
 
 def _add(archive: tarfile.TarFile, folder: Path, member: tarfile.TarInfo) -> None:

@@ -1,10 +1,10 @@
-"""Builds every service once: what is built already is found, what is being built is adopted."""
+"""Builds every image once: what is built already is found, what is being built is adopted."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from prefect.logging import get_run_logger
@@ -15,12 +15,16 @@ from infra.gcp.builds import Build
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
+from infra.gcp.storage.objects import StoredObject
 from tasks.builds.archive import pack
+from tasks.builds.elsewhere import look_up
+from tasks.builds.ignore import own_file
 from tasks.builds.log import LogCursor
 from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body, earlier_builds, earlier_images
 from tasks.failures.build_log import diagnose
 from tasks.failures.catalogue.blanks import Known
-from tasks.failures.errors import BuildFailed, Cause, TagTaken
+from tasks.failures.cause import Cause
+from tasks.failures.errors import BuildFailed, TagTaken
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
 from tasks.model import Image, Request, Version
@@ -31,18 +35,26 @@ from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 
 RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
-POLL_S = 1.0  # Cloud Build appends to its log about once a second
+POLL_S = 0.5  # Cloud Build appends to its log about once a second; nothing goes on before its end is seen
 STOP_LIMIT_S = 20.0  # a cancelled run is killed after 30 s
 GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
 
 
 @stage("build")
 async def build(request: Request, version: Version) -> tuple[Image, ...]:
-    """All services in parallel under one version; no build starts before every tag is known to be free or ours."""
-    recipes = await all_of([prepare_source(request, version, name) for name in request.services])
+    """All images in parallel under one version; no build starts before every tag is known to be free or ours.
+
+    Images that are built elsewhere are looked up before.
+    """
+    others = [name for name in request.image_names if name not in request.built]
+    found = await all_of([look_up(request, name) for name in others])
+    if not request.built:
+        return found
+    recipes = await all_of([prepare_source(request, version, *names) for names in built_alike(request)])
     ready = await check_tags(request, recipes)
     try:
-        return await all_of([build_service(request, r, ready.get(r.service)) for r in recipes], stop_on_failure=True)
+        built = await all_of([build_services(request, recipe, ready) for recipe in recipes], stop_on_failure=True)
+        return (*found, *(image for images in built for image in images))
     except BaseException:
         with closed_circuits():
             await asyncio.shield(asyncio.ensure_future(stop_builds(request)))
@@ -68,21 +80,40 @@ async def stop_builds(request: Request, run_id: str = "") -> int:
     return len(left)
 
 
+def built_alike(request: Request) -> list[tuple[str, ...]]:
+    """The images to build, together where one build makes all of them: the same source, built the same way."""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for name in request.built:
+        settings = request.part(name)
+        alike = (str(settings.source), settings.dockerfile, settings.build.model_dump_json())
+        groups.setdefault(alike, []).append(name)
+    return [tuple(names) for names in groups.values()]
+
+
 @step("pack and upload the source", run_name="upload {name}", attempts=3, state="No build was started.")
-async def prepare_source(request: Request, version: Version, name: str) -> Recipe:
-    settings = request.service(name)
-    source = request.folder / settings.source
+async def prepare_source(request: Request, version: Version, name: str, *others: str) -> Recipe:
+    """others: what is built like it."""
+    settings = request.part(name)
+    source = request.folder / str(settings.source)
     out = request.scratch / f"{name}.tar.gz"
-    archive = await asyncio.to_thread(pack, source, out, settings.dockerfile)
+    archive = await asyncio.to_thread(
+        pack, source, out, settings.dockerfile, own_file(request.folder, source, settings.dockerfile)
+    )
     bucket, source_object = request.settings.bucket, f"sources/{request.app}/{name}/{archive.sha256}.tar.gz"
     _, sent = await objects.upload_once(bucket, source_object, archive.path)
     get_run_logger().info(
-        "%s: %d files, %d bytes, %s", name, archive.files, archive.size_bytes, "uploaded" if sent else "uploaded before"
+        "%s: %d files, %d bytes, %s",
+        ", ".join((name, *others)),
+        archive.files,
+        archive.size_bytes,
+        "uploaded" if sent else "uploaded before",
     )
+    where = (request.project, request.build_region, request.settings.repository)
     return Recipe(
         app=request.app,
         service=name,
-        package=Package(request.project, request.build_region, request.settings.repository, name),
+        package=Package(*where, name),
+        also=tuple(Package(*where, other) for other in others),
         tag=version.image_tag,
         bucket=bucket,
         source_object=source_object,
@@ -90,22 +121,30 @@ async def prepare_source(request: Request, version: Version, name: str) -> Recip
         dockerfile=settings.dockerfile if (source / settings.dockerfile).is_file() else None,
         settings=settings.build,
         run_id=request.run_id,
+        account=request.settings.build_service_account or "",
+        commit="" if version.dirty else version.commit,
     )
 
 
 @step("check the version's tags", attempts=3, state="No build was started.")
 async def check_tags(request: Request, recipes: Sequence[Recipe]) -> dict[str, str]:
     """The digest of each service that needs no build. Raises TagTaken if a version names other content."""
-    return dict(found for found in await asyncio.gather(*(_known_digest(recipe) for recipe in recipes)) if found[1])
+    found = await asyncio.gather(*(_known_digests(recipe) for recipe in recipes))
+    return {service: digest for digests in found for service, digest in digests.items()}
 
 
-async def _known_digest(recipe: Recipe) -> tuple[str, str]:
-    repository, image = recipe.package.repository, recipe.package.name
-    by_version, by_content = await asyncio.gather(
-        repositories.digest_of(repository, image, recipe.tag),
-        repositories.digest_of(repository, image, recipe.content_tag),
-    )
-    return recipe.service, reusable_digest(recipe, by_version, by_content)
+async def _known_digests(recipe: Recipe) -> dict[str, str]:
+    """By service, of those that are built already."""
+
+    async def known(package: Package) -> str:
+        by_version, by_content = await asyncio.gather(
+            repositories.digest_of(package.repository, package.name, recipe.tag),
+            repositories.digest_of(package.repository, package.name, recipe.content_tag),
+        )
+        return reusable_digest(recipe.only([package]), by_version, by_content)
+
+    digests = await asyncio.gather(*map(known, recipe.packages))
+    return {package.name: digest for package, digest in zip(recipe.packages, digests, strict=True) if digest}
 
 
 def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | None) -> str:
@@ -123,33 +162,61 @@ def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | No
 
 
 @step("build", run_name="build {recipe.service}", attempts=3, timeout_s=24 * 3600, state="Nothing was deployed.")
-async def build_service(request: Request, recipe: Recipe, digest: str | None) -> Image:
-    """The image of one service: reused, adopted from a build under way, or built."""
-    logger = get_run_logger()
-    under_way = [] if digest else await builds.find_builds(request.project, request.build_region, adoptable(recipe))
-    if not under_way and not digest:  # an earlier attempt may have built it meanwhile
-        _, digest = await _known_digest(recipe)
-    if digest:
-        await repositories.create_tag(recipe.package.repository, recipe.package.name, recipe.tag, digest)
-        logger.info("%s is built already: %s", recipe.service, digest)
-        return Image(recipe.service, recipe.uri, digest, recipe.tag, built=False)
+async def build_services(request: Request, recipe: Recipe, ready: Mapping[str, str]) -> tuple[Image, ...]:
+    """The image of each service of the recipe: reused, adopted from a build under way, or built, once for all."""
+    left = [package for package in recipe.packages if package.name not in ready]
+    if not left:
+        return await _reused(recipe, ready)
+    missing = recipe.only(left)
+    (under_way, built), (source, cache) = await asyncio.gather(
+        _made_meanwhile(request, missing), _needed(request, missing)
+    )
+    left = [package for package in left if package.name not in built]
+    images = await _reused(recipe, {**ready, **built})
+    if not left:
+        return images
+    missing = recipe.only(left)
     if under_way:
-        logger.info("%s: adopting build %s, which is under way", recipe.service, under_way[0].id)
-        started = under_way[0]
-    else:
-        started = await _start(request, recipe)
-    finished = await _follow(started, recipe, logger)
-    return _image(finished, recipe)
+        get_run_logger().info("%s: adopting build %s, which is under way", recipe.service, under_way.id)
+    build = under_way or await _start(request, replace(missing, cache_from=cache), source)
+    finished = await _follow(build, missing, get_run_logger())
+    return (*images, *(_image(finished, missing, package) for package in missing.packages))
 
 
-async def _start(request: Request, recipe: Recipe) -> Build:
-    source = await objects.find_object(recipe.bucket, recipe.source_object)
+async def _reused(recipe: Recipe, ready: Mapping[str, str]) -> tuple[Image, ...]:
+    return await all_of([_reuse(recipe, p, ready[p.name]) for p in recipe.packages if p.name in ready])
+
+
+async def _made_meanwhile(request: Request, recipe: Recipe) -> tuple[Build | None, dict[str, str]]:
+    """A build of just this that is under way; else what an earlier attempt has built: one that ends between the two
+    looks is seen by the second.
+    """
+    under_way = await _under_way(request, recipe)
+    return under_way, {} if under_way else await _known_digests(recipe)
+
+
+async def _needed(request: Request, recipe: Recipe) -> tuple[StoredObject | None, str]:
+    """What a build begins with: its source, and an image to take layers over from."""
+    return await asyncio.gather(objects.find_object(recipe.bucket, recipe.source_object), _cache(request, recipe))
+
+
+async def _under_way(request: Request, recipe: Recipe) -> Build | None:
+    found = await builds.find_builds(request.project, request.build_region, adoptable(recipe))
+    return found[0] if found else None
+
+
+async def _reuse(recipe: Recipe, package: Package, digest: str) -> Image:
+    await repositories.create_tag(package.repository, package.name, recipe.tag, digest)
+    get_run_logger().info("%s is built already: %s", package.name, digest)
+    return Image(package.name, package.uri, digest, recipe.tag, built=False, source=recipe.source)
+
+
+async def _start(request: Request, recipe: Recipe, source: StoredObject | None) -> Build:
     if source is None:
         raise BuildFailed(
             f"The source gs://{recipe.bucket}/{recipe.source_object} is gone.",
             "start the run again; it uploads the source anew.",
         )
-    recipe = replace(recipe, cache_from=await _cache(request, recipe))
     return await builds.create_build(request.project, request.build_region, build_body(recipe, source.generation))
 
 
@@ -197,15 +264,15 @@ def _show(lines: list[str], tail: list[str], recipe: Recipe, logger: RunLogger) 
     return (tail + lines)[-200:]
 
 
-def _image(build: Build, recipe: Recipe) -> Image:
-    digest = build.digests.get(f"{recipe.uri}:{recipe.tag}")
+def _image(build: Build, recipe: Recipe, package: Package) -> Image:
+    digest = build.digests.get(f"{package.uri}:{recipe.tag}")
     if not digest:
         raise BuildFailed(
-            f"Build {build.id} of {recipe.service} succeeded but reports no image {recipe.uri}:{recipe.tag}.",
+            f"Build {build.id} of {package.name} succeeded but reports no image {package.uri}:{recipe.tag}.",
             f"look at {build.log_url} and start the run again.",
             state="Nothing was deployed.",
         )
-    return Image(recipe.service, recipe.uri, digest, recipe.tag, built=True, build_id=build.id)
+    return Image(package.name, package.uri, digest, recipe.tag, built=True, build_id=build.id, source=recipe.source)
 
 
 def _failure(build: Build, recipe: Recipe, log: str) -> BuildFailed:

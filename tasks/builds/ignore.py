@@ -1,11 +1,15 @@
 """Which files of a folder belong to its source: those that its ignore file does not leave out.
 
-The first of these files that exists decides: .gcloudignore (with `#!include:FILE`), .dockerignore, .gitignore, the last
-because gcloud too falls back to it. .git is never sent, the Dockerfile and .dockerignore always are.
+The first of these files that exists decides: .gcloudignore (with `#!include:FILE`), the Dockerfile's own
+(Dockerfile.dockerignore), .dockerignore. .gitignore has no say here: what is opened as a source holds what git has, and
+what git tracks is shipped. .git is never sent, the Dockerfile and the ignore files that Docker reads always are.
+slipway.yaml, where it lies in the folder, is sent only if the Dockerfile names it or the ignore file says
+`!slipway.yaml`: what it tells Slipway is no part of the image, and a new secret or limit must not build another one.
 """
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -13,28 +17,78 @@ from pathlib import Path, PurePosixPath
 
 from pathspec import PathSpec
 
-from tasks.failures.errors import Cause, SourceError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import SourceError
+from tasks.manifest.manifest import MANIFEST_NAME
 
 _INCLUDE = "#!include:"
 
 Ignored = Callable[[str], bool]  # takes a path below the folder; a folder's ends with "/"
 
 
-def source_files(folder: Path, dockerfile: str = "Dockerfile") -> list[str]:
-    """Paths, below the folder and with "/", of the files and symbolic links to send, in byte order."""
-    ignored = _rules(folder)
+def own_file(repository: Path, folder: Path, dockerfile: str = "Dockerfile") -> str:
+    """Where slipway.yaml, at the root of the repository, lies in the folder; '' if it is elsewhere, or in the image."""
+    manifest, root = repository.resolve() / MANIFEST_NAME, folder.resolve()
+    recipe = (root / dockerfile).resolve()
+    if not manifest.is_relative_to(root) or (recipe.is_relative_to(root) and _names(recipe, MANIFEST_NAME)):
+        return ""
+    return manifest.relative_to(root).as_posix()
+
+
+def _names(dockerfile: Path, file: str) -> bool:
+    """Whether the Dockerfile names the file, such as to copy it."""
+    return dockerfile.is_file() and file in dockerfile.read_text(errors="replace")
+
+
+def nothing(path: str) -> bool:
+    """Leaves nothing out."""
+    return False
+
+
+def source_files(folder: Path, dockerfile: str = "Dockerfile", own: str = "", absent: Ignored = nothing) -> list[str]:
+    """Paths, below the folder and with "/", of the files and symbolic links to send, in byte order.
+
+    None of them leads through a link: what is reached through one is sent as the link and as what is behind it.
+    own: `own_file`, left out unless the ignore file brings it back. What is `absent` counts as not being there.
+    """
+    ignored = left_out(folder, dockerfile, own)
     always = {dockerfile, f"{dockerfile}.dockerignore", ".dockerignore"}
-    found = {name for name in _walk(folder, ignored) if not ignored(name)}
-    return sorted(found | {name for name in always if (folder / name).is_file()}, key=os.fsencode)
+    found = set(_walk(folder, lambda path: absent(path) or ignored(path)))
+    found |= {
+        step for name in always if (folder / name).is_file() and not absent(name) for step in _steps(folder, name)
+    }
+    return sorted(found, key=os.fsencode)
+
+
+def _steps(folder: Path, name: str) -> Iterator[str]:
+    """The links on the way to a file, and the file. A link that leads out of the folder is the last: `pack` refuses it.
+
+    Every link is followed once, as those of a file that exists come to an end.
+    """
+    root, left = folder.resolve(), list(PurePosixPath(name).parts)
+    at = root
+    while left:
+        part = left.pop(0)
+        at = at.parent if part == ".." else at / part
+        if not at.is_relative_to(root):
+            return
+        if at.is_symlink():
+            yield at.relative_to(root).as_posix()
+            target = at.readlink()
+            if target.is_absolute():
+                return
+            left, at = [*target.parts, *left], at.parent
+    yield at.relative_to(root).as_posix()
 
 
 def _walk(folder: Path, ignored: Ignored) -> Iterator[str]:
-    """Every file, without looking into folders that are left out as a whole."""
+    """Every file that is not left out, without looking into folders that are left out as a whole."""
     for parent, folders, files in os.walk(folder, onerror=_unreadable):
         prefix = PurePosixPath(Path(parent).relative_to(folder))
         links = [name for name in folders if Path(parent, name).is_symlink()]
         folders[:] = [name for name in folders if name not in (".git", *links) and not ignored(f"{prefix / name}/")]
-        yield from (str(prefix / name) for name in (*files, *links) if name != ".git")
+        names = (str(prefix / name) for name in (*files, *links) if name != ".git")
+        yield from (name for name in names if not ignored(name))
 
 
 def _unreadable(error: OSError) -> None:
@@ -45,29 +99,35 @@ def _unreadable(error: OSError) -> None:
     )
 
 
-def _rules(folder: Path) -> Ignored:
-    for name, read in ((".gcloudignore", _gcloud), (".dockerignore", _docker), (".gitignore", _gcloud)):
+def left_out(folder: Path, dockerfile: str, own: str = "") -> Ignored:
+    """Tells what the folder's ignore file leaves out, and of files that it does not mention, whether it is `own`.
+
+    https://docs.docker.com/build/concepts/context/#filename-and-location
+    """
+    readers = ((".gcloudignore", _gcloud), (f"{dockerfile}.dockerignore", _docker), (".dockerignore", _docker))
+    for name, read in readers:
         path = folder / name
-        if path.is_file():
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
             try:
-                return read(path)
+                return read(path, own)
             except ValueError as error:
                 raise SourceError(f"{path} has a pattern that cannot be: {error}.", "correct that line.") from error
-    return lambda path: False
+    return lambda path: path == own
 
 
-def _gcloud(path: Path) -> Ignored:
+def _gcloud(path: Path, own: str) -> Ignored:
     """The last pattern that matches decides, and nothing comes back below a folder that is left out:
     https://cloud.google.com/sdk/gcloud/reference/topic/gcloudignore.
     """
-    return PathSpec.from_lines("gitignore", _with_included(path)).match_file
+    return PathSpec.from_lines("gitignore", (*_only(own), *_with_included(path))).match_file
 
 
-def _docker(path: Path) -> Ignored:
+def _docker(path: Path, own: str) -> Ignored:
     """Patterns start at the folder itself, and the last one that matches a file or a folder around it decides, so that
     `!` brings back single files: https://docs.docker.com/build/concepts/context/#dockerignore-files.
     """
-    patterns = PathSpec.from_lines("gitignore", filter(None, map(_docker_pattern, _lines(path)))).patterns
+    lines = filter(None, map(_docker_pattern, _lines(path)))
+    patterns = PathSpec.from_lines("gitignore", (*_only(own), *lines)).patterns
     exceptions = any(pattern.include is False for pattern in patterns)
 
     def ignored(name: str) -> bool:
@@ -81,6 +141,11 @@ def _docker(path: Path) -> Ignored:
         return decided
 
     return ignored
+
+
+def _only(own: str) -> tuple[str, ...]:
+    """The pattern for this file, in .gitignore's language."""
+    return (f"/{own}",) if own else ()
 
 
 def _docker_pattern(line: str) -> str:
@@ -110,7 +175,7 @@ def _with_included(path: Path) -> Iterator[str]:
             yield line
             continue
         included = path.with_name(line.removeprefix(_INCLUDE).strip())
-        if not included.is_file():
+        if not included.is_file() or not included.resolve().is_relative_to(path.parent.resolve()):
             raise SourceError(
                 f"{path} includes {included.name}, which does not exist there.",
                 f"create {included.name} next to it, or remove the line `{line}`.",
@@ -120,4 +185,9 @@ def _with_included(path: Path) -> Iterator[str]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    """As git and Docker read them: without a byte order mark, ended by a line feed that may have a carriage return.
+
+    https://github.com/moby/patternmatcher/blob/main/ignorefile/ignorefile.go, add_patterns_from_buffer in git's dir.c
+    """
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+    return [line.removesuffix("\r") for line in text.split("\n")]

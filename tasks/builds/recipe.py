@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tasks.manifest.settings import BuildSettings
@@ -15,7 +15,7 @@ PACK = "gcr.io/k8s-skaffold/pack"
 BUILDPACKS = "gcr.io/buildpacks/builder:google-22"
 CONTENT_TAG_DIGITS = 32
 QUEUE_LIMIT_S = 600
-UNDER_WAY = 'status="QUEUED" OR status="WORKING"'
+UNDER_WAY = 'status="PENDING" OR status="QUEUED" OR status="WORKING"'
 
 
 class BuildResult(Protocol):
@@ -27,7 +27,7 @@ class BuildResult(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """One service's build: the same recipe always means the same image."""
+    """One build: the same recipe always means the same image."""
 
     app: str
     service: str
@@ -39,16 +39,38 @@ class Recipe:
     dockerfile: str | None  # None: buildpacks
     settings: BuildSettings
     run_id: str
+    also: tuple[Package, ...] = ()  # what else the image is called: other services are built the same way
+    account: str = ""  # what the build runs as; '' for Google's choice
     cache_from: str = ""  # an earlier image of the service, by digest
+    commit: str = ""  # that the source is; '' where it is none
 
     @property
     def uri(self) -> str:
         return self.package.uri
 
     @property
+    def source(self) -> str:
+        """What goes into the build, as its provenance will say it."""
+        return f"gs://{self.bucket}/{self.source_object}"
+
+    @property
+    def packages(self) -> tuple[Package, ...]:
+        """One for each service that the image is for, and called like it."""
+        return (self.package, *self.also)
+
+    def only(self, packages: Sequence[Package]) -> Recipe:
+        """The same for some of the services."""
+        return replace(self, service=packages[0].name, package=packages[0], also=tuple(packages[1:]))
+
+    @property
     def content_tag(self) -> str:
-        """An image tag that tells what went in: source, Dockerfile and build arguments."""
+        """An image tag that tells what went in: source, Dockerfile, target, build arguments and names of secrets."""
+        more = {
+            "target": self.settings.target,
+            "secrets": {key: str(ref) for key, ref in self.settings.secrets.items()},
+        }
         inputs = {
+            **{key: value for key, value in more.items() if value},  # without these the tag is as it always was
             "source": self.source_sha256,
             "dockerfile": self.dockerfile or "",
             "args": dict(self.settings.args),
@@ -60,27 +82,90 @@ class Recipe:
 def build_body(recipe: Recipe, generation: int) -> dict[str, Any]:
     """The Build resource in JSON form: https://cloud.google.com/build/docs/api/reference/rest/v1/projects.builds"""
     settings = recipe.settings
-    images = [f"{recipe.uri}:{recipe.tag}", f"{recipe.uri}:{recipe.content_tag}"]
-    options: dict[str, Any] = {"logging": "GCS_ONLY"}
+    images = [f"{package.uri}:{tag}" for package in recipe.packages for tag in (recipe.tag, recipe.content_tag)]
+    commit, options = _commit(recipe)
     if settings.machine_type:
         options["machineType"] = settings.machine_type
-    return {
-        "source": {
-            "storageSource": {"bucket": recipe.bucket, "object": recipe.source_object, "generation": str(generation)}
-        },
-        "steps": [_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images)],
-        "images": images,
-        "timeout": f"{settings.timeout_s:g}s",
-        "queueTtl": f"{QUEUE_LIMIT_S}s",
-        "logsBucket": f"gs://{recipe.bucket}/logs",
-        "options": options,
-        "tags": build_tags(recipe),
-    }
+    if settings.worker_pool:
+        options["pool"] = {"name": _pool(settings.worker_pool, recipe.package)}
+    secrets = {"availableSecrets": {"secretManager": _secrets(recipe)}} if settings.secrets else {}
+    # A build of an account that one chooses needs a place of one's own for its log, which logsBucket is:
+    # https://cloud.google.com/build/docs/securing/configure-user-specified-service-accounts
+    account = {"serviceAccount": account_name(recipe.account, recipe.package.project)} if recipe.account else {}
+    return (
+        account
+        | commit
+        | secrets
+        | {
+            "source": {
+                "storageSource": {
+                    "bucket": recipe.bucket,
+                    "object": recipe.source_object,
+                    "generation": str(generation),
+                }
+            },
+            "steps": [_verbatim(_docker(recipe, images) if recipe.dockerfile else _buildpacks(recipe, images))],
+            "images": images,
+            "timeout": f"{settings.timeout_s:g}s",
+            "queueTtl": f"{QUEUE_LIMIT_S}s",
+            "logsBucket": f"gs://{recipe.bucket}/logs",
+            "options": options,
+            "tags": build_tags(recipe),
+        }
+    )
+
+
+def _commit(recipe: Recipe) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The commit for the provenance, which tells substitutions; loose, since no step needs it. And all other options.
+
+    https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values#using_default_substitutions
+    """
+    options: dict[str, Any] = {"logging": "GCS_ONLY"}
+    if not recipe.commit:
+        return {}, options
+    return {"substitutions": {"COMMIT_SHA": recipe.commit}}, options | {"substitutionOption": "ALLOW_LOOSE"}
+
+
+def _pool(name: str, package: Package) -> str:
+    """A private pool's full name: builds in it are asked for in its own region, which is the environment's first."""
+    if "/" in name:
+        return name
+    return f"projects/{package.project}/locations/{package.location}/workerPools/{name}"
+
+
+def _variables(recipe: Recipe) -> dict[str, str]:
+    """The variable of the step that holds each secret, by its id: https://cloud.google.com/build/docs/securing-builds/use-secrets"""
+    return {key: f"BUILD_SECRET_{number}" for number, key in enumerate(sorted(recipe.settings.secrets), 1)}
+
+
+def _secrets(recipe: Recipe) -> list[dict[str, str]]:
+    found = []
+    for key, variable in _variables(recipe).items():
+        reference = recipe.settings.secrets[key]
+        project, name = reference.place(recipe.package.project)
+        version = f"projects/{project}/secrets/{name}/versions/{reference.version or 'latest'}"
+        found.append({"versionName": version, "env": variable})
+    return found
+
+
+def _verbatim(step: dict[str, Any]) -> dict[str, Any]:
+    """The step with its arguments as they are: Cloud Build replaces `$NAME` in them, and reads `$$` as one `$`.
+
+    https://cloud.google.com/build/docs/configuring-builds/substitute-variable-values
+    """
+    return step | {"args": [argument.replace("$", "$$") for argument in step["args"]]}
+
+
+def account_name(email: str, project: str) -> str:
+    """Its full name. An account that people have made tells its own project; Google's own are taken for `project`'s."""
+    home, suffix, _ = email.partition("@")[2].partition(".iam.gserviceaccount.com")
+    return f"projects/{home if suffix else project}/serviceAccounts/{email}"
 
 
 def build_tags(recipe: Recipe) -> list[str]:
     """How a build is found again: by us to adopt it, by people in the console."""
-    return ["slipway", f"app-{recipe.app}", f"service-{recipe.service}", f"run-{recipe.run_id}", recipe.content_tag]
+    services = [f"service-{package.name}" for package in recipe.packages]
+    return ["slipway", f"app-{recipe.app}", *services, f"run-{recipe.run_id}", recipe.content_tag]
 
 
 def earlier_builds(recipe: Recipe) -> str:
@@ -101,8 +186,8 @@ def earlier_images(recipe: Recipe, builds: Sequence[BuildResult]) -> list[ImageR
 
 def adoptable(recipe: Recipe) -> str:
     """Cloud Build's filter for a build of the same content under the same version that is still going on."""
-    image = f"{recipe.uri}:{recipe.tag}"
-    return f'({UNDER_WAY}) AND tags="{recipe.content_tag}" AND images="{image}"'
+    images = " AND ".join(f'images="{package.uri}:{recipe.tag}"' for package in recipe.packages)
+    return f'({UNDER_WAY}) AND tags="{recipe.content_tag}" AND {images}'
 
 
 def _docker(recipe: Recipe, images: list[str]) -> dict[str, Any]:
@@ -111,12 +196,18 @@ def _docker(recipe: Recipe, images: list[str]) -> dict[str, Any]:
         args += ["--tag", image]
     for key, value in sorted(recipe.settings.args.items()):
         args += ["--build-arg", f"{key}={value}"]
+    if recipe.settings.target:
+        args += ["--target", recipe.settings.target]
+    variables = _variables(recipe)
+    for key, variable in variables.items():
+        args += ["--secret", f"id={key},env={variable}"]
     # The image says how its layers were made, so that the next build can take them over: BuildKit reads that from the
     # registry, without a pull. https://docs.docker.com/build/cache/backends/inline/
     args += ["--build-arg", "BUILDKIT_INLINE_CACHE=1"]
     if recipe.cache_from:
         args += ["--cache-from", recipe.cache_from]
-    return {
+    secret = {"secretEnv": list(variables.values())} if variables else {}
+    return secret | {
         "id": f"build {recipe.service}",
         "name": DOCKER,
         "args": [*args, "."],
@@ -126,7 +217,10 @@ def _docker(recipe: Recipe, images: list[str]) -> dict[str, Any]:
 
 
 def _buildpacks(recipe: Recipe, images: list[str]) -> dict[str, Any]:
-    args = ["build", images[0], "--tag", images[1], "--builder", BUILDPACKS, "--network", "cloudbuild"]
+    args = ["build", images[0]]
+    for image in images[1:]:
+        args += ["--tag", image]
+    args += ["--builder", BUILDPACKS, "--network", "cloudbuild"]
     for key, value in sorted(recipe.settings.args.items()):
         args += ["--env", f"{key}={value}"]
     return {

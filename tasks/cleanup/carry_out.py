@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
@@ -15,19 +15,25 @@ from tasks.cleanup.engine.links import Links
 from tasks.cleanup.engine.model import DELETE, CleanupOutcome, CleanupStep, Entry, Item, Skip, Use
 from tasks.cleanup.engine.recheck import SETTLED, claims, recheck, remaining
 from tasks.cleanup.engine.rules import used_by
-from tasks.cleanup.inventory import look_again
+from tasks.cleanup.inventory import look_again, standing_anew
+from tasks.cleanup.journal import Journal, left_open
 from tasks.cleanup.kinds.adapter import Reference
+from tasks.cleanup.kinds.images import Images
 from tasks.cleanup.kinds.registry import BY_KIND, KINDS
 from tasks.cleanup.kinds.releases import rollback_needs
 from tasks.cleanup.propose import Proposal, show
 from tasks.cleanup.scope import Scope
-from tasks.failures.errors import Cause, CloudError, RollbackTargetLost
+from tasks.cleanup.turns import History, newest_records, shipping, until_free
+from tasks.failures.cause import Cause
+from tasks.failures.errors import CloudError, RollbackTargetLost
 from tasks.failures.explain import explain
+from tasks.model import Request
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
 
 # Far below what Google allows (Artifact Registry: 300 000 deletions a day in a repository), and slow enough to watch.
 STEPS_PER_S = 2.0
+BATCH = 10  # steps between which what has to be opened for them is closed
 CHECKED_AT_ONCE = 16
 
 
@@ -38,12 +44,20 @@ class Guard:
     proposal: Proposal
     links: Links
     doomed: set[str]  # names of what the plan takes away and what has not been seen to stay
+    standing: tuple[Use, ...]
+    records: History | None = None  # that `standing` rests on
     holding: dict[str, str] = field(default_factory=dict)  # what stays after all, and what it needs
 
     async def used(self) -> dict[str, str]:
         """Every key in use now, with by whom. Raises CloudError when that cannot be told."""
         inventory = self.proposal.inventory
-        items, uses, doubts = await look_again(inventory, self.doomed)
+        (items, uses, doubts), records = await asyncio.gather(
+            look_again(inventory, self.doomed), newest_records(inventory.look.requests)
+        )
+        if records != self.records:
+            self.standing, more = await standing_anew(inventory)
+            self.records = records
+            doubts += more
         if doubts:
             raise CloudError(doubts[0])
         staying = (
@@ -51,7 +65,7 @@ class Guard:
             for item in items
             if item.needs and item.name not in self.doomed
         )
-        return used_by((*uses, *staying, *inventory.standing), self.links) | self.holding
+        return used_by((*uses, *staying, *self.standing), self.links) | self.holding
 
     def hold(self, item: Item) -> None:
         """It stays after all, and with it what it needs."""
@@ -64,33 +78,60 @@ async def carry_out(scope: Scope, proposal: Proposal) -> tuple[Entry, ...]:
     """Takes the steps that are left, in their order; answers the whole journal. A step that fails is left for later."""
     journal, steps = proposal.journal, remaining(proposal.plan, proposal.journal.entries)
     doomed = {each.item.name for each in steps if each.action == DELETE}
-    guard = Guard(proposal, Links.of(proposal.inventory.world.items), doomed)
+    guard = Guard(proposal, Links.of(proposal.inventory.world.items), doomed, proposal.inventory.standing)
     pace = AsyncLimiter(1, 1 / STEPS_PER_S)
+    while steps:
+        await until_free(scope.requests)
+        async with opened(steps[:BATCH], journal):
+            taken = await take_some(steps[:BATCH], guard, journal, pace)
+        steps = steps[taken:]
+    notes = proposal.inventory.look.notes
+    await show(scope.app, proposal.plan, proposal.name, journal.entries, proposal.stays, notes)
+    return journal.entries
+
+
+@asynccontextmanager
+async def opened(steps: Sequence[CleanupStep], journal: Journal) -> AsyncIterator[None]:
+    """Around a batch: what each kind has to open for it, and close again."""
     async with AsyncExitStack() as stack:
         for adapter in KINDS:
             its_own = [each for each in steps if each.item.kind == adapter.kind]
             await stack.enter_async_context(adapter.opened(its_own, journal.note_unlocked))
-        for each in steps:
-            await pace.acquire()
-            entry = await take(each, guard)
-            await journal.add(entry)
-            get_run_logger().info("%s %s %s: %s, %s", entry.action, entry.kind, entry.name, entry.outcome, entry.why)
-    await show(scope.app, proposal.plan, proposal.name, journal.entries, proposal.stays)
-    return journal.entries
+        yield
 
 
-async def take(each: CleanupStep, guard: Guard) -> Entry:
-    """The step if nothing speaks against it now, and what came of it."""
+async def take_some(steps: Sequence[CleanupStep], guard: Guard, journal: Journal, pace: AsyncLimiter) -> int:
+    """Takes the steps until somebody ships; answers how many were taken."""
+    for number, each in enumerate(steps):
+        await pace.acquire()
+        entry = await take(each, guard)
+        if entry is None:
+            return number
+        await journal.add(entry)
+        get_run_logger().info("%s %s %s: %s, %s", entry.action, entry.kind, entry.name, entry.outcome, entry.why)
+    return len(steps)
+
+
+async def take(each: CleanupStep, guard: Guard) -> Entry | None:
+    """The step if nothing speaks against it now, and what came of it; None, and nothing done, while somebody ships."""
     item = each.item
     try:
         now, used = await asyncio.gather(BY_KIND[item.kind].again(item), guard.used())
         verdict = recheck(item, now, used)
-        outcome, why = (verdict.outcome, verdict.reason) if isinstance(verdict, Skip) else (await act(each), each.why)
+        if await shipping(guard.proposal.inventory.look.requests):
+            return None
+        outcome, why = (verdict.outcome, verdict.reason) if isinstance(verdict, Skip) else (await act(each), said(each))
     except (GoogleError, CloudError) as error:
         outcome, why = CleanupOutcome.FAILED, explain(error).problem
     if outcome not in SETTLED:
         guard.hold(item)
     return Entry(item.kind, item.name, each.action, outcome, why, guard.proposal.inventory.look.clock())
+
+
+def said(step: CleanupStep) -> str:
+    """Why it was done, and how it is undone."""
+    undo = BY_KIND[step.item.kind].undo(step)
+    return f"{step.why}; undone by: {undo}" if undo else step.why
 
 
 async def act(step: CleanupStep) -> CleanupOutcome:
@@ -104,10 +145,28 @@ async def act(step: CleanupStep) -> CleanupOutcome:
 
 @step("close what was left open", attempts=3)
 async def close_left_open(scope: Scope) -> None:
-    """What a clean-up that was killed had opened for its steps."""
+    """What a clean-up that was killed had opened for its steps: the app's own, and what its journal says."""
     for closed in await all_of([each.close(scope.requests) for each in KINDS]):
         for what in closed:
             get_run_logger().warning("%s", what)
+    for journal in await left_open(scope.bucket, scope.app):
+        await all_of([each.close_again(journal.unlocked) for each in KINDS])
+        get_run_logger().warning("closed again, as the journal says: %s", ", ".join(journal.unlocked))
+        await journal.note_unlocked(())
+
+
+async def close_own(request: Request) -> None:
+    """Whoever ships comes before clean-up, and finds the repository as a release wants it; else preflight tells.
+
+    So it comes before preflight, which refuses tags that can be moved. To close what Slipway itself has left open is no
+    change of the user's: where preflight fails, nothing is changed but that.
+    """
+    try:
+        closed = await Images().close((request,))
+    except GoogleError as error:
+        closed = (f"it cannot be told whether tags can be moved: {explain(error).problem}",)
+    for what in closed:
+        get_run_logger().warning("%s", what)
 
 
 @step("prove that every rollback still works", attempts=3, state="What the journal lists is gone.")

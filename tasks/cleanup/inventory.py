@@ -11,7 +11,7 @@ from tasks.cleanup.engine.model import Item, Kind, Listing, Policy, Use, World
 from tasks.cleanup.engine.plan import unlisted
 from tasks.cleanup.kinds.adapter import Found, Keys, Look, Reference
 from tasks.cleanup.kinds.registry import BY_KIND, CONSUMERS, KINDS
-from tasks.cleanup.kinds.releases import read_histories
+from tasks.cleanup.kinds.releases import Releases, read_histories
 from tasks.cleanup.memory import Memory
 from tasks.cleanup.scope import Scope
 
@@ -19,9 +19,12 @@ from tasks.cleanup.scope import Scope
 class Names:
     """Leads from what others call things to the keys of listed items; remembers what led to each key."""
 
-    def __init__(self, keys: Mapping[Kind, Keys]) -> None:
+    def __init__(self, keys: Mapping[Kind, Keys], listed: Iterable[Item] = ()) -> None:
         self.called: dict[str, dict[Reference, None]] = {}
         self._keys = keys
+        self._listed: dict[Kind, dict[str, None]] = {}
+        for item in listed:
+            self._listed.setdefault(item.kind, {})[item.key] = None
 
     def keys(self, references: Iterable[Reference]) -> tuple[str, ...]:
         found = []
@@ -37,7 +40,10 @@ class Names:
         return tuple(replace(item, needs=parts[item.name]) if item.name in parts else item for item in found.items)
 
     def uses(self, found: Found) -> tuple[Use, ...]:
-        return tuple(claim.use(self.keys) for claim in found.claims)
+        return tuple(claim.use(self.keys, self.every) for claim in found.claims)
+
+    def every(self, kinds: Iterable[Kind]) -> Iterable[str]:
+        return (key for kind in kinds for key in self._listed.get(kind, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +53,8 @@ class Inventory:
     world: World
     look: Look
     names: Names
-    standing: tuple[Use, ...]  # uses that only releases and slipway.yaml change: the lock keeps them as they are
+    standing: tuple[Use, ...]  # uses that only releases and slipway.yaml change
+    released: tuple[Use, ...]  # those of them that releases change
     memory: Memory  # for the next clean-up
 
 
@@ -58,7 +65,8 @@ async def take_inventory(scope: Scope, memory: Memory, clock: Callable[[], datet
     look = Look(scope.requests, await read_histories(scope.requests, clock), memory, clock)
     answers = await asyncio.gather(*(each.list(look) for each in CONSUMERS))
     found = dict(zip(CONSUMERS, answers, strict=True))
-    names = Names({each.kind: each.keys(look, found[each].items) for each in KINDS})
+    listed = [item for each in KINDS for item in found[each].items]
+    names = Names({each.kind: each.keys(look, found[each].items) for each in KINDS}, listed)
     uses = {each: names.uses(found[each]) for each in CONSUMERS}
     world = World(
         items=tuple(item for each in CONSUMERS for item in names.items(found[each])),
@@ -73,8 +81,18 @@ async def take_inventory(scope: Scope, memory: Memory, clock: Callable[[], datet
         look,
         names,
         standing=tuple(use for each in CONSUMERS if not each.live for use in uses[each]),
+        released=tuple(use for each in CONSUMERS if isinstance(each, Releases) for use in uses[each]),
         memory=memory.seeing(dated_by_us).counting(world.listings, now),
     )
+
+
+async def standing_anew(inventory: Inventory) -> tuple[tuple[Use, ...], list[str]]:
+    """What releases need by now, and why that cannot be believed, if so."""
+    first = inventory.look
+    look = Look(first.requests, await read_histories(first.requests, first.clock), Memory(), first.clock, earlier=first)
+    found = await Releases().list(look)
+    others = (use for use in inventory.standing if use not in inventory.released)
+    return (*others, *inventory.names.uses(found)), [each.doubt for each in found.listings if each.doubt]
 
 
 async def look_again(inventory: Inventory, going: Iterable[str]) -> tuple[tuple[Item, ...], tuple[Use, ...], list[str]]:
@@ -84,7 +102,7 @@ async def look_again(inventory: Inventory, going: Iterable[str]) -> tuple[tuple[
     """
     first = inventory.look
     look = Look(first.requests, first.histories, Memory(), first.clock, earlier=first, going=frozenset(going))
-    found = Found.together(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
+    found = Found.merged(await asyncio.gather(*(each.list(look) for each in CONSUMERS if each.live)))
     items, uses = inventory.names.items(found), inventory.names.uses(found)
     return items, uses, list(doubts(items, uses, found.listings))
 

@@ -17,15 +17,24 @@ from pydantic import TypeAdapter
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import Entry, Plan
 from tasks.cleanup.engine.recheck import from_json, to_json
-from tasks.failures.errors import Cause, ParameterError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import ParameterError
+from tasks.orchestration.gather import all_of
 
 ENTRIES: TypeAdapter[tuple[Entry, ...]] = TypeAdapter(tuple[Entry, ...])
-SHOWN = 1000  # of what a refused plan would have done, the first so many are enough to understand the refusal
+JOURNAL = ".journal.json"
+OPEN_AMONG = 16  # clean-ups exclude each other, and each one closes what was left open before it
+SHOWN = 1000  # rows of a table: more, nobody reads
 _NAME = re.compile(r"\d{8}T\d{6}\.\d{6}Z")
 
 
 def folder(app: str) -> str:
     return f"cleanup/{app}/"
+
+
+def is_of_a_plan(name: str) -> bool:
+    """Whether a file of this short name is a plan or its journal."""
+    return bool(_NAME.fullmatch(name.removesuffix(".json").removesuffix(".journal")))
 
 
 def plan_name(plan: Plan) -> str:
@@ -36,7 +45,7 @@ def plan_name(plan: Plan) -> str:
 async def save_plan(bucket: str, plan: Plan) -> str:
     """Answers the plan's name. What stays, by far the most, is not saved: it is decided again before any step."""
     name = plan_name(plan)
-    text = to_json(replace(plan, kept=(), withheld=plan.withheld[:SHOWN]))
+    text = to_json(replace(plan, kept=()))
     await objects.write_text(bucket, f"{folder(plan.app)}{name}.json", text, 0)
     return name
 
@@ -66,7 +75,10 @@ class Journal:
 
     @classmethod
     async def open(cls, bucket: str, plan: Plan) -> Journal:
-        name = f"{folder(plan.app)}{plan_name(plan)}.journal.json"
+        return await cls.read(bucket, f"{folder(plan.app)}{plan_name(plan)}{JOURNAL}")
+
+    @classmethod
+    async def read(cls, bucket: str, name: str) -> Journal:
         found = await objects.read_json(bucket, name)
         if found is None:
             return cls(bucket, name, (), (), 0)
@@ -86,3 +98,10 @@ class Journal:
         entries = ENTRIES.dump_python(self.entries, mode="json")
         value: dict[str, Any] = {"entries": entries, "unlocked": list(self.unlocked)}
         self._generation = await objects.write_json(self._bucket, self._name, value, self._generation)
+
+
+async def left_open(bucket: str, app: str) -> Sequence[Journal]:
+    """The journals of runs that ended while something was open; of any age that still matters."""
+    names = [each.name for each in await objects.list_objects(bucket, folder(app)) if each.name.endswith(JOURNAL)]
+    journals = await all_of([Journal.read(bucket, name) for name in sorted(names)[-OPEN_AMONG:]])
+    return [each for each in journals if each.unlocked]

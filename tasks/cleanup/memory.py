@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, TypeAdapter
 from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import Item, Listing
 
+CLOCK_SKEW = timedelta(minutes=5)
 EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
 
 
@@ -65,6 +66,21 @@ async def read_memory(bucket: str, app: str) -> Memory:
 
 async def write_memory(bucket: str, app: str, memory: Memory) -> None:
     await objects.write_json(bucket, _name(app), MEMORY.dump_python(memory, mode="json"), None)
+
+
+async def clock_trouble(bucket: str, app: str, now: datetime) -> tuple[str, ...]:
+    """Why this machine's clock is not to be believed: `write_memory` has just been, and Google dates what it wrote."""
+    found = await objects.find_object(bucket, _name(app))
+    return () if found is None else tuple(filter(None, (skew(found.created, now),)))
+
+
+def skew(written: datetime, now: datetime) -> str:
+    """'' while both clocks tell about the same."""
+    if abs(now - written) <= CLOCK_SKEW:
+        return ""
+    return (
+        f"This machine's clock says {now:%Y-%m-%d %H:%M:%S}, Google's {written:%Y-%m-%d %H:%M:%S}: ages cannot be told."
+    )
 
 
 def _name(app: str) -> str:

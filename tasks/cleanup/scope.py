@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from prefect.runtime import flow_run
 
 from infra.gcp.storage import buckets
-from tasks.failures.errors import Cause, NeverReleased
-from tasks.manifest.loading import load_manifest
-from tasks.manifest.manifest import MANIFEST_NAME, Manifest
+from tasks.failures.cause import Cause
+from tasks.failures.errors import NeverReleased
+from tasks.manifest.manifest import Manifest
 from tasks.model import Request
-from tasks.orchestration.lock import one_at_a_time
 from tasks.orchestration.step import step
 from tasks.request.request import choose
+from tasks.source.described import read_manifest
 from tasks.source.source import Source, open_source
 
 
@@ -40,7 +38,7 @@ class Scope:
 async def read_scope(source: Source, folder: Path) -> Scope:
     """Raises SourceError or ManifestError; SlipwayError when nothing was ever released from this repository."""
     checkout = await open_source(source, folder / "checkout")
-    manifest = load_manifest(checkout / MANIFEST_NAME)
+    manifest = await read_manifest(checkout)
     requests = tuple(
         Request(
             app=manifest.app,
@@ -66,12 +64,3 @@ async def _bucket(requests: tuple[Request, ...]) -> str:
         "ship it with the deploy flow first.",
         Cause.NOT_FOUND,
     )
-
-
-@asynccontextmanager
-async def all_to_itself(scope: Scope) -> AsyncIterator[None]:
-    """Keeps releases and rollbacks of the app away from every environment; ReleaseBusy where one is under way."""
-    async with AsyncExitStack() as locks:
-        for request in sorted(scope.requests, key=lambda each: each.environment):  # all in one order: no deadlock
-            await locks.enter_async_context(one_at_a_time(request))
-        yield

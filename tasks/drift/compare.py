@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from tasks.drift.spec import default, settings
 from tasks.names import resources
+from tasks.spec.settings import default, settings
 
 # Counts only where it is asked for: the server, gcloud and the console write these of their own accord.
 _ONLY_WHEN_ASKED_FOR = re.compile(
@@ -34,6 +34,7 @@ class DriftKind(StrEnum):
 
     NONE = "none"
     ROLLED_BACK = "rolled back by a human"  # on purpose: reported, never repaired
+    OTHERS = "changed by others"  # what slipway.yaml does not say is not ours to put right
     TRAFFIC = "traffic"
     CHANGED = "changed"
 
@@ -44,12 +45,12 @@ def compare(desired: Mapping[str, Any], live: Mapping[str, Any], ignore: Sequenc
     `ignore` holds paths, with `*` for any text; each stands for everything below it as well. A default counts as set,
     and what a live service has beyond what is desired is a difference too.
     """
-    project = _project(live) or _project(desired)
+    project = project_of(live) or project_of(desired)
     wanted, found = settings(desired, project), settings(live, project)
-    ignored = _matcher(ignore)
+    skipped = _matcher(ignore)
     differences = []
     for path in sorted(wanted.keys() | found.keys()):
-        if ignored.match(path) or (path not in wanted and _ONLY_WHEN_ASKED_FOR.fullmatch(path)):
+        if skipped.match(path) or (path not in wanted and _ONLY_WHEN_ASKED_FOR.fullmatch(path)):
             continue
         ours, theirs = wanted.get(path) or default(path), found.get(path) or default(path)
         if (ours and ours.same) != (theirs and theirs.same):
@@ -57,14 +58,17 @@ def compare(desired: Mapping[str, Any], live: Mapping[str, Any], ignore: Sequenc
     return tuple(differences)
 
 
-def classify(differences: Iterable[Difference], good: Mapping[str, str]) -> DriftKind:
+def classify(
+    differences: Iterable[Difference], good: Mapping[str, str], ours: Callable[[str], bool] = lambda _: True
+) -> DriftKind:
     """What kind of drift the differences are. `good` has the version of every earlier revision seen healthy, by name.
 
-    A rollback by a human moves traffic, changes nothing else, and gives more only to such revisions.
+    A rollback by a human moves traffic, changes nothing else that is ours, and gives more only to such revisions.
     """
-    found = tuple(differences)
+    every = tuple(differences)
+    found = [each for each in every if ours(each.path)]
     if not found:
-        return DriftKind.NONE
+        return DriftKind.OTHERS if every else DriftKind.NONE
     if not all(difference.path.startswith("traffic[") for difference in found):
         return DriftKind.CHANGED
     gained = {revision_of(difference) for difference in found if _share(difference.live) > _share(difference.desired)}
@@ -80,9 +84,14 @@ def _share(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _project(service: Mapping[str, Any]) -> str:
+def project_of(service: Mapping[str, Any]) -> str:
+    """'' for a body without a name."""
     name = str(service.get("name", ""))
     return resources.parts(name)["projects"] if name else ""
+
+
+def ignored(path: str, globs: Iterable[str]) -> bool:
+    return bool(_matcher(globs).match(path))
 
 
 def _matcher(globs: Iterable[str]) -> re.Pattern[str]:

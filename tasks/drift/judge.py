@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.drift.compare import Difference, DriftKind, classify, compare
+from infra.gcp.run.services import WHOLE
+from tasks.drift.compare import Difference, DriftKind, classify, compare, ignored, project_of
 from tasks.failures.redact import redact
+from tasks.history.masking import masked
 from tasks.history.record import ReleaseRecord, State, TargetRecord, good
 from tasks.model import Outcome, Place
 from tasks.names import resources
 from tasks.names.labels import label_value
 from tasks.names.naming import config_digest, revision_name
+from tasks.rollout.service import SAYS, said_before
+from tasks.rollout.service import WHOLE as SAID_OF_ALL
+from tasks.spec.merge import is_below, shown_as
+from tasks.spec.settings import settings
 
 # Whose run it was is no configuration; tags carry no traffic, and people use them to look at revisions.
-OWN_IGNORED = ("template.labels[slipway-run]", "traffic[tag=*")
+OWN_IGNORED = ("template.labels[slipway-run]", "traffic[tag=*", "labels[slipway-*")
+_OURS = (
+    "traffic[",
+    f"template.annotations[{SAYS}]",
+    "template.labels[slipway-",
+    "template.labels[managed-by]",
+    "secrets[",
+)
+ACCESS, SECRET = "access", "secrets"  # paths of what is not in the service's own body
 SHOWN_LENGTH = 200
 
 
@@ -25,6 +39,15 @@ class Latest:
 
     name: str
     labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What belongs to a service and is not in its body."""
+
+    public: bool | None = None  # whether everybody may call it; None where that was not asked
+    invokers: frozenset[str] = frozenset()  # who else may
+    unusable: tuple[str, ...] = ()  # secret versions that it is pinned to and that are not enabled, "key:3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +70,17 @@ class Comparison:
 
 
 def released_targets(history: Sequence[ReleaseRecord]) -> dict[Place, Released]:
-    """By place, what the newest release of it made live; `history` is newest first."""
-    found: dict[Place, Released] = {}
+    """By place, what the newest release of it made live; `history` is newest first.
+
+    Of a service that has had several names in Cloud Run, the newest: what others serve nobody releases any more.
+    """
+    found: dict[tuple[str, str], Released] = {}
     for record in history:
         if record.state is State.RELEASED:
             for target in record.targets:
                 if target.outcome is Outcome.LIVE:
-                    found.setdefault(target.place, Released(record, target))
-    return found
+                    found.setdefault((target.service, target.region), Released(record, target))
+    return {released.target.place: released for released in found.values()}
 
 
 def judge(
@@ -64,6 +90,7 @@ def judge(
     live: Mapping[str, Any] | None,
     latest: Latest | None,
     ignore: Sequence[str],
+    around: Around = Around(),
 ) -> Comparison:
     """run_service: its short name in Cloud Run. live: the service's body, None if it is gone."""
     target = released.target
@@ -71,16 +98,62 @@ def judge(
         gone = (Difference("service", target.revision, None),)
         return Comparison(target.place, DriftKind.CHANGED, released.record, "nothing", gone)
     versions = good_revisions(history, target.place)
+    live = {**live, "template": masked(live.get("template") or {})}  # as the records are
     template = expected_template(run_service, history, target, latest)
     desired = {
-        "name": live.get("name", ""),
-        "labels": live.get("labels", {}),  # a release adds its own and leaves the others alone
+        **without(live, WHOLE if target.whole is not None else ()),
+        **(target.whole or {}),
         "template": live.get("template", {}) if template is None else template,
         "traffic": [{"revision": target.revision, "percent": 100}],
     }
-    found = compare(desired, live, (*ignore, *OWN_IGNORED))
-    kind = classify(found, versions)
+    found = (*compare(desired, live, (*ignore, *OWN_IGNORED)), *beside(target, around, ignore))
+    kind = classify(found, versions, said_by(target))
     return Comparison(target.place, kind, released.record, _serving(live, versions), found)
+
+
+def said_by(target: TargetRecord) -> Callable[[str], bool]:
+    """Whether a setting, by its path, is what slipway.yaml said of the release; all of them were for earlier Slipways.
+
+    Traffic is always ours, and so are our own marks on the template and who may call.
+    """
+    said = said_before(target.template)
+    if said is None:
+        return lambda _: True
+    whole = [path.removeprefix(SAID_OF_ALL) for path in said if path.startswith(SAID_OF_ALL)]
+    paths = (*(f"template.{shown_as(path)}" for path in said), *whole, ACCESS)
+    return lambda path: path.startswith(_OURS) or is_below(path, paths)
+
+
+def without(body: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """A release writes labels, template and traffic: whatever else a service has is as somebody wanted it to be."""
+    return {key: value for key, value in body.items() if key not in keys}
+
+
+def beside(target: TargetRecord, around: Around, ignore: Sequence[str]) -> tuple[Difference, ...]:
+    """Who may call, and secret versions that were enabled when they were released."""
+    expected = public_after(target)
+    found = [Difference(f"{SECRET}[{name}]", "enabled", "not enabled") for name in around.unusable]
+    if None not in (expected, around.public) and expected != around.public:
+        said = {True: "everyone", False: "its callers"}
+        found.append(Difference(ACCESS, said[bool(expected)], said[bool(around.public)]))
+    if around.public is not None:
+        lacking = sorted(set(target.invokers or ()) - around.invokers)
+        found += [Difference(f"{ACCESS}[{member}]", "let in", "not let in") for member in lacking]
+    return tuple(each for each in found if not ignored(each.path, ignore))
+
+
+def public_after(target: TargetRecord) -> bool | None:
+    """Whether everybody could call the service after the release; None where the record does not tell."""
+    if target.public or target.was_public is None:
+        return target.public or None
+    return target.was_public and not target.was_opened
+
+
+def pinned(live: Mapping[str, Any]) -> tuple[str, ...]:
+    """The secret versions that a service's variables are pinned to, "key:3"."""
+    found = settings({"template": live.get("template") or {}, "name": live.get("name", "")}, project_of(live))
+    names = {str(setting.shown) for path, setting in found.items() if path.endswith("].secret")}
+    return tuple(sorted(name for name in names if name.rpartition(":")[2].isdigit()))
 
 
 def good_revisions(history: Sequence[ReleaseRecord], place: Place) -> dict[str, str]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
 
-from infra.gcp.run import services
+from infra.gcp import secrets
+from infra.gcp.run import access, services
+from infra.gcp.run.members import EVERYONE
 from infra.gcp.run.revisions import get_revision
+from infra.gcp.run.services import RunService
 from tasks.drift.compare import DriftKind
-from tasks.drift.judge import Comparison, Latest, Released, judge, released_targets, rows, unreleased
+from tasks.drift.judge import Around, Comparison, Latest, Released, judge, pinned, released_targets, rows, unreleased
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import read_history
 from tasks.model import Request
@@ -44,7 +48,22 @@ async def _look_at(request: Request, history: Sequence[ReleaseRecord], released:
         service.body if service else None,
         Latest(latest.name, latest.labels) if latest else None,
         request.manifest.drift.ignore,
+        await _around(request, service) if service else Around(),
     )
+
+
+async def _around(request: Request, service: RunService) -> Around:
+    async def usable(name: str) -> bool:
+        """Another project's secret is not asked for."""
+        secret, _, version = name.rpartition(":")
+        if "/" in secret:
+            return True
+        return await secrets.enabled_version(request.project, secret, int(version)) is not None
+
+    names = pinned(service.body)
+    callers, answers = await asyncio.gather(access.invokers(service.name), all_of([usable(name) for name in names]))
+    unusable = tuple(name for name, is_usable in zip(names, answers, strict=True) if not is_usable)
+    return Around(EVERYONE in callers, callers - {EVERYONE}, unusable)
 
 
 @step("read the repository's version")

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tasks.failures.catalogue.blanks import NOTHING, Known, fill
 from tasks.failures.catalogue.matching import BUILD_RULES, RULES, WRAPPERS, Match, match
-from tasks.failures.errors import Cause, Transient
+from tasks.failures.cause import Cause, Transient
 from tasks.failures.redact import redact
 
 FETCH_SOURCE = "fetch source"

@@ -9,9 +9,13 @@ SlipwayError
 ├── StackFailed         The local stack did not start, or one is running there already.
 ├── ReleaseBusy         Another run holds this app and environment.
 ├── Frozen              The environment takes no release now: a freeze window is in force.
+├── TooExpensive        The release would cost more than the environment allows, or nobody can tell.
 ├── PreflightFailed     The project is not ready; holds every problem found.
 ├── TagTaken            The version's image tag already names another digest.
 ├── BuildFailed         A build did not end with an image.
+├── ImageUnusable       An image that is built elsewhere is not there.
+├── Vulnerable          An image has what the environment does not let through, or nobody can tell.
+├── NoBackup            What is to be kept before a release could not be kept.
 ├── CandidateFailed     The new revision did not become ready.
 ├── ProofFailed         The new revision answered, but not as it must.
 ├── HookFailed          A hook before or after the release did not end as it must.
@@ -21,7 +25,11 @@ SlipwayError
 ├── PromotionRefused    There is no release to promote, or it is not what its commit says.
 ├── RollbackRefused     There is no release to go back to, or going back to it would do harm.
 ├── NotReconciled       What a dead run left behind could not be given back.
+├── RecordLost          Somebody else has closed the record of the release that is under way.
+├── RecordInDoubt       Nobody can tell whether the release stands: reconcile goes by its record.
 ├── RepairRefused       What has drifted cannot be put right by shipping the release again.
+├── ProvisionRefused    Terraform would do what nobody has agreed to, or somebody else has its state.
+├── ProvisionFailed     Terraform did not make all that was to be made.
 ├── NeverReleased       The app has no release yet that this could work on.
 ├── CleanupRefused      The cloud's answer is in doubt, a cap is exceeded, or a saved plan does not hold any more.
 ├── RollbackTargetLost  What a rollback needs is gone after the clean-up.
@@ -33,43 +41,10 @@ anybody sees it. The same as a page: docs/reference/errors.md.
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import ClassVar
 
+from tasks.failures.cause import Cause, Transient
 from tasks.failures.redact import redact
-
-
-class Cause(StrEnum):
-    """What kind of thing went wrong; the same words appear in records, reports and `slipway explain`."""
-
-    API_DISABLED = "api_disabled"
-    PERMISSION = "permission"
-    BILLING = "billing"
-    QUOTA = "quota"
-    RATE_LIMIT = "rate_limit"
-    NOT_FOUND = "not_found"
-    ALREADY_EXISTS = "already_exists"
-    CONFLICT = "conflict"
-    INVALID_CONFIG = "invalid_config"
-    BUILD_STEP_FAILED = "build_step_failed"
-    CONTAINER_CRASH = "container_crash"
-    CONTAINER_PORT = "container_port"
-    IMAGE_MISSING = "image_missing"
-    ORG_POLICY = "org_policy"
-    NETWORK = "network"
-    TIMEOUT = "timeout"
-    SERVICE_UNAVAILABLE = "service_unavailable"
-    STATE_LOCK = "state_lock"
-    OTHER = "other"
-
-
-class Transient(StrEnum):
-    """Would the same call, made again a little later, succeed without anybody doing anything?"""
-
-    YES = "yes"
-    NO = "no"
-    MAYBE = "maybe"  # the failure alone does not tell; one more try is fair
-
 
 UNTOUCHED = "Nothing was changed."
 NOT_DEPLOYED = "Nothing was deployed."
@@ -169,6 +144,13 @@ class Frozen(SlipwayError):
     default_state = NOT_MOVED
 
 
+class TooExpensive(SlipwayError):
+    """The release would cost more than the environment allows, or nobody can tell."""
+
+    default_cause = Cause.INVALID_CONFIG
+    default_remedy = "ask for less in slipway.yaml, raise `cost.max_floor`, or fill in `override` with name and reason."
+
+
 class PreflightFailed(SlipwayError):
     """The project is not ready; holds every problem found."""
 
@@ -189,6 +171,31 @@ class BuildFailed(SlipwayError):
 
     default_cause = Cause.BUILD_STEP_FAILED
     default_remedy = "read the build's log, correct the source and start the run again."
+    default_state = NOT_DEPLOYED
+
+
+class ImageUnusable(SlipwayError):
+    """An image that is built elsewhere is not there."""
+
+    default_cause = Cause.IMAGE_MISSING
+    default_remedy = "push the image, or correct its name in slipway.yaml, then start the run again."
+    default_state = NOT_DEPLOYED
+
+
+class Vulnerable(SlipwayError):
+    """An image has what the environment does not let through, or nobody can tell."""
+
+    default_remedy = "update what is named, or say in `scan.ignore` of the environment until when and why it may stay."
+    default_state = NOT_MOVED
+
+
+class NoBackup(SlipwayError):
+    """What is to be kept before a release could not be kept."""
+
+    default_cause = Cause.SERVICE_UNAVAILABLE
+    default_remedy = (
+        "correct what the message says and start the run again, or fill in `override` with your name and reason."
+    )
     default_state = NOT_DEPLOYED
 
 
@@ -262,11 +269,42 @@ class NotReconciled(SlipwayError):
     default_state = "Traffic is where the dead run left it."
 
 
+class RecordLost(SlipwayError):
+    """Somebody else has closed the record of the release that is under way."""
+
+    default_cause = Cause.CONFLICT
+    default_remedy = "look at the runs of this environment, then ship again."
+    default_state = "What became of its traffic is in the record."
+
+
+class RecordInDoubt(SlipwayError):
+    """Nobody can tell whether the release stands: reconcile goes by its record."""
+
+    default_cause = Cause.SERVICE_UNAVAILABLE
+    default_remedy = "see that the bucket can be reached; reconcile then does by itself what the record says."
+    default_state = "The release has all its traffic. It is given back if its record does not say that it stands."
+
+
 class RepairRefused(SlipwayError):
     """What has drifted cannot be put right by shipping the release again."""
 
     default_cause = Cause.CONFLICT
     default_remedy = "put the service right by hand, or ship a new version."
+
+
+class ProvisionRefused(SlipwayError):
+    """Terraform would do what nobody has agreed to, or somebody else has its state."""
+
+    default_cause = Cause.CONFLICT
+    default_remedy = "settle what the message says, then start the run again."
+
+
+class ProvisionFailed(SlipwayError):
+    """Terraform did not make all that was to be made."""
+
+    default_cause = Cause.OTHER
+    default_remedy = "correct what the message says, then start the run again: it goes on where this one ended."
+    default_state = "What was made stays, and is in the record of the run."
 
 
 class NeverReleased(SlipwayError):

@@ -15,7 +15,8 @@ from tasks.failures.build_log import recognise
 from tasks.failures.catalogue.blanks import NOTHING, Known, fill
 from tasks.failures.catalogue.matching import Match, match
 from tasks.failures.catalogue.stated import room_of
-from tasks.failures.errors import UNTOUCHED, Cause, CloudError, SlipwayError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import UNTOUCHED, CloudError, SlipwayError
 from tasks.failures.redact import redact
 
 _SHOWN = 300  # characters of a line that nobody has cut to size

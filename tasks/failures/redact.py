@@ -88,7 +88,8 @@ def redact(text: str, environment: Mapping[str, str] = os.environ) -> str:
 
 def _secret_values(environment: Mapping[str, str]) -> Iterator[str]:
     """The values of variables with secret-looking names, in each spelling in which they may turn up."""
-    for name, value in environment.items():
+    for name in environment:
+        value = environment.get(name, "")  # another thread may take a variable away meanwhile
         if len(value) < _MIN_SECRET_LENGTH or not _SECRET_VARIABLE.search(name) or _NAMES_A_PLACE.search(name):
             continue
         yield from {value, quote(value), quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tasks.failures.catalogue.blanks import fill
 from tasks.failures.catalogue.matching import RULES, Rule
-from tasks.failures.errors import Cause, SlipwayError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import SlipwayError
 
 _INTRODUCTION = """\
 # Errors

@@ -6,52 +6,49 @@ Every write names the generation it replaces, so two writers can never both beli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TypedDict, Unpack
+from typing import Unpack
 
-from prefect import get_client
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
-from tasks.failures.errors import SlipwayError
+from tasks.failures.errors import RecordInDoubt, SlipwayError
 from tasks.failures.explain import to_slipway
 from tasks.failures.redact import redact
+from tasks.history.backup_record import BackupRecord
+from tasks.history.facts import Facts
+from tasks.history.heartbeat import beating, is_alive
 from tasks.history.record import (
     Approval,
+    Beside,
     Intent,
     ReleaseRecord,
     State,
-    StepRecord,
     TargetRecord,
     planned,
+    with_beside,
     with_candidate,
     with_ending,
     with_live,
     with_proof,
     with_snapshot,
 )
-from tasks.history.store import read_open, record_name
-from tasks.model import Candidate, Ending, Image, Place, Proof, Request, Serving, Snapshot
+from tasks.history.run import who_started, why_ended
+from tasks.history.scan_record import ScanRecord
+from tasks.history.step_record import HookRecord, StepRecord
+from tasks.history.store import Stored, newest_after, read_one, read_open, record_name, write_one
+from tasks.model import Candidate, Ending, Image, Outcome, Place, Proof, Request, Serving, Snapshot
+from tasks.orchestration.gather import to_its_end
+from tasks.orchestration.stage import stage_seconds
+from tasks.source.commits import recent_commits
 
 NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
-
-
-class Facts(TypedDict, total=False):
-    """What becomes known of a release once its record is begun."""
-
-    state: State
-    reason: str
-    finished: datetime
-    approval: Approval
-    images: Mapping[str, str]
-    targets: tuple[TargetRecord, ...]
-    steps: tuple[StepRecord, ...]
-    seconds: Mapping[str, float]
 
 
 class Ledger:
@@ -62,6 +59,8 @@ class Ledger:
 
     def __init__(self, bucket: str, name: str, release: ReleaseRecord, generation: int) -> None:
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
+        self._tried = release  # what was written last, for all we know
+        self._writing = asyncio.Lock()
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -73,13 +72,20 @@ class Ledger:
         before = {each.place: each for each in snapshots}
         await self._keep(targets=self._each(lambda target: with_snapshot(target, before.get(target.place))))
 
-    async def built(self, images: Sequence[Image]) -> None:
-        await self._keep(images={image.service: image.reference for image in images})
+    def built(self, images: Sequence[Image]) -> None:
+        """Written with what is told next: nothing refers to them yet."""
+        sources = {each.service: each.source for each in images if each.source}
+        self._note(images={each.service: each.reference for each in images}, sources=sources)
 
     async def deployed(self, candidates: Sequence[Candidate]) -> None:
         """A wave; the places of the other waves stay as they are."""
         new, images = {each.place: each for each in candidates}, self.release.images
         await self._keep(targets=self._each(lambda target: with_candidate(target, new.get(target.place), images)))
+
+    async def beside(self, *known: Beside) -> None:
+        """What is known of these jobs and pools by now."""
+        self.release = with_beside(self.release, known)
+        await self._keep()
 
     async def proven(self, proofs: Sequence[Proof]) -> None:
         found = {proof.place: proof for proof in proofs}
@@ -91,16 +97,97 @@ class Ledger:
     async def stepped(self, step: StepRecord) -> None:
         await self._keep(steps=(*self.release.steps, step))
 
-    async def live(self, live: Sequence[Serving]) -> None:
+    async def hooked(self, *done: HookRecord) -> None:
+        await self._keep(hooks=(*self.release.hooks, *done))
+
+    async def scanned(self, scans: Sequence[ScanRecord]) -> None:
+        """What was found in the images, instead of what was found before."""
+        await self._keep(scans=tuple(scans))
+
+    def audited(self, audits: Sequence[ScanRecord]) -> None:
+        """Written with what is told next."""
+        self._note(audits=tuple(audits))
+
+    async def backed_up(self, backup: BackupRecord) -> None:
+        await self._keep(backup=backup)
+
+    def live(self, live: Sequence[Serving]) -> None:
+        """Written with what is told next: until the release stands, all of it is given back when its run dies."""
         served = {each.place for each in live}
-        await self._keep(targets=self._each(lambda target: with_live(target) if target.place in served else target))
+        self._note(targets=self._each(lambda target: with_live(target) if target.place in served else target))
 
     async def timed(self, what: str, seconds: float) -> None:
         await self._keep(seconds={**self.release.seconds, what: round(seconds, 2)})
 
-    async def released(self) -> None:
-        """The point of no return: from here on the release stands."""
-        await self._keep(state=State.RELEASED, finished=datetime.now(UTC))
+    @property
+    def stands(self) -> bool:
+        return self.release.state is State.RELEASED
+
+    async def released(self, **took: float) -> None:
+        """The point of no return: from here on the release stands. Raises RecordInDoubt if nobody can tell; and where
+        the word of a rollback cannot be written, which has all traffic by now: reconcile finishes it.
+
+        took: seconds by what they were taken for.
+        """
+        if self.stands:
+            return
+        before, seconds = self.release, self._seconds() | {name: round(each, 2) for name, each in took.items()}
+        try:
+            await self._keep(state=State.RELEASED, finished=datetime.now(UTC), seconds=seconds)
+        except SlipwayError as unwritten:
+            self.release = before
+            if not await self._says_released(unwritten):
+                raise
+
+    async def _says_released(self, unwritten: SlipwayError) -> bool:
+        """Whether the write has arrived although its answer was an error, or somebody else has finished the release."""
+        try:
+            found = await read_one(self._bucket, self._name)
+        except GoogleError as error:
+            raise RecordInDoubt(
+                f"Nobody can tell whether the record gs://{self._bucket}/{self._name} says that "
+                f"{self.release.version} stands: {unwritten.problem}"
+            ) from error
+        if found and (found.release == self._tried or found.release.state is State.RELEASED):
+            self._adopt(found)
+            return True
+        if found and found.generation == self._generation and self.release.action == "rollback":
+            raise RecordInDoubt(
+                f"The record gs://{self._bucket}/{self._name} does not say yet that {self.release.version} stands: "
+                f"{unwritten.problem}",
+                "see that the bucket can be written; reconcile then finishes the rollback.",
+                state="All traffic is where the rollback has moved it.",
+            )
+        return False
+
+    def _adopt(self, found: Stored) -> None:
+        self.release, self._generation = found.release, found.generation
+
+    async def claim(self) -> None:
+        """Writes what is owed, so that nobody finishes what is being given back; what somebody has finished, stands."""
+        try:
+            await self._keep()
+        except SlipwayError as unwritten:
+            found = await read_one(self._bucket, self._name) if _is_conflict(unwritten) else None
+            if found and found.release.state is State.RELEASED:
+                self._adopt(found)
+
+    def moving(self) -> None:
+        """From here on users may be served by what is released; written with what is told next."""
+        if self.release.moved is None:
+            self.release = self.release.model_copy(update={"moved": datetime.now(UTC)})
+
+    def owe(self, places: Sequence[Place]) -> None:
+        """These are being given back: whatever ends this run now, its record stays open until they are."""
+        owed = {
+            place: Ending(place, Outcome.GIVING_BACK, "its run was giving it back when it ended") for place in places
+        }
+        self._note(targets=self._ended(tuple(owed.values())))
+
+    def owe_beside(self) -> None:
+        """The same of the jobs and pools that the release may have changed."""
+        owed = (each.model_copy(update={"outcome": Outcome.GIVING_BACK}) for each in self.release.beside)
+        self.release = with_beside(self.release, owed)
 
     async def taken_back(self, endings: Sequence[Ending], seconds: float) -> None:
         """`seconds` from the decision to traffic restored everywhere."""
@@ -112,18 +199,82 @@ class Ledger:
         await self._keep(targets=self._ended(endings), state=state, reason=reason, finished=datetime.now(UTC))
 
     async def ended(self, error: BaseException) -> None:
-        """Notes why the release did not come about. A record that cannot be written is left to reconcile."""
-        state = State.FAILED if isinstance(error, Exception) else State.CANCELLED
-        said = error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
-        reason = redact(said)[:2000]
+        """Notes why the release did not come about. It stays open while anything could not be given back.
+
+        A record that cannot be written is left to reconcile; that of a release that stands, as it is.
+        """
+        if self.stands or isinstance(error, RecordInDoubt):
+            return
+        state, said = await why_ended(error, self.release.run_id)
+        facts: Facts = {
+            "state": state,
+            "reason": redact(said)[:2000],
+            "cause": str(error.cause) if isinstance(error, SlipwayError) else "",
+            "finished": datetime.now(UTC),
+            "targets": self._ended(()),
+            "seconds": self._seconds(),
+        }
         try:
-            await self._keep(state=state, reason=reason, finished=datetime.now(UTC), targets=self._ended(()))
+            await self._keep(**facts)
         except SlipwayError as unwritten:
             get_run_logger().error("the release record says %s still: %s", State.STARTED, unwritten.problem)
+        if self.release.is_open:
+            get_run_logger().error("the record stays open: reconcile goes on until all traffic is given back")
+
+    async def found(self, endings: Sequence[Ending]) -> None:
+        """How far a try to settle it came; it stays open."""
+        await self._keep(targets=self._ended(endings))
+
+    async def is_alive(self) -> bool:
+        """Whether somebody is at work on it. Takes half a minute."""
+        return await is_alive(self._bucket, self._name, self._generation)
+
+    async def mark(self) -> None:
+        """Shows that the release is under way. Raises GoogleError, FAILED_PRECONDITION if somebody else has written."""
+        async with self._writing:
+            mark = secrets.token_hex(4)
+            try:
+                await objects.touch(self._bucket, self._name, self._generation, mark)
+            except GoogleError as error:
+                if error.status != "FAILED_PRECONDITION":
+                    raise
+                self._generation = await self._our_own(self._tried, error)
+                await objects.touch(self._bucket, self._name, self._generation, mark)
+
+    def _note(self, **facts: Unpack[Facts]) -> None:
+        self.release = self.release.model_copy(update=dict(facts))
 
     async def _keep(self, **facts: Unpack[Facts]) -> None:
-        self.release = self.release.model_copy(update=dict(facts))
-        self._generation = await _write(self._bucket, self._name, self.release, self._generation)
+        await to_its_end(self._write(facts))
+
+    async def _write(self, facts: Facts) -> None:
+        async with self._writing:
+            self._note(**facts)
+            last, self._tried = self._tried, self.release
+            try:
+                self._generation = await _write(self._bucket, self._name, self.release, self._generation)
+            except SlipwayError as error:
+                if not _is_conflict(error):
+                    raise
+                self._generation = await self._over_our_own(last, error)
+
+    async def _over_our_own(self, last: ReleaseRecord, error: SlipwayError) -> int:
+        """Written once more where it was our own last write that came in between, with an answer that was lost."""
+        generation = await self._our_own(last, error)
+        return await _write(self._bucket, self._name, self.release, generation)
+
+    async def _our_own(self, last: ReleaseRecord, error: Exception) -> int:
+        """The generation that it has, if it says what we wrote last; else raises the error."""
+        try:
+            found = await read_one(self._bucket, self._name)
+        except GoogleError:
+            raise error from None
+        if found is None or found.release != last:
+            raise error
+        return found.generation
+
+    def _seconds(self) -> dict[str, float]:
+        return {**{name: round(took, 2) for name, took in stage_seconds().items()}, **self.release.seconds}
 
     def _each(self, change: Callable[[TargetRecord], TargetRecord]) -> tuple[TargetRecord, ...]:
         return tuple(map(change, self.release.targets))
@@ -145,24 +296,36 @@ async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
         commit=version.commit,
         run_id=request.run_id,
         trigger=await who_started(request.run_id),
-        started=datetime.now(UTC),
+        started=await _beginning(request),
         action=intent.action,
         left=intent.left,
         origin=intent.origin,
         override=intent.override,
         irreversible=intent.irreversible,
         images=dict(intent.images),
+        sources=dict(intent.sources),
         targets=planned(intent.places or request.places),
+        commits={} if intent.action == "rollback" else await recent_commits(request.folder, version.commit),
+        manifest=request.manifest.without_values(),
     )
     name = record_name(release)
     ledger = Ledger(bucket, name, release, await _write(bucket, name, release, 0))
     try:
-        yield ledger
+        async with beating(ledger.mark, version.version):
+            yield ledger
     except BaseException as error:
         if not isinstance(error, Pause):
             with closed_circuits():
-                await asyncio.shield(asyncio.ensure_future(ledger.ended(error)))
+                await to_its_end(ledger.ended(error))
         raise
+
+
+async def _beginning(request: Request) -> datetime:
+    where = request.settings.bucket, request.app, request.environment
+    try:
+        return await newest_after(*where, datetime.now(UTC))
+    except GoogleError as error:
+        raise to_slipway(error, f"Listing the release records in gs://{request.settings.bucket}", NOT_KEPT) from error
 
 
 async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]:
@@ -171,18 +334,13 @@ async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]
     return [Ledger(bucket, each.name, each.release, each.generation) for each in found]
 
 
+def _is_conflict(error: SlipwayError) -> bool:
+    """Whether somebody else has written the record."""
+    return isinstance(error.__cause__, GoogleError) and error.__cause__.status == "FAILED_PRECONDITION"
+
+
 async def _write(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
     try:
-        return await objects.write_json(bucket, name, release.model_dump(mode="json"), generation)
+        return await write_one(bucket, name, release, generation)
     except GoogleError as error:
         raise to_slipway(error, f"Writing the release record gs://{bucket}/{name}", NOT_KEPT) from error
-
-
-async def who_started(run_id: str) -> str:
-    """Who or what created the run, as far as Prefect knows: a person, a schedule, an automation."""
-    async with get_client() as client:
-        run = await client.read_flow_run(run_id)  # type: ignore[arg-type]
-    creator = run.created_by
-    if creator is not None:
-        return f"{(creator.type or 'unknown').lower()} {creator.display_value or ''}".strip()
-    return "schedule" if run.auto_scheduled else "api"

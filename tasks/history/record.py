@@ -11,10 +11,20 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, field_validator, model_validator
 
+from infra.gcp.run.members import EVERYONE
+from tasks.history.backup_record import BackupRecord
+from tasks.history.early import of_today
+from tasks.history.job_record import JobRecord
+from tasks.history.masking import masked
+from tasks.history.pool_record import PoolRecord
+from tasks.history.scan_record import ScanRecord
+from tasks.history.step_record import HookRecord, StepRecord
+from tasks.manifest.settings import Health
+from tasks.manifest.silence import silenced
 from tasks.model import (
     Candidate,
     Ending,
@@ -43,6 +53,9 @@ class State(StrEnum):
     CANCELLED = "cancelled"  # a person stopped it; traffic is as it was
 
 
+# A template without values of variables, also where an earlier version of Slipway has kept them.
+Masked = Annotated[dict[str, Any], AfterValidator(masked)]
+Silenced = Annotated[dict[str, Any], AfterValidator(silenced)]
 Action = Literal["deploy", "promote", "rollback", "refresh"]
 
 
@@ -66,33 +79,44 @@ class TargetRecord(_Frozen):
 
     service: str
     region: str
+    name: str = ""  # in Cloud Run; '' for <app>-<service>, as in records that did not keep it yet
     revision: str = ""
     image: str = ""  # by digest
     before: tuple[tuple[str, int], ...] = ()  # revision, percent: what it goes back to
+    stands_for: str = ""  # the revision that the service's template was of before; '' where that was not kept yet
+    followed: int = 0  # percent of that revision's share which was for the newest revision, whichever that is
     serving: str = ""  # the revision that served most before, '' if none of ours did
     verdict: Verdict | None = None
     reason: str = ""
     p50_ms: float | None = None
     p95_ms: float | None = None
-    config: dict[str, Any] = {}  # the service's template before the release
-    template: dict[str, Any] = {}  # of the revision, as it was written: what drift is measured against
+    config: Masked = {}  # the service's template before the release
+    template: Masked = {}  # of the revision, as it was written: what drift is measured against
+    whole: dict[str, Any] | None = None  # ingress, scaling, labels … of the service; None where that was not kept yet
+    was_whole: dict[str, Any] | None = None  # the same before the release
     outcome: Outcome = Outcome.PLANNED
     said: str = ""  # more about the outcome, after a failure
+    health: dict[str, Any] = {}  # what the revision was proven by; empty in records that did not keep it yet
+    serving_health: dict[str, Any] = {}  # and what served before; empty where no release of ours had proven that
+    public: bool | None = None  # whether everybody may call the service after it; None in records of earlier versions
+    was_public: bool | None = None  # before; None where that is not known
+    was_opened: bool = False  # by an earlier release
+    invokers: tuple[str, ...] | None = None  # who else was let in by it; None in records of earlier versions
+    was_invokers: tuple[str, ...] = ()  # whom of them, and of the following, the service's policy had before
+    was_let_in: tuple[str, ...] = ()  # by an earlier release
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether it still has to be given back."""
+        return self.outcome in (Outcome.FAILED, Outcome.GIVING_BACK)
+
+    @property
+    def proven_by(self) -> Health | None:
+        return health_of(self.health)
 
     @property
     def place(self) -> Place:
-        return Place(self.service, self.region)
-
-
-class StepRecord(_Frozen):
-    """What was found while the candidates had a part of the traffic; times are UTC."""
-
-    percent: int
-    regions: tuple[str, ...]
-    began: datetime
-    ended: datetime
-    verdict: Verdict
-    reason: str
+        return Place(self.service, self.region, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +127,14 @@ class Intent:
     action: Action = "deploy"
     places: Sequence[Place] = ()  # where it is to go; without any, to all that the request names
     images: Mapping[str, str] = field(default_factory=dict)  # service -> image reference by digest
+    sources: Mapping[str, str] = field(default_factory=dict)  # service -> what its image was built of, as far as known
     origin: str = ""  # the environment that a promotion comes from
     left: str = ""  # the version that a rollback turns away from
     irreversible: bool = False
     override: Override | None = None
+
+
+Beside = JobRecord | PoolRecord  # what is released with the services
 
 
 class ReleaseRecord(_Frozen):
@@ -130,9 +158,32 @@ class ReleaseRecord(_Frozen):
     override: Override | None = None
     irreversible: bool = False  # declares a migration that earlier versions cannot live with
     images: dict[str, str] = {}  # service -> image reference by digest
+    sources: dict[str, str] = {}  # service -> gs://…: what its image was built of; not of images built elsewhere
     targets: tuple[TargetRecord, ...] = ()
+    jobs: tuple[JobRecord, ...] = ()
+    pools: tuple[PoolRecord, ...] = ()
     steps: tuple[StepRecord, ...] = ()  # of a canary, in the order in which they were judged
-    seconds: dict[str, float] = {}
+    hooks: tuple[HookRecord, ...] = ()  # that have succeeded, in their order
+    scans: tuple[ScanRecord, ...] = ()  # of its images; none where nobody asked for them
+    audits: tuple[ScanRecord, ...] = ()  # of its lock files, by their paths; none where nobody asked for them
+    backup: BackupRecord | None = None  # what was kept before it; None where nobody asked for that
+    seconds: dict[str, float] = {}  # that stages took, and from a decision until traffic was restored
+    moved: datetime | None = None  # when traffic was about to move first; None where none was, or that was not kept yet
+    cause: str = ""  # a Cause, of what has failed; '' in records that did not keep it yet
+    commits: dict[str, datetime] = {}  # the newest of the version, by 12 digits of their ids: when each was made
+    manifest: Silenced | None = None  # slipway.yaml without values of variables: what a rollback needs of it
+    _of_today = model_validator(mode="before")(of_today)
+
+    @property
+    def is_open(self) -> bool:
+        """Under way, or somebody still has to do for it what it could not: reconcile goes on until it is done."""
+        owed = any(target.is_owed for target in self.targets) and self.state is not State.RELEASED
+        return self.state is State.STARTED or owed or any(each.is_owed for each in self.beside)
+
+    @property
+    def beside(self) -> tuple[Beside, ...]:
+        """What is released with the services."""
+        return (*self.jobs, *self.pools)
 
     @field_validator("approval", mode="before")
     @classmethod
@@ -157,16 +208,44 @@ class ReleaseRecord(_Frozen):
         return found.groupdict()
 
 
+def health_of(kept: Mapping[str, Any]) -> Health | None:
+    """As it was kept, unchecked: what a revision was proven by stays so, whatever slipway.yaml may say nowadays."""
+    if not kept:
+        return None
+    return Health.model_construct(**{**kept, "status": tuple(kept.get("status", Health().status))})
+
+
+def kept_health(health: Health | None) -> dict[str, Any]:
+    return health.model_dump(mode="json") if health else {}
+
+
 def planned(places: Iterable[Place]) -> tuple[TargetRecord, ...]:
     """Where a release is to go."""
-    return tuple(TargetRecord(service=place.service, region=place.region) for place in places)
+    return tuple(TargetRecord(service=place.service, region=place.region, name=place.name) for place in places)
 
 
 def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord:
     if before is None:
         return target
     shares = tuple((t.revision or before.latest_ready, t.percent) for t in before.traffic if t.percent)
-    return target.model_copy(update={"before": shares, "serving": before.serving, "config": dict(before.config)})
+    changes = {
+        "before": shares,
+        "stands_for": before.stands_for,
+        "followed": before.followed,
+        "serving": before.serving,
+        "config": masked(before.config),
+        "serving_health": kept_health(before.health),
+        "was_public": None if before.callers is None else EVERYONE in before.callers,
+        "was_opened": EVERYONE in let_in(before),
+        "was_let_in": tuple(sorted(let_in(before) - {EVERYONE})),
+        "was_whole": dict(before.whole) or None,
+    }
+    return target.model_copy(update=changes)
+
+
+def let_in(before: Snapshot) -> frozenset[str]:
+    """Who of those who may call was let in by a release of ours."""
+    return frozenset(who for who, ours in (before.callers or {}).items() if ours)
 
 
 def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[str, str]) -> TargetRecord:
@@ -176,7 +255,14 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
     changes = {
         "revision": new.revision,
         "image": images.get(target.service, ""),
-        "template": dict(new.template),
+        "template": masked(new.template),
+        "whole": dict(new.whole) or None,
+        "health": kept_health(new.health),
+        "public": new.public,
+        "invokers": None if new.invokers is None else tuple(sorted(new.invokers)),
+        "was_invokers": tuple(
+            sorted((new.before.callers or {}).keys() & {*(new.invokers or ()), *(let_in(new.before) - {EVERYONE})})
+        ),
         "outcome": Outcome.DARK,
     }
     return with_snapshot(target, new.before).model_copy(update=changes)
@@ -198,6 +284,17 @@ def with_ending(target: TargetRecord, ending: Ending | None) -> TargetRecord:
     if ending is not None:
         return target.model_copy(update={"outcome": ending.outcome, "said": ending.said})
     return target.model_copy(update={"outcome": Outcome.UNTOUCHED}) if target.outcome is Outcome.PLANNED else target
+
+
+def with_beside(release: ReleaseRecord, known: Iterable[Beside]) -> ReleaseRecord:
+    """The release with these in the place of its jobs and pools of the same names."""
+    jobs, pools = {each.job: each for each in release.jobs}, {each.pool: each for each in release.pools}
+    for each in known:
+        if isinstance(each, JobRecord):
+            jobs[each.job] = each
+        else:
+            pools[each.pool] = each
+    return release.model_copy(update={"jobs": tuple(jobs.values()), "pools": tuple(pools.values())})
 
 
 def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
@@ -225,11 +322,17 @@ def irreversible_since(history: Sequence[ReleaseRecord], release: ReleaseRecord)
     return next((each for each in newer if each.irreversible), None)
 
 
-def seen_healthy(history: Sequence[ReleaseRecord], place: Place, besides: Collection[str]) -> str:
-    """The revision with which the newest good release served there; '' if there is none but `besides` to go back to."""
+def seen_healthy(history: Sequence[ReleaseRecord], place: Place, besides: Collection[str]) -> TargetRecord | None:
+    """With which the newest good release served there; None if there is none but `besides` to go back to."""
     usable = (release for release in good(history) if not irreversible_since(history, release))
-    revisions = (target.revision for release in usable for target in release.targets if target.place == place)
-    return next((revision for revision in revisions if revision and revision not in besides), "")
+    targets = (target for release in usable for target in release.targets if target.place == place)
+    return next((target for target in targets if target.revision and target.revision not in besides), None)
+
+
+def target_of(history: Iterable[ReleaseRecord], place: Place, revision: str) -> TargetRecord | None:
+    """What the newest release that had this revision there says of it; `history` is newest first."""
+    targets = (target for release in history for target in release.targets if target.place == place)
+    return next((target for target in targets if revision and target.revision == revision), None)
 
 
 def version_of(record: ReleaseRecord) -> Version:
@@ -242,5 +345,6 @@ def images_of(record: ReleaseRecord, version: Version) -> tuple[Image, ...]:
     """The recorded images, to be used again as they are."""
     images = {service: ImageReference.parse(reference) for service, reference in record.images.items()}
     return tuple(
-        Image(service, image.uri, image.digest, version.image_tag, built=False) for service, image in images.items()
+        Image(service, image.uri, image.digest, version.image_tag, built=False, source=record.sources.get(service, ""))
+        for service, image in images.items()
     )

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
+from infra.gcp.storage.objects import StoredObject
 from tasks.history.record import ReleaseRecord, State
 from tasks.orchestration.gather import all_of
 
 READ_AT_ONCE = 16
 PLENTY = 100  # good releases: more than anybody goes back
-OPEN_AMONG = 8  # releases exclude each other, and each one closes what was left open before it
+KEPT = 256  # contents of records; a run looks at the same ones up to eight times
+MOMENT = timedelta(microseconds=1)
+OPEN_AMONG = 32  # a release closes what was left open before it; only a rollback goes on in spite of it
+
+
+class Seen:
+    """The newest contents by bucket, name and generation: what a generation holds never changes.
+
+    https://cloud.google.com/storage/docs/metadata#generation-number
+    """
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._most, self._contents = most, OrderedDict[tuple[str, str, int], bytes]()
+
+    def get(self, bucket: str, name: str, generation: int) -> bytes | None:
+        return self._contents.get((bucket, name, generation))
+
+    def keep(self, bucket: str, name: str, generation: int, content: bytes) -> None:
+        self._contents[bucket, name, generation] = content
+        while len(self._contents) > self._most:
+            self._contents.popitem(last=False)
+
+
+_seen = Seen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +61,63 @@ def record_name(release: ReleaseRecord) -> str:
     return f"{prefix(release.app, release.environment)}{stamp}-{release.run_id}.json"
 
 
+def started_of(name: str) -> datetime:
+    """When the release of that record began, told by the record's name."""
+    stamp = name.rpartition("/")[2].partition("Z")[0]
+    return datetime.strptime(stamp, "%Y%m%dT%H%M%S.%f").replace(tzinfo=UTC)
+
+
+async def newest_after(bucket: str, app: str, environment: str, now: datetime) -> datetime:
+    """The beginning of a release that begins now: after all others, whatever the clock of this machine says."""
+    listed = await list_records(bucket, app, environment)
+    return max([now, *(started_of(each.name) + MOMENT for each in listed[:1])])
+
+
 async def read_history(bucket: str, app: str, environment: str, limit: int | None = None) -> list[ReleaseRecord]:
     """The newest releases first: `limit` of them, else until there are plenty of good ones, however many have failed.
 
     There are none where there is no bucket yet. A record that cannot be read is an error, not a gap: it may hold the
     last good one.
     """
-    names = (await _record_names(bucket, app, environment))[:limit]
+
+    enough = are_plenty if limit is None else lambda _: False
+    return await read_until(bucket, app, environment, enough, limit)
+
+
+def are_plenty(found: Sequence[ReleaseRecord]) -> bool:
+    return sum(release.state is State.RELEASED for release in found) >= PLENTY
+
+
+async def read_until(
+    bucket: str,
+    app: str,
+    environment: str,
+    enough: Callable[[Sequence[ReleaseRecord]], bool],
+    limit: int | None = None,
+) -> list[ReleaseRecord]:
+    """The newest releases first, so many at a time until they are `enough`, or `limit`, or all."""
+    return await read_some(bucket, (await list_records(bucket, app, environment))[:limit], enough)
+
+
+async def read_some(
+    bucket: str, there: Sequence[StoredObject], enough: Callable[[Sequence[ReleaseRecord]], bool]
+) -> list[ReleaseRecord]:
+    """The same of what has been listed."""
     found: list[ReleaseRecord] = []
-    for start in range(0, len(names), READ_AT_ONCE):
-        found += [each.release for each in await _read(bucket, names[start : start + READ_AT_ONCE])]
-        if limit is None and sum(release.state is State.RELEASED for release in found) >= PLENTY:
+    for start in range(0, len(there), READ_AT_ONCE):
+        found += [each.release for each in await read_listed(bucket, there[start : start + READ_AT_ONCE])]
+        if enough(found):
             break
     return found
 
 
 async def read_open(bucket: str, app: str, environment: str) -> list[Stored]:
-    """Those of the newest releases that have not ended as far as their records say; none where there is no bucket."""
-    found = await _read(bucket, (await _record_names(bucket, app, environment))[:OPEN_AMONG])
-    return [each for each in found if each.release.state is State.STARTED]
+    """Those of the newest releases that are open as far as their records say; none where there is no bucket."""
+    found = await read_listed(bucket, (await list_records(bucket, app, environment))[:OPEN_AMONG])
+    return [each for each in found if each.release.is_open]
 
 
-async def _read(bucket: str, names: Sequence[str]) -> list[Stored]:
-    """Without those that are gone meanwhile."""
-    values = await all_of([objects.read_json(bucket, name) for name in names])
-    return [
-        Stored(name, value[1], ReleaseRecord.model_validate(value[0]))
-        for name, value in zip(names, values, strict=True)
-        if value is not None
-    ]
-
-
-async def _record_names(bucket: str, app: str, environment: str) -> list[str]:
+async def list_records(bucket: str, app: str, environment: str) -> list[StoredObject]:
     """The newest first; none where there is no bucket."""
     try:
         found = await objects.list_objects(bucket, prefix(app, environment))
@@ -73,4 +125,39 @@ async def _record_names(bucket: str, app: str, environment: str) -> list[str]:
         if error.status == "NOT_FOUND":
             return []
         raise
-    return sorted((each.name for each in found), reverse=True)
+    return sorted(found, key=lambda each: each.name, reverse=True)
+
+
+async def read_listed(bucket: str, listed: Sequence[StoredObject]) -> list[Stored]:
+    """Without those that are gone meanwhile; of those whose generation has been seen before, nothing is asked."""
+    found = await all_of([_one(bucket, each) for each in listed])
+    return [each for each in found if each]
+
+
+async def _one(bucket: str, listed: StoredObject) -> Stored | None:
+    content = _seen.get(bucket, listed.name, listed.generation)
+    if content is None:
+        return await read_one(bucket, listed.name)
+    return _stored(listed.name, listed.generation, content)
+
+
+async def read_one(bucket: str, name: str) -> Stored | None:
+    """The record that is kept there, as it is now; None if it is gone."""
+    found = await objects.read_bytes(bucket, name)
+    if found is None:
+        return None
+    content, generation = found
+    _seen.keep(bucket, name, generation, content)
+    return _stored(name, generation, content)
+
+
+async def write_one(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
+    """Writes it over `generation` (0: if there is none); answers the new one. Raises GoogleError as `write_json`."""
+    content = objects.as_json(release.model_dump(mode="json"))
+    written = await objects.write_text(bucket, name, content, generation)
+    _seen.keep(bucket, name, written, content)
+    return written
+
+
+def _stored(name: str, generation: int, content: bytes) -> Stored:
+    return Stored(name, generation, ReleaseRecord.model_validate(json.loads(content)))

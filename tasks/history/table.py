@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 from prefect.logging import get_run_logger
 
-from infra.gcp.calls.errors import GoogleError
 from tasks.failures.explain import explain
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import read_history
@@ -29,12 +28,12 @@ async def shown_history(request: Request) -> AsyncIterator[None]:
 
 
 async def _show(request: Request) -> None:
+    title = f"Releases of {request.app} to {request.environment}, newest first"
     try:
         history = await read_history(request.settings.bucket, request.app, request.environment, SHOWN)
-    except GoogleError as error:
+        await table(request, "history", rows(history), title)
+    except Exception as error:  # whatever Google or Prefect's client says: how the run has ended is known by now
         get_run_logger().warning("the history cannot be shown: %s", explain(error).problem)
-        return
-    await table(request, "history", rows(history), f"Releases of {request.app} to {request.environment}, newest first")
 
 
 def rows(history: Sequence[ReleaseRecord]) -> list[dict[str, str]]:

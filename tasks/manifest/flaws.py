@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tasks.failures.hints import hint
+from tasks.failures.spelling import hint
 from tasks.manifest.document import Flaw, Path
 
 Schema = dict[str, Any]
@@ -47,11 +47,16 @@ def _text(detail: ErrorDetails, model: type[BaseModel]) -> str:
     match detail["type"]:
         case "extra_forbidden":
             *parents, key = _path(detail)
-            return f"unknown key{hint(str(key), _known_keys(model.model_json_schema(), parents))}"
+            schema = model.model_json_schema()
+            if "worker_pools" in parents[:-1] and key in _known_keys(schema, ("services", "any")):
+                return "is for services: nobody sends a worker pool requests"
+            return f"unknown key{hint(str(key), _known_keys(schema, parents))}"
         case "missing":
             return "is missing"
         case "string_type":
             return "must be text; put it in quotes"
+        case "tuple_type":
+            return "must be a list, like [a, b]"
         case kind if kind in _NO_MAPPING:
             return "must be a mapping of keys to values"
     text = detail["msg"].removeprefix("Value error, ")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from string import ascii_lowercase, digits
 
 from tasks.failures.errors import ManifestError
 
@@ -19,8 +20,15 @@ TAGGED_NAME_LIMIT = (
 )
 TRAFFIC_TAG_MINIMUM = 8  # what a tag needs to tell versions apart: a letter and seven hex digits
 SERVICE_LIMIT = TAGGED_NAME_LIMIT - TRAFFIC_TAG_MINIMUM  # Cloud Run itself allows 49
+EXECUTION_LIMIT = 62  # of a job's name and of what follows it: .../rest/v2/projects.locations.jobs, startExecutionToken
+EXECUTION_TOKEN = 12  # hex digits: what tells the executions apart that runs of ours begin
+JOB_LIMIT = EXECUTION_LIMIT - EXECUTION_TOKEN
+POOL_LIMIT = 49  # https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.workerPools/create
+GIVEN_LIMIT = 49  # of a name that somebody gives: all that Cloud Run allows
+SHORT_TAGS = 40  # so many are tried for one that nobody has, where a long name leaves room for short ones only
 
 _HASH_LENGTH = 8
+_SHORT = 4  # below it hex digits do not tell many versions apart
 _RUNS_OF_OTHER = re.compile(r"[^a-z0-9]+")
 # Versions whose dots can become hyphens without two of them becoming the same name.
 _PLAIN_VERSION = re.compile(r"v\d+\.\d+\.\d+(-[a-z0-9]+(\.[a-z0-9]+)*)?")
@@ -50,9 +58,40 @@ def service_name(app: str, service: str) -> str:
         raise ManifestError(
             f"the Cloud Run service {name} has {len(name)} characters; {SERVICE_LIMIT} are possible, because its "
             f"name and a traffic tag share the {TAGGED_NAME_LIMIT} that a tag's URL has room for.",
-            "shorten the name of the app or of the service.",
+            "shorten the name of the app or of the service, or give it another `name` in Cloud Run.",
         )
     return name
+
+
+def job_name(app: str, job: str, own: str | None = None) -> str:
+    """The Cloud Run job `<app>-<job>`, or `own`; ManifestError when no execution of ours could be named after it."""
+    name = own or f"{app}-{job}"
+    if len(name) > JOB_LIMIT:
+        raise ManifestError(
+            f"the Cloud Run job {name} has {len(name)} characters; {JOB_LIMIT} are possible, because its executions "
+            "are named after it.",
+            "shorten the name of the job, or give it one with `name`.",
+        )
+    return name
+
+
+def pool_name(app: str, pool: str, own: str | None = None) -> str:
+    """The Cloud Run worker pool `<app>-<pool>`, or `own`; ManifestError when Cloud Run has no room for it."""
+    name = own or f"{app}-{pool}"
+    if len(name) > POOL_LIMIT:
+        raise ManifestError(
+            f"the Cloud Run worker pool {name} has {len(name)} characters; {POOL_LIMIT} are possible.",
+            "shorten the name of the worker pool, or give it one with `name`.",
+        )
+    return name
+
+
+def execution_token(attempt: str, when: str, number: int) -> str:
+    """What a run's execution of a job is called after the job: the same however often the run is repeated.
+
+    attempt: what tells the run's shipping of one version from others. number: of the hook, among those of `when`.
+    """
+    return hashlib.sha256(f"{attempt}\n{when}\n{number}".encode()).hexdigest()[:EXECUTION_TOKEN]
 
 
 def revision_name(service: str, version: str, config_digest: str) -> str:
@@ -70,16 +109,43 @@ def traffic_tag(service: str, version: str) -> str:
     """The Cloud Run tag of a version: v1.4.0 is served at https://v1-4-0---<service>-….run.app.
 
     A letter first, then lower-case letters, digits and hyphens, no hyphen last; with the Cloud Run service's name
-    at most 46 characters.
+    at most 46 characters. Of a name longer than `SERVICE_LIMIT` it is what fits, and '' where nothing does.
+    """
+    return next(iter(traffic_tags(service, version)))
+
+
+def traffic_tags(service: str, version: str) -> Iterator[str]:
+    """Those to choose from for a version, the best first. Short ones are soon alike, so that there are many of them:
+    only the few that are in use at a time need to differ.
     """
     room = TAGGED_NAME_LIMIT - len(service)
+    yield _tag(version, room)
+    if 0 < room < TRAFFIC_TAG_MINIMUM:
+        yield from (_short_tag(f"{version}\n{number}", room) for number in range(1, SHORT_TAGS))
+
+
+def _tag(version: str, room: int) -> str:
+    if room < 1:
+        return ""
+    if room < _SHORT:
+        return _short_tag(version, room)
     plain = version.replace(".", "-")
     if _PLAIN_VERSION.fullmatch(version) and len(plain) <= room:
         return plain
     slug = _slug(version, room - _HASH_LENGTH - 1)
     if slug[:1].isalpha():
         return f"{slug}-{_digest(version)}"
-    return "v" + _digest(version)[: TRAFFIC_TAG_MINIMUM - 1]
+    return "v" + _digest(version)[: min(TRAFFIC_TAG_MINIMUM, room) - 1]
+
+
+def _short_tag(text: str, room: int) -> str:
+    number = int(hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest(), 16)
+    tag = ascii_lowercase[number % 26]
+    number //= 26
+    while len(tag) < room:
+        number, digit = divmod(number, 36)
+        tag += (ascii_lowercase + digits)[digit]
+    return tag
 
 
 def fitted(name: str, text: str, limit: int, changed: bool) -> str:

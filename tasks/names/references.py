@@ -68,6 +68,18 @@ class ImageReference:
         return self.uri + (f":{self.tag}" if self.tag else "") + (f"@{self.digest}" if self.digest else "")
 
     @property
+    def host(self) -> str:
+        """The registry's; without one it is Docker Hub: https://github.com/distribution/reference/blob/main/normalize.go"""
+        first, slash, _ = self.uri.partition("/")
+        named = "." in first or ":" in first or first == "localhost" or first != first.lower()
+        return first if slash and named else "docker.io"
+
+    @property
+    def path(self) -> str:
+        """What the registry calls the image."""
+        return self.uri.removeprefix(f"{self.host}/")
+
+    @property
     def name(self) -> str:
         """The last part of the path, by which mirrors of a registry still call the image."""
         return self.uri.rpartition("/")[2]

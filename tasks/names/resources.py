@@ -14,12 +14,16 @@ def service(project: str, region: str, name: str) -> str:
 
 
 def revision(service: str, name: str) -> str:
-    """A revision of the Cloud Run service with the full name `service`."""
+    """A revision of the Cloud Run service, or worker pool, with the full name `service`."""
     return f"{service}/revisions/{name}"
 
 
 def job(project: str, region: str, name: str) -> str:
     return f"projects/{project}/locations/{region}/jobs/{name}"
+
+
+def worker_pool(project: str, region: str, name: str) -> str:
+    return f"projects/{project}/locations/{region}/workerPools/{name}"
 
 
 def repository(project: str, location: str, name: str) -> str:

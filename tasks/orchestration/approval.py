@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Literal
 
 from prefect.exceptions import FlowPauseTimeout
@@ -11,6 +13,8 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from tasks.failures.errors import NotApproved
+from tasks.names.tags import WAITS
+from tasks.orchestration.shown import leave, renamed
 
 POLL_S = 2
 
@@ -23,16 +27,30 @@ class Decision(RunInput):
     why: str = Field("", max_length=1000, description="What you looked at; it goes into the release record.")
 
 
+@asynccontextmanager
+async def _waiting() -> AsyncIterator[None]:
+    """Meanwhile the run's name says so, which is what people see of it in a list."""
+    name = await renamed(lambda name: f"{name}{WAITS}")
+    try:
+        yield
+    finally:
+        if name:
+            await renamed(lambda _: name)
+
+
 async def ask(question: str, key: str, timeout_s: float, state: str) -> Decision:
     """Pauses the run until somebody answers. Raises NotApproved on no-go and when nobody answers in time.
 
     question: Markdown that the form shows. key: tells several questions of one run apart.
     state: what is true of the world meanwhile.
     """
-    get_run_logger().info("waiting for a decision: use Resume in the run's menu (within %.0f s)", timeout_s)
+    said = f"waiting for a decision: use Resume in the run's menu (within {timeout_s:.0f} s)"
+    get_run_logger().info("%s\n%s", said, question)
+    await leave("approval", question, "What is to be decided, with Resume in the run's menu.")
     form = Decision.with_initial_data(description=question)
     try:
-        answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout_s), poll_interval=POLL_S, key=key)
+        async with _waiting():
+            answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout_s), poll_interval=POLL_S, key=key)
     except FlowPauseTimeout as error:
         raise NotApproved(
             f"Nobody decided within {timeout_s:.0f} s.", "start the run again when somebody can decide.", state=state

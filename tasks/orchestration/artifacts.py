@@ -25,9 +25,9 @@ async def table(request: Request, name: str, rows: Sequence[Mapping[str, object]
     )
 
 
-async def name_run(request: Request, version: Version) -> None:
+async def name_run(request: Request, version: Version, doing: str = "") -> None:
     """The run is called by what it ships: storefront v1.4.0 -> production."""
-    name = f"{request.app} {version.version} -> {request.environment}"
+    name = f"{doing}{request.app} {version.version} -> {request.environment}"
     async with get_client() as client:
         await client.update_flow_run(UUID(str(flow_run.id)), name=name)
     get_run_logger().info("%s is %s (%s, commit %s)", request.app, version.version, version.kind, version.commit[:12])

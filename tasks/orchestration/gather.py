@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from tasks.failures.errors import SlipwayError
 
 R = TypeVar("R")
+S = TypeVar("S")
 
 
 async def all_of(work: Sequence[Coroutine[Any, Any, R]], *, stop_on_failure: bool = False) -> tuple[R, ...]:
@@ -29,6 +30,34 @@ async def all_of(work: Sequence[Coroutine[Any, Any, R]], *, stop_on_failure: boo
     if failures:
         raise first_of(failures)
     return tuple(task.result() for task in running)
+
+
+async def both(
+    one: Coroutine[Any, Any, R], other: Coroutine[Any, Any, S], *, stop_on_failure: bool = False
+) -> tuple[R, S]:
+    """`all_of` for two that answer different things."""
+    work: list[Coroutine[Any, Any, Any]] = [one, other]
+    first, second = await all_of(work, stop_on_failure=stop_on_failure)
+    return first, second
+
+
+async def to_its_end(work: Coroutine[Any, Any, R]) -> R:
+    """What may not be left half done: who is cancelled meanwhile learns of it when the work is over.
+
+    If it has failed by then, that is what is raised.
+    """
+    running, cancelled = asyncio.ensure_future(work), False
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            cancelled = True
+        except Exception:  # noqa: S110 - raised below
+            pass
+    result = running.result()
+    if cancelled:
+        raise asyncio.CancelledError
+    return result
 
 
 def first_of(failures: Sequence[BaseException]) -> BaseException:

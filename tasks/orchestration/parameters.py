@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Failed
 
 from tasks.failures.errors import ParameterError
-from tasks.failures.hints import meant
+from tasks.failures.spelling import meant
 
 
 async def refuse_parameters(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:

@@ -13,7 +13,7 @@ from tenacity.retry import retry_if_exception
 from tenacity.stop import stop_after_attempt
 from tenacity.wait import wait_chain, wait_fixed
 
-from tasks.failures.errors import Transient
+from tasks.failures.cause import Transient
 from tasks.failures.explain import explain
 
 R = TypeVar("R")

@@ -9,14 +9,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
+from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from tasks.failures.errors import TookTooLong
 from tasks.model import Request
 from tasks.orchestration.artifacts import key
+from tasks.orchestration.mirror import Standing, show_standing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,6 +37,24 @@ class Progress:
     artifact: UUID
     title: str
     seconds: dict[str, float] = field(default_factory=dict)
+    _telling: asyncio.Task[None] | None = None
+
+    def tell(self, percent: float, what: str) -> None:
+        """Shows it beside the work, which does not wait for that, and does not fail by it."""
+        self._telling = asyncio.create_task(self._told(self._telling, percent, f"{self.title}: {what}"))
+
+    async def told(self) -> None:
+        """When all is shown that was told."""
+        if self._telling is not None:
+            await asyncio.wait([self._telling])
+
+    async def _told(self, before: asyncio.Task[None] | None, percent: float, description: str) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            await aupdate_progress_artifact(self.artifact, progress=percent, description=description)
+        except Exception as error:  # whatever Prefect's client says
+            get_run_logger().warning("how far the run is cannot be shown: %s", error)
 
 
 _progress: ContextVar[Progress] = ContextVar("progress")
@@ -46,13 +68,16 @@ async def shown_progress(request: Request) -> AsyncIterator[Progress]:
         progress=0.0, key=key(request.app, request.environment, "progress"), description=title
     )
     progress = Progress(artifact, title)
+    begun = Standing("running", None, 0.0, request.app, request.environment, started=datetime.now(UTC))
+    show_standing(str(flow_run.id), str(flow_run.name), begun)
     token = _progress.set(progress)
     try:
         async with deadline(request, "total"):
             yield progress
     finally:
         _progress.reset(token)
-    await aupdate_progress_artifact(artifact, progress=100.0, description=f"{title}: done")
+    progress.tell(100.0, "done")
+    await progress.told()
 
 
 @asynccontextmanager
@@ -82,7 +107,7 @@ def stage(name: str) -> Callable[[Work[P, R]], Work[P, R]]:
         @functools.wraps(work)
         async def staged(*args: P.args, **kwargs: P.kwargs) -> R:
             started = time.monotonic()
-            await _show(name)
+            _show(name)
             try:
                 async with deadline(args[0], name):  # type: ignore[arg-type]
                     return await work(*args, **kwargs)
@@ -95,11 +120,14 @@ def stage(name: str) -> Callable[[Work[P, R]], Work[P, R]]:
     return decorate
 
 
-async def _show(name: str) -> None:
+def stage_seconds() -> dict[str, float]:
+    """What each stage of this run took that has ended."""
     progress = _progress.get(None)
-    if progress:
-        await aupdate_progress_artifact(
-            progress.artifact,
-            progress=STAGES.index(name) * 100 / len(STAGES),
-            description=f"{progress.title}: {name}",
-        )
+    return dict(progress.seconds) if progress else {}
+
+
+def _show(name: str) -> None:
+    if progress := _progress.get(None):
+        done = STAGES.index(name) * 100 / len(STAGES)
+        show_standing(str(flow_run.id), str(flow_run.name), Standing(stage=name, progress=done))
+        progress.tell(done, name)

@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from infra.gcp import project, secrets
 from infra.gcp.artifacts import repositories
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.iam import accounts, identity
 from infra.gcp.project import Project
-from infra.gcp.run import services
+from infra.gcp.run import regions, services
+from infra.gcp.run.services import RunService
 from infra.gcp.storage import buckets
 from infra.gcp.storage.buckets import Bucket
-from tasks.failures.errors import Cause
-from tasks.failures.roles import ACT_AS, ENABLE, NEEDS, REQUIRED_APIS, Need
+from tasks.backup.databases import instances
+from tasks.failures.cause import Cause
+from tasks.failures.roles import BUILD, CREDENTIALS, DATABASES, MONITORING, REQUIRED_APIS, SCANS
+from tasks.failures.spelling import hint
 from tasks.manifest.values import SecretRef
-from tasks.model import Gap, Missing, Place, Readiness, Request
+from tasks.model import Gap, Missing, Readiness, Request
 from tasks.names import resources
+from tasks.names.labels import label_value
+from tasks.preflight.accounts import check_accounts, check_invokers, check_prober, check_readers
+from tasks.preflight.beside import check_beside
+from tasks.preflight.dependencies import check_dependencies
 from tasks.preflight.findings import CONSOLE, merge, refuse
+from tasks.preflight.images import CHECK as IMAGES
+from tasks.preflight.images import check_images
+from tasks.preflight.permissions import GONE, check_permissions
 from tasks.preflight.policies import check_policies
+from tasks.preflight.reach import check_reach
+from tasks.preflight.sources import CHECK, check_sources
+from tasks.preflight.template import check_templates
 
 SERVICE_LIMIT = 1000  # per project and region: https://cloud.google.com/run/quotas
 
@@ -34,11 +45,21 @@ class Check:
     name: str
     run: Callable[[Request], Awaitable[Readiness]]
     optional: bool = False
+    limit_s: float = 45.0
 
 
 async def check_apis(request: Request) -> Readiness:
-    enabled = await project.enabled_apis(request.project, REQUIRED_APIS)
-    return judge_apis(request.project, set(REQUIRED_APIS) - enabled, create=request.settings.create_apis)
+    required = required_apis(request)
+    enabled = await project.enabled_apis(request.project, required)
+    return judge_apis(request.project, required - enabled, create=request.settings.create_apis)
+
+
+def required_apis(request: Request) -> set[str]:
+    more = {MONITORING: bool(request.settings.steps), CREDENTIALS: bool(request.settings.prober)}
+    more |= dict.fromkeys(SCANS, request.settings.scan is not None)
+    more[DATABASES] = bool(request.settings.backup and instances(request, request.settings.backup))
+    needless = {BUILD} if request.builds and not request.built else set()
+    return {*REQUIRED_APIS, *(api for api, wanted in more.items() if wanted)} - needless
 
 
 def judge_apis(project_id: str, missing: set[str], *, create: bool) -> Readiness:
@@ -53,63 +74,6 @@ def judge_apis(project_id: str, missing: set[str], *, create: bool) -> Readiness
             f"{CONSOLE}/apis/library/{api}?project={project_id}",
         )
         for api in sorted(missing)
-    )
-
-
-async def check_permissions(request: Request) -> Readiness:
-    needs = (*NEEDS, *((ENABLE,) if request.settings.create_apis else ()))
-    wanted = {need.permission for need in (*needs, ACT_AS)}
-    held, member = await asyncio.gather(project.test_permissions(request.project, wanted), _member())
-    missing = [need for need in needs if need.permission not in held]
-    report = judge_permissions(request.project, missing, member)
-    if ACT_AS.permission in held:
-        return report
-    try:
-        return merge([report, await _check_act_as(request, member)])
-    except GoogleError:
-        if report.problems:  # without these permissions the accounts cannot even be asked about
-            return report
-        raise
-
-
-def judge_permissions(project_id: str, missing: list[Need], member: str) -> Readiness:
-    """One problem per role that would bring what is missing."""
-    roles: dict[str, list[Need]] = {}
-    for need in missing:
-        roles.setdefault(need.role, []).append(need)
-    return merge(
-        refuse(
-            "permissions",
-            Cause.PERMISSION,
-            f"Missing on project {project_id}: " + ", ".join(f"{need.permission} ({need.why})" for need in needs) + ".",
-            f"gcloud projects add-iam-policy-binding {project_id} --member={member} --role={role}",
-            f"{CONSOLE}/iam-admin/iam?project={project_id}",
-        )
-        for role, needs in sorted(roles.items())
-    )
-
-
-async def _member() -> str:
-    email = await asyncio.to_thread(identity.whoami)
-    return f"serviceAccount:{email}" if email else "user:YOU"
-
-
-async def _check_act_as(request: Request, member: str) -> Readiness:
-    named = {request.service(name).service_account for name in request.services}
-    number = (await project.get_project(request.project)).number
-    emails = sorted({account or identity.compute_account(number) for account in named})
-    held = await asyncio.gather(*(accounts.test_permissions(email, [ACT_AS.permission]) for email in emails))
-    return merge(
-        refuse(
-            "permissions",
-            Cause.PERMISSION,
-            f"Missing on service account {email}: {ACT_AS.permission} ({ACT_AS.why}).",
-            f"gcloud iam service-accounts add-iam-policy-binding {email} --project={request.project}"
-            f" --member={member} --role={ACT_AS.role}",
-            f"{CONSOLE}/iam-admin/serviceaccounts?project={request.project}",
-        )
-        for email, granted in zip(emails, held, strict=True)
-        if not granted
     )
 
 
@@ -130,6 +94,8 @@ def judge_billing(project_id: str, *, enabled: bool) -> Readiness:
 
 
 async def check_repository(request: Request) -> Readiness:
+    if request.builds and not request.built:  # all images are built elsewhere
+        return Readiness()
     name = resources.repository(request.project, request.build_region, request.settings.repository)
     return judge_repository(name, await repositories.get_repository(name))
 
@@ -183,17 +149,67 @@ def _foreign_bucket(request: Request, name: str, why: str) -> Readiness:
     )
 
 
-async def check_services(request: Request) -> Readiness:
-    """Which services are there, and whether there is room for the others."""
-    by_region = await asyncio.gather(*(services.list_services(request.project, r) for r in request.settings.regions))
-    names = [{service.id for service in found} for found in by_region]
+async def check_regions(request: Request) -> Readiness:
+    return judge_regions(request, await regions.list_regions(request.project))
+
+
+def judge_regions(request: Request, known: Collection[str]) -> Readiness:
+    where = f"environments.{request.environment}.regions"
     return merge(
-        judge_services(request, region, have) for region, have in zip(request.settings.regions, names, strict=True)
+        refuse(
+            "region",
+            Cause.INVALID_CONFIG,
+            f"There is no Cloud Run region {region}{hint(region, known)}.",
+            f"correct {where} in slipway.yaml; gcloud run regions list --project={request.project} shows them all",
+        )
+        for region in request.settings.regions
+        if known and region not in known
     )
 
 
+async def check_services(request: Request) -> Readiness:
+    """Which services are there, and whether there is room for the others."""
+    regions = request.settings.regions
+    try:
+        by_region = await asyncio.gather(*(services.list_services(request.project, region) for region in regions))
+    except GoogleError as error:
+        if error.status not in GONE or error.reason == "SERVICE_DISABLED":
+            raise
+        return await _services_one_by_one(request)
+    names = [{service.id for service in found} for found in by_region]
+    judged = [judge_services(request, region, have) for region, have in zip(regions, names, strict=True)]
+    return merge([*judged, *(Readiness(notes=former_names(request, found)) for found in by_region)])
+
+
+def former_names(request: Request, found: Iterable[RunService]) -> tuple[str, ...]:
+    """What there is to say of services that a release has made under a name which is theirs no more."""
+    current = {request.run_service(place): place for place in request.places}
+    by_label = {label_value(name): name for name in request.services}
+    old = [
+        (service, by_label[service.labels["slipway-service"]])
+        for service in found
+        if service.name not in current
+        and request.labels.items() <= service.labels.items()
+        and service.labels.get("slipway-service") in by_label
+    ]
+    return tuple(
+        f"The Cloud Run service {service.id} in {service.region} is what {name} was before it got another name: it "
+        f"stays, with its traffic and its URL. Once nobody calls it: gcloud run services delete {service.id} "
+        f"--region={service.region} --project={request.project}"
+        for service, name in old
+    )
+
+
+async def _services_one_by_one(request: Request) -> Readiness:
+    """For those who may see these services alone; how many others there are, they cannot know."""
+    wanted = [request.run_service(place) for place in request.places]
+    found = await asyncio.gather(*(services.get_service(name) for name in wanted))
+    absent = [name for name, service in zip(wanted, found, strict=True) if service is None]
+    return Readiness(gaps=tuple(Gap(Missing.SERVICE, name) for name in absent))
+
+
 def judge_services(request: Request, region: str, have: set[str]) -> Readiness:
-    wanted = [request.run_service(Place(name, region)) for name in request.services]
+    wanted = [request.run_service(request.place(name, region)) for name in request.services]
     absent = [name for name in wanted if name.rsplit("/", 1)[1] not in have]
     if absent and len(have) + len(absent) > SERVICE_LIMIT:
         return refuse(
@@ -207,7 +223,8 @@ def judge_services(request: Request, region: str, have: set[str]) -> Readiness:
 
 
 async def check_secrets(request: Request) -> Readiness:
-    wanted = {ref for name in request.services for ref in request.service(name).secrets.values()}
+    wanted = {ref for part in request.parts for ref in part.secret_refs}
+    wanted |= {ref for name in request.built for ref in request.part(name).build_secrets}
     return merge(judge_secret(request.project, ref) for ref in await missing_secrets(request.project, wanted))
 
 
@@ -218,7 +235,7 @@ async def missing_secrets(project_id: str, wanted: Iterable[SecretRef]) -> list[
 
 
 def judge_secret(project_id: str, reference: SecretRef) -> Readiness:
-    name, version = reference.name, reference.version
+    (project_id, name), version = reference.place(project_id), reference.version
     return refuse(
         "secrets",
         Cause.NOT_FOUND,
@@ -229,34 +246,25 @@ def judge_secret(project_id: str, reference: SecretRef) -> Readiness:
     )
 
 
-async def check_sources(request: Request) -> Readiness:
-    return merge(judge_source(request, name, request.folder) for name in request.services)
-
-
-def judge_source(request: Request, name: str, folder: Path) -> Readiness:
-    service = request.service(name)
-    source = folder / service.source
-    if not source.is_dir():
-        problem = f"The source folder {service.source} of service {name} is not in the repository."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
-    if not source.resolve().is_relative_to(folder.resolve()):
-        problem = f"The source folder {service.source} of service {name} is a link that leads out of the repository."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"correct services.{name}.source in slipway.yaml")
-    if not any(source.iterdir()):
-        problem = f"The source folder {service.source} of service {name} is empty."
-        return refuse("build config", Cause.INVALID_CONFIG, problem, f"commit the service's files to {service.source}")
-    return Readiness()
-
-
 # In the order in which their problems are to be removed: an API is not enabled without billing.
 CHECKS = (
+    Check("region", check_regions, optional=True),
     Check("billing", check_billing, optional=True),
     Check("apis", check_apis),
     Check("permissions", check_permissions),
+    Check("service accounts", check_accounts),
+    Check("invokers", check_invokers),
+    Check("prober", check_prober),
     Check("repository", check_repository),
     Check("bucket", check_bucket),
     Check("services", check_services),
+    Check("reach", check_reach),
+    Check("dependencies", check_dependencies, optional=True),
+    Check("settings", check_templates),
+    Check("settings", check_beside),
     Check("secrets", check_secrets),
+    Check("secrets", check_readers),
     Check("organisation policy", check_policies, optional=True),
-    Check("build config", check_sources),
+    Check(IMAGES, check_images),
+    Check(CHECK, check_sources, limit_s=100.0),
 )

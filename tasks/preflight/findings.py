@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 from tasks.model import Problem, Readiness
 
 CONSOLE = "https://console.cloud.google.com"

@@ -47,32 +47,32 @@ class Admission(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LocationRuling:
     """Whether resources may be created in the region, and which values of the policy decide it."""
 
     admission: Admission
     values: tuple[str, ...] = ()
 
 
-def admission(region: str, policy: Constraint | None) -> Verdict:
+def admission(region: str, policy: Constraint | None) -> LocationRuling:
     """What the project's effective policy says of a region. What it denies is denied whatever it allows besides."""
     if policy is None:
-        return Verdict(Admission.ADMITTED)
+        return LocationRuling(Admission.ADMITTED)
     if policy.deny_all:
-        return Verdict(Admission.REFUSED)
+        return LocationRuling(Admission.REFUSED)
     denied, perhaps_denied = _matching(region, policy.denied)
     if denied:
-        return Verdict(Admission.REFUSED, denied)
+        return LocationRuling(Admission.REFUSED, denied)
     if perhaps_denied:
-        return Verdict(Admission.UNKNOWN, perhaps_denied)
+        return LocationRuling(Admission.UNKNOWN, perhaps_denied)
     if policy.allow_all or not policy.allowed:
-        return Verdict(Admission.ADMITTED)
+        return LocationRuling(Admission.ADMITTED)
     allowed, perhaps_allowed = _matching(region, policy.allowed)
     if allowed:
-        return Verdict(Admission.ADMITTED, allowed)
+        return LocationRuling(Admission.ADMITTED, allowed)
     if perhaps_allowed:
-        return Verdict(Admission.UNKNOWN, perhaps_allowed)
-    return Verdict(Admission.REFUSED, tuple(sorted(policy.allowed)))
+        return LocationRuling(Admission.UNKNOWN, perhaps_allowed)
+    return LocationRuling(Admission.REFUSED, tuple(sorted(policy.allowed)))
 
 
 def _matching(region: str, values: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from infra.gcp import project
 from infra.gcp.project import Constraint
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 from tasks.model import Readiness, Request
 from tasks.preflight.findings import CONSOLE, merge, refuse
 from tasks.preflight.locations import Admission, admission
+from tasks.preflight.permissions import is_open
 
 LOCATIONS = "gcp.resourceLocations"
 MEMBERS = "iam.allowedPolicyMemberDomains"
@@ -18,15 +20,27 @@ INGRESS = "run.allowedIngress"
 
 async def check_policies(request: Request) -> Readiness:
     names = (LOCATIONS, MEMBERS, INGRESS)
-    found = await asyncio.gather(*(project.constraint(request.project, name) for name in names))
-    return judge_policies(request, dict(zip(names, found, strict=True)))
+    constraints = await asyncio.gather(*(project.constraint(request.project, name) for name in names))
+    found = dict(zip(names, constraints, strict=True))
+    opened = await _to_be_opened(request) if _restricts(found[MEMBERS]) else []
+    return judge_policies(request, found, opened)
 
 
-def judge_policies(request: Request, found: dict[str, Constraint | None]) -> Readiness:
-    public = [name for name in request.services if request.service(name).public]
-    domains = found[MEMBERS]
+async def _to_be_opened(request: Request) -> list[str]:
+    """The public services that not everybody may call yet: what is granted already, such a policy leaves."""
+    places = [place for place in request.places if request.service(place.service).public]
+    yet = await asyncio.gather(*(is_open(request.run_service(place)) for place in places))
+    return list(dict.fromkeys(place.service for place, there in zip(places, yet, strict=True) if not there))
+
+
+def _restricts(domains: Constraint | None) -> bool:
+    return domains is not None and (bool(domains.allowed) or domains.deny_all)
+
+
+def judge_policies(request: Request, found: dict[str, Constraint | None], public: Sequence[str]) -> Readiness:
+    """public: the services that are to be opened to everybody."""
     parts = [_judge_location(request, region, found[LOCATIONS]) for region in request.settings.regions]
-    if public and domains is not None and (domains.allowed or domains.deny_all):
+    if public and _restricts(found[MEMBERS]):
         problem = (
             f"An organisation policy restricts who may be granted access, so {', '.join(public)} cannot be public."
         )

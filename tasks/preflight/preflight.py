@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
 from tasks.failures.catalogue.blanks import Known
-from tasks.failures.errors import UNTOUCHED, Cause, PreflightFailed
+from tasks.failures.cause import Cause
+from tasks.failures.errors import UNTOUCHED, PreflightFailed
 from tasks.failures.explain import explain
 from tasks.model import Missing, Problem, Readiness, Request
 from tasks.orchestration.artifacts import table
@@ -18,8 +20,6 @@ from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.preflight.checks import CHECKS, Check
 from tasks.preflight.findings import merge, refuse
-
-CHECK_TIMEOUT_S = 45.0
 
 
 @stage("preflight")
@@ -49,7 +49,7 @@ async def check_everything(request: Request, state: str = UNTOUCHED) -> Readines
 async def _guarded(check: Check, request: Request) -> Readiness:
     """A check that cannot be made is itself a problem, and keeps none of the others from being made."""
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
+        async with asyncio.timeout(check.limit_s):
             return await check.run(request)
     except (GoogleError, TimeoutError) as error:
         explanation = explain(error, Known(project=request.project))
@@ -60,7 +60,13 @@ async def _guarded(check: Check, request: Request) -> Readiness:
 
 
 def without_echoes(found: Readiness) -> Readiness:
-    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself."""
+    """Leaves out failures of single checks that only repeat a cause that is reported, or removed next, by itself.
+
+    Of a project that is not there nothing can be found out, and of a region that is not there nothing in it.
+    """
+    for check in ("project", "region"):
+        if own := tuple(p for p in found.problems if p.check == check):
+            return Readiness(own)
     causes = {p.cause for p in found.problems if not p.problem.startswith("Could not be checked")}
     if any(gap.kind is Missing.API for gap in found.gaps):
         causes.add(Cause.API_DISABLED)
@@ -71,14 +77,23 @@ def without_echoes(found: Readiness) -> Readiness:
 
 def rows(found: Readiness) -> list[dict[str, str]]:
     """The preflight table: one row per check that found something, or one that says all is well."""
-    bad = [{"check": p.check, "found": p.problem, "fix": p.fix, "link": p.link} for p in found.problems]
+    bad = [{"check": p.check, "found": p.problem, "fix": p.fix, "link": p.link} for p in said_once(found.problems)]
     gaps = [
         {"check": str(g.kind), "found": f"{g.name} is missing", "fix": "created next", "link": ""} for g in found.gaps
     ]
     return bad + gaps or [{"check": "all", "found": "ready", "fix": "", "link": ""}]
 
 
+def said_once(problems: Sequence[Problem]) -> list[Problem]:
+    """Several checks that were kept from being made by the same thing are one problem, with all their names."""
+    checks: dict[Problem, list[str]] = {}
+    for problem in problems:
+        checks.setdefault(replace(problem, check=""), []).append(problem.check)
+    return [replace(problem, check=", ".join(dict.fromkeys(names))) for problem, names in checks.items()]
+
+
 def failure(request: Request, problems: Sequence[Problem], state: str = UNTOUCHED) -> PreflightFailed:
+    problems = said_once(problems)
     lines = [
         "\n   ".join(filter(None, (f"{n}. [{p.check}] {p.problem}", p.fix, p.link))) for n, p in enumerate(problems, 1)
     ]

@@ -13,10 +13,12 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from tasks.manifest.settings import FreezeCron, FreezeDates
+from tasks.manifest.shipping import FreezeCron, FreezeDates
 from tasks.manifest.values import format_duration
 
-_CLOCK_CHANGE = timedelta(hours=3)  # the furthest that a zone in tzdata has put its clocks back since 1990
+# The furthest that a zone in tzdata has put its clocks back since 1990, and a minute: else a search that starts at the
+# second of two equal times misses the first.
+_CLOCK_CHANGE = timedelta(hours=3, minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +47,9 @@ def _frozen_until(window: FreezeDates | FreezeCron, moment: datetime) -> datetim
         return end if min(_readings(window.start)) <= moment < end else None
     after = (moment + _CLOCK_CHANGE).astimezone(ZoneInfo(window.timezone))
     begins = CronSim(window.cron, after, reverse=True)
-    begin = next((begin for begin in begins if begin <= moment), None)
-    ended = begin and begin.astimezone(UTC) + timedelta(seconds=window.duration_s)
-    return ended if ended and ended > moment else None
+    begin = next(begin for begin in begins if begin <= moment)  # a day that no year has is no valid expression
+    ended = begin.astimezone(UTC) + timedelta(seconds=window.duration_s)
+    return ended if ended > moment else None
 
 
 def _readings(local: datetime) -> tuple[datetime, datetime]:

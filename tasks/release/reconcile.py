@@ -1,7 +1,9 @@
 """Brings an environment back to a recorded state after a run that died in the middle of a release.
 
 Every release holds its environment's lock from before its record is written until after it is closed. So a record
-that still says `started` while we hold the lock belongs to a run that is dead, whatever Prefect thinks of it.
+that still says `started` while we hold the lock should belong to a dead run. Where Prefect does not say that the run
+has ended, it may be one of another Prefect server, with a lock of its own: then the record's heartbeat decides
+(`Ledger.is_alive`), and ReleaseBusy leaves a release that is under way alone.
 """
 
 from __future__ import annotations
@@ -12,27 +14,45 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from prefect import get_client
-from prefect.client.schemas.filters import FlowFilter, FlowFilterName, FlowRunFilter, FlowRunFilterStartTime
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
+from pydantic import ValidationError
 
 from infra.gcp.run import services
-from infra.gcp.run.services import RunService
-from infra.gcp.run.traffic import TrafficTarget
+from tasks.analysis.proof import prove, refuse_unproven
 from tasks.builds.build import stop_builds
-from tasks.failures.errors import Cause, NotReconciled
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import ManifestError, NotReconciled, ParameterError, ReleaseBusy, SlipwayError, SourceError
+from tasks.history.beside import later_than
 from tasks.history.ledger import Ledger, open_releases
-from tasks.history.record import ReleaseRecord, State, TargetRecord
-from tasks.model import Candidate, Ending, Outcome, Request, Snapshot
+from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
+from tasks.history.store import read_until
+from tasks.model import Ending, Outcome, Request, Verdict
+from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
-from tasks.rollout.restore import give_back
+from tasks.release.left_behind import before_of, candidate_of, foreign_revisions
+from tasks.rollout.beside import settle
+from tasks.rollout.restore import give_back, give_template, settings_back
+from tasks.rollout.shift import close_as_then, shift_at_once
+from tasks.rollout.traffic import Written, verify
 from tasks.source.source import Source
 
-LOOK_BACK = timedelta(days=7)
-SHIPPING_FLOWS = ("deploy", "promote", "rollback", "drift", "ship")  # the last two by way of others
+LOOK_BACK, KNOWN_BACK = timedelta(days=7), timedelta(days=90)
+BROUGHT = "a later release has brought it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +65,69 @@ class Destination:
 
 async def unfinished() -> list[Destination]:
     """Where runs ended otherwise than well lately, or have not ended, as far as Prefect knows."""
-    flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
-    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - LOOK_BACK)
+    otherwise = FlowRunFilterStateType(not_any_=[StateType.COMPLETED])
+    return distinct(await _runs(LOOK_BACK, FlowRunFilterState(type=otherwise)))
+
+
+async def shipped(flow: str) -> list[Destination]:
+    """Where anything was shipped to within months: what a schedule that names no repository goes through.
+
+    flow: what it does there; an app whose own deployment of that flow does it by itself is left to that one.
+    """
+    own = FlowFilter(name=FlowFilterName(any_=[flow]))
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[REGISTERED]))
     async with get_client() as client:
-        found = await client.read_flow_runs(
+        looked_after = await client.read_deployments(flow_filter=own, deployment_filter=tagged, limit=200)
+    return unattended(distinct(await _runs(KNOWN_BACK)), looked_after)
+
+
+def unattended(found: Sequence[Destination], own: Sequence[DeploymentResponse]) -> list[Destination]:
+    """Those that no deployment of its app looks at by itself; one without an environment is for all of them."""
+    active = [each.parameters for each in own if not each.paused and any(s.active for s in each.schedules)]
+    places = {
+        (Source.model_validate(said["source"]).place, said.get("environment")) for said in active if said.get("source")
+    }
+    return [each for each in found if not {(each.source.place, each.environment), (each.source.place, None)} & places]
+
+
+async def _runs(back: timedelta, state: FlowRunFilterState | None = None) -> list[FlowRun]:
+    """Of the flows that ship, the newest first."""
+    flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
+    since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
+    async with get_client() as client:
+        return await client.read_flow_runs(
             flow_filter=flows,
-            flow_run_filter=FlowRunFilter(start_time=since),
+            flow_run_filter=FlowRunFilter(start_time=since, state=state),
             sort=FlowRunSort.START_TIME_DESC,
             limit=200,
         )
-    return distinct([each for each in found if each.state is None or not each.state.is_completed()])
 
 
 def destination_of(flow_run: FlowRun) -> Destination | None:
     """Where a run of a flow that ships was at work; None when its parameters do not tell."""
     source, environment = flow_run.parameters.get("source"), flow_run.parameters.get("environment")
-    return Destination(Source.model_validate(source), environment) if source and environment else None
+    try:
+        return Destination(Source.model_validate(source), environment) if source and environment else None
+    except ValidationError:  # it has failed by that, or a Slipway of another version started it
+        return None
+
+
+def may_owe(error: SlipwayError, *, remembered: bool) -> bool:
+    """Whether traffic may have to be given back although that could not be looked at, or not be done.
+
+    remembered: a release was recorded there. Where none is, and the repository or what it names cannot be read, no run
+    has come so far.
+    """
+    if isinstance(error, SourceError | ManifestError | ParameterError):
+        return False
+    return remembered or isinstance(error, NotReconciled)
 
 
 def distinct(runs: Sequence[FlowRun]) -> list[Destination]:
     """Each one once, with the source of its newest run; `runs` are newest first."""
     found: dict[tuple[str, str], Destination] = {}
     for each in filter(None, map(destination_of, runs)):
-        found.setdefault((each.source.repository, each.environment), each)
+        found.setdefault((each.source.place, each.environment), each)
     return list(found.values())
 
 
@@ -78,85 +138,165 @@ async def is_settled(request: Request) -> bool:
 
 
 @step("settle abandoned releases", attempts=3, timeout_s=600, state="The next reconcile run tries again.")
-async def settle_abandoned(request: Request) -> int:
+async def settle_abandoned(request: Request, *, deploys: bool = False) -> int:
     """Closes every open record of the environment, after its traffic is as it was and its builds have ended.
 
     Only for whoever holds the environment's lock. Answers how many there were. Raises SlipwayError, and leaves the
-    record open, when traffic could not be given back.
+    record open, when traffic could not be given back, or a job could not be made what it is to be; but for whoever
+    deploys, and so writes the jobs anew, a job is no reason not to.
     """
     ledgers = await open_releases(request.settings.bucket, request.app, request.environment)
     for ledger in ledgers:
-        await _settle(request, ledger)
+        await _settle(request, ledger, deploys=deploys)
     return len(ledgers)
 
 
-async def _settle(request: Request, ledger: Ledger) -> None:
+async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
     state, reason = await why(record)
+    if state is None and await ledger.is_alive():
+        raise ReleaseBusy(
+            f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
+            "wait for it to end; let all workers of an environment use one Prefect server.",
+        )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    touched = [target for target in record.targets if target.revision]
-    endings = await all_of([_give_back(request, target) for target in touched])
+    if record.state is State.RELEASED:
+        beside = await settle(ledger, await _still_owed(request, ledger), forward=True)
+        _refuse_owed([], () if deploys else beside)
+        return
+    if is_moving(record) and await _is_finished(request, ledger):
+        return
+    later = await _later(request, record)
+    brought = {target.place for each in later for target in each.targets}
+    debts = owed(record)
+    void = [Ending(each.place, Outcome.LEFT, BROUGHT) for each in debts if each.place in brought]
+    work = [_give_back(request, each, record.version) for each in debts if each.place not in brought]
+    endings = (*await all_of(work), *void)
     for each in endings:
         get_run_logger().warning("%s", each)
+    beside = await settle(ledger, owed_beside(record), forward=False)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
+        await ledger.found(endings)
+        _refuse_owed(failed, beside)
+    await ledger.settled(endings, state or State.FAILED, reason)
+    _refuse_owed([], () if deploys else beside)
+
+
+async def _later(request: Request, record: ReleaseRecord) -> list[ReleaseRecord]:
+    """The releases that stand and came after it: what they have brought is as it is to be."""
+    where = request.settings.bucket, request.app, request.environment
+    history = await read_until(*where, lambda found: found[-1].started <= record.started)
+    return later_than(record, history)
+
+
+async def _still_owed(request: Request, ledger: Ledger) -> list[Beside]:
+    """Without the jobs and pools that a later release has brought."""
+    debts = owed_beside(ledger.release)
+    if not debts:
+        return []
+    brought = {each.name for release in await _later(request, ledger.release) for each in release.beside}
+    void = [each for each in debts if each.name in brought]
+    if void:
+        said = {"outcome": Outcome.LEFT, "said": BROUGHT}
+        await ledger.beside(*(each.model_copy(update=said) for each in void))
+    return [each for each in debts if each not in void]
+
+
+def _refuse_owed(failed: Sequence[Ending], beside: Sequence[Beside]) -> None:
+    """Raises NotReconciled unless there is none."""
+    owing = [f"{each.place} could not be given back: {each.said}" for each in failed]
+    owing += [f"{each} could not be made what it is to be: {each.said}" for each in beside]
+    if owing:
         raise NotReconciled(
-            "\n".join(f"{each.place} could not be given back: {each.said}" for each in failed),
-            "correct that, then start the reconcile flow for this environment.",
+            "\n".join(owing),
+            "correct that; the reconcile flow tries again by itself until it is done.",
             Cause.SERVICE_UNAVAILABLE,
-            state="Traffic is where the dead run left it.",
+            state="Traffic is where the dead run left it." if failed else "Traffic is as it is to be.",
         )
-    await ledger.settled(endings, state, reason)
 
 
-async def why(record: ReleaseRecord) -> tuple[State, str]:
-    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it."""
+def is_moving(record: ReleaseRecord) -> bool:
+    """Whether it is a rollback, under way, all of whose targets were proven: traffic may be where somebody wants it."""
+    if record.action != "rollback" or record.state is not State.STARTED or not record.targets:
+        return False
+    return all(t.revision and t.verdict is Verdict.HEALTHY and not t.is_owed for t in record.targets)
+
+
+async def _is_finished(request: Request, ledger: Ledger) -> bool:
+    """Finishes a rollback whose run died when it had moved traffic: to undo it would give users what is bad.
+
+    False where nothing was moved, a target is not healthy any more, or somebody else has taken traffic in hand. Raises
+    SlipwayError where that cannot be told or done now.
+    """
+    targets = ledger.release.targets
+    found = await all_of([services.get_service(request.run_service(each.place)) for each in targets])
+    there = [(each, service) for each, service in zip(targets, found, strict=True) if service]
+    moved = any(service.asked.get(t.revision, 0) > dict(t.before).get(t.revision, 0) for t, service in there)
+    if not moved or len(there) < len(targets) or any(foreign_revisions(service, target) for target, service in there):
+        return False
+    candidates = [candidate_of(request, service, target) for target, service in there]
+    written: Written = {target.place: (service.traffic,) for target, service in there}
+    try:
+        refuse_unproven(await prove(request, candidates))
+        await shift_at_once(request, candidates, written)
+        live = await all_of([verify(request, candidate) for candidate in candidates])
+        await close_as_then(request, candidates)
+    except SlipwayError as error:
+        if error.transient is not Transient.NO:  # that says nothing against it
+            raise
+        get_run_logger().warning("the rollback to %s is undone: %s", ledger.release.version, error.problem)
+        return False
+    ledger.live(live)
+    await settle(ledger, owed_beside(ledger.release), forward=True)
+    await ledger.settled((), State.RELEASED, "Its run died when traffic had moved; reconcile has finished it.")
+    get_run_logger().warning("the rollback to %s is finished", ledger.release.version)
+    return True
+
+
+def owed(record: ReleaseRecord) -> list[TargetRecord]:
+    """Where traffic may have to be given back: all that a dead run has touched, or what a run could not give back."""
+    if record.state is State.STARTED:
+        return [target for target in record.targets if target.revision or target.stands_for]
+    return [target for target in record.targets if target.is_owed]
+
+
+def owed_beside(record: ReleaseRecord) -> list[Beside]:
+    """The same of jobs and pools."""
+    return [each for each in record.beside if each.is_owed or record.state is State.STARTED]
+
+
+async def why(record: ReleaseRecord) -> tuple[State | None, str]:
+    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
+
+    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
+    runs are not known here.
+    """
+    if record.state is not State.STARTED:
+        return record.state, record.reason
     async with get_client() as client:
         try:
-            found = await client.read_flow_run(UUID(record.run_id))
+            state = (await client.read_flow_run(UUID(record.run_id))).state
         except (ObjectNotFound, ValueError):
-            return State.FAILED, "Its run is gone, and Prefect does not know it any more."
-    state = found.state
+            return None, "Its run is gone, and Prefect does not know it any more."
     if state is not None and (state.is_cancelled() or state.is_cancelling()):
         return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
-    return State.FAILED, f"Its run was killed in the middle ({state.name if state else 'no state'})."
+    over = State.FAILED if state is not None and state.is_final() else None
+    return over, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
-async def _give_back(request: Request, target: TargetRecord) -> Ending:
+async def _give_back(request: Request, target: TargetRecord, version: str) -> Ending:
     """Traffic as the record says it was before, unless it is, or somebody else has taken it in hand since."""
     service = await services.get_service(request.run_service(target.place))
     if service is None:
         return Ending(target.place, Outcome.UNTOUCHED, "the service is gone")
-    strangers = foreign_revisions(service, target)
+    if not target.revision:
+        return await give_template(request, before_of(service, target), version, careful=True)
+    candidate, strangers = candidate_of(request, service, target), foreign_revisions(service, target)
     if strangers:
-        said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since"
+        access = await settings_back(request, candidate)
+        said = f"somebody else has given traffic to {', '.join(sorted(strangers))} since{access}"
         return Ending(target.place, Outcome.LEFT, said)
-    return await give_back(request, candidate_of(service, target), (service.traffic,), careful=True)
-
-
-def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
-    """Revisions with traffic that neither had any before the release nor are its own."""
-    known = {target.revision, *(revision for revision, _ in target.before)}
-    return {t.revision or service.latest_ready for t in service.traffic if t.percent} - known
-
-
-def candidate_of(service: RunService, target: TargetRecord) -> Candidate:
-    """The candidate that the dead run was releasing, as far as its record tells."""
-    tags = {t.revision: t.tag for t in service.traffic if t.tag}
-    before = Snapshot(
-        place=target.place,
-        traffic=tuple(TrafficTarget(revision, percent) for revision, percent in target.before),
-        latest_ready="",
-        serving=target.serving,
-        serving_url=service.uri_of(target.serving),
-    )
-    return Candidate(
-        revision=target.revision,
-        tag=tags.get(target.revision, ""),
-        url=service.uri_of(target.revision),
-        service_url=service.uri,
-        before=before,
-        split=service.traffic,
-    )
+    return await give_back(request, candidate, (service.traffic,), careful=True, doubtful=True)

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from prefect.logging import get_run_logger
 
 from tasks.analysis.proof import prove, refuse_unproven
+from tasks.backup.keep import kept_before
+from tasks.failures.errors import SlipwayError
 from tasks.history.ledger import Ledger
-from tasks.history.record import ReleaseRecord, images_of, version_of
-from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Version
-from tasks.orchestration.gather import all_of
-from tasks.release.gates import approved, refuse_frozen
+from tasks.history.record import Beside, ReleaseRecord, images_of, version_of
+from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Snapshot, Version
+from tasks.orchestration.gather import all_of, both, to_its_end
+from tasks.release.gates import approval, refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.rollback import revive
+from tasks.rollout.beside import given_back_on_failure, jobs_released, owed_by, pools_deployed, settle
 from tasks.rollout.dark import deploy_dark, snapshots
+from tasks.rollout.pools import move_pools
 from tasks.rollout.restore import taken_back_on_failure
-from tasks.rollout.shift import shift, shift_at_once
+from tasks.rollout.shift import close_as_then, shift, shift_at_once
 from tasks.rollout.traffic import Written, verify
+from tasks.supply_chain.gate import refuse_vulnerable, warn_vulnerable
+
+R = TypeVar("R")
+
+
+async def release_with_jobs(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
+    """Deploys the jobs, runs the `before` hooks, which may run them, and then releases the services and pools."""
+    await refuse_vulnerable(request, images, ledger)
+    async with kept_before(request, ledger), jobs_released(request, version, images, ledger):
+        await run_hooks(request, "before", ledger)
+        return await release(request, version, images, ledger)
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
@@ -25,49 +44,89 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     proofs: list[Proof] = []
     live: list[Serving] = []
     written: Written = {}
-    async with taken_back_on_failure(request, candidates, written, ledger):
-        await ledger.snapshot(await snapshots(request, ledger.places))
+    before: list[Snapshot] = []
+    async with taken_back_on_failure(request, before, candidates, written, ledger):
+        before += await snapshots(request, ledger.places)
+        await ledger.snapshot(before)
+        await pools_deployed(request, version, images, ledger)
         for number, wave in enumerate(request.settings.waves):
-            new = await deploy_dark(request, version, images, wave)
+            new = await deploy_dark(request, version, images, wave, before)
             candidates += new
             written.update({each.place: (each.split,) for each in new})
-            await ledger.deployed(new)
-            proofs += await prove(request, new)
+            _, proven = await both(ledger.deployed(new), prove(request, new), stop_on_failure=True)
+            proofs += proven
             await ledger.proven(proofs)
             refuse_unproven(proofs)
             if number == 0:
-                await approved(request, proofs, ledger)
+                if approved := await approval(request, new, proofs, ledger.release):
+                    await ledger.approved(approved)
                 # a freeze may have begun in the hours since
                 refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
+                await refuse_vulnerable(request, images, ledger, again=True)
+            ledger.moving()
             live += await shift(request, new, written, ledger)
-            await ledger.live(live)
-        await run_hooks(request, "after")
+            ledger.live(live)
+        await move_pools(request, ledger)
+        await run_hooks(request, "after", ledger)
     return Release(
         request.app, request.environment, version, tuple(images), tuple(candidates), tuple(proofs), tuple(live)
     )
 
 
 async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime) -> Release:
-    """All of an earlier release's revisions, proven and then given all traffic, in every region at once.
+    """All of an earlier release's revisions, proven and then given all traffic, in every region at once; then the rest.
 
     decided: when the run began; the seconds until traffic is restored, and until that is verified, are recorded.
     """
     version = version_of(target)
-    await ledger.snapshot(await snapshots(request, ledger.places))
-    candidates = await revive(request, target)
+    before = await snapshots(request, ledger.places)
+    await ledger.snapshot(before)
+    candidates = await revive(request, target, before)
     written: Written = {each.place: (each.split,) for each in candidates}
-    async with taken_back_on_failure(request, candidates, written, ledger):
-        await ledger.deployed(candidates)
-        proofs = await prove(request, candidates)
+    async with (
+        given_back_on_failure(ledger),
+        taken_back_on_failure(request, before, candidates, written, ledger),
+    ):
+        _, proofs = await both(ledger.deployed(candidates), prove(request, candidates), stop_on_failure=True)
         await ledger.proven(proofs)
         refuse_unproven(proofs)
+        beside = await owed_by(request, target, ledger)
+        ledger.moving()
         await shift_at_once(request, candidates, written)
-        await ledger.timed("restored", since(decided))
-        live = await all_of([verify(request, candidate) for candidate in candidates])
-        await ledger.timed("verified", since(decided))
-        await ledger.live(live)
+        await _timed(ledger, decided)
+        live = await to_the_end(lambda: _verified(request, candidates, beside, ledger, decided), ledger)
     images = images_of(target, version)
+    await warn_vulnerable(request, images, ledger)
     return Release(request.app, request.environment, version, images, candidates, proofs, live)
+
+
+async def _timed(ledger: Ledger, decided: datetime) -> None:
+    """A record that cannot be written now is no reason to give users back what somebody turns away from."""
+    try:
+        await ledger.timed("restored", since(decided))
+    except SlipwayError as unwritten:
+        get_run_logger().warning("the release record does not say yet that traffic is restored: %s", unwritten.problem)
+
+
+async def _verified(
+    request: Request, candidates: Sequence[Candidate], beside: Sequence[Beside], ledger: Ledger, decided: datetime
+) -> tuple[Serving, ...]:
+    await settle(ledger, beside, forward=True)
+    live = await all_of([verify(request, candidate) for candidate in candidates])
+    await close_as_then(request, candidates)
+    ledger.live(live)
+    await ledger.released(verified=since(decided))
+    return live
+
+
+async def to_the_end(work: Callable[[], Coroutine[Any, Any, R]], ledger: Ledger) -> R:
+    """Once traffic is restored nobody is served better by what it came from: who cancels learns of it afterwards."""
+    try:
+        return await to_its_end(work())
+    except asyncio.CancelledError:
+        if not ledger.stands:  # the event loop ends, and has cancelled all that was under way
+            await to_its_end(work())
+        raise
 
 
 def since(moment: datetime) -> float:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
+from prefect.logging import get_run_logger
 
-from tasks.model import Release, Request
+from tasks.cost.limit import Estimate
+from tasks.cost.limit import rows as rows_of
+from tasks.model import Release, Request, Serving
 from tasks.orchestration.artifacts import key, table
 from tasks.orchestration.stage import Progress
 
 
-def summary(release: Release, seconds: Mapping[str, float]) -> str:
+def summary(release: Release, seconds: Mapping[str, float], cost: Estimate | None = None) -> str:
     """The release summary in Markdown."""
     version = release.version
     proofs = {proof.place: proof for proof in release.proofs}
@@ -21,32 +25,57 @@ def summary(release: Release, seconds: Mapping[str, float]) -> str:
         "",
         f"Commit `{version.commit}` ({version.kind}).",
         "",
-        "| service | region | URL | revision | image | built | p50 ms | p95 ms |",
-        "|---|---|---|---|---|---|---:|---:|",
+        "| service | region | URL | p50 ms | p95 ms | revision | image |",
+        "|---|---|---|---:|---:|---|---|",
     ]
     for live in release.live:
         proof, image = proofs[live.place], images[live.place.service]
         lines.append(
-            f"| {live.place.service} | {live.place.region} | {live.url} | `{live.revision}` | `{image.digest[:19]}` "
-            f"| {'now' if image.built else 'before'} | {proof.p50_ms or '-'} | {proof.p95_ms or '-'} |"
+            f"| {live.place.service} | {live.place.region} | {live.url} "
+            f"| {proof.p50_ms or '-'} | {proof.p95_ms or '-'} | `{live.revision}` "
+            f"| `{image.digest[:19]}`, built {'by this run' if image.built else 'earlier'} |"
         )
+    if cost and cost.parts:
+        lines += ["", *_cost(cost)]
     lines += ["", "| stage | seconds |", "|---|---:|"]
     lines += [f"| {stage} | {taken:.1f} |" for stage, taken in seconds.items()]
     return "\n".join(lines)
 
 
-async def report(request: Request, release: Release, progress: Progress) -> None:
-    """Summary, links to the services, and the tables that other programs read."""
+def _cost(cost: Estimate) -> list[str]:
+    found = rows_of(cost)
+    head = [f"| {' | '.join(found[0])} |", f"|---{'|---:' * (len(found[0]) - 1)}|"]
+    said = "What it costs by Google's price list, before free tiers, discounts, network and storage:"
+    return [said, "", *head, *(f"| {' | '.join(row.values())} |" for row in found)]
+
+
+async def report(request: Request, release: Release, progress: Progress, cost: Estimate | None = None) -> None:
+    """Summary, links to the services, and the tables that other programs read.
+
+    What Prefect does not take is logged: the release stands, whether it can be shown or not.
+    """
+    try:
+        await _show(request, release, progress, cost)
+    except Exception as error:
+        get_run_logger().warning("released, but the summary cannot be shown: %s", error)
+
+
+async def _show(request: Request, release: Release, progress: Progress, cost: Estimate | None) -> None:
     prefix = (request.app, request.environment)
-    await acreate_markdown_artifact(
-        summary(release, progress.seconds), key=key(*prefix, "release"), description=progress.title
+    stages = [{"stage": name, "seconds": round(seconds, 2)} for name, seconds in progress.seconds.items()]
+    text = summary(release, progress.seconds, cost)
+    await acreate_markdown_artifact(text, key=key(*prefix, "release"), description=progress.title)  # stands first
+    await asyncio.gather(
+        *(_link(request, live) for live in release.live),
+        table(request, "services", rows(release), f"{progress.title}: what serves now"),
+        table(request, "stages", stages, f"{progress.title}: seconds of each stage"),
     )
-    for live in release.live:
-        await acreate_link_artifact(
-            live.url, link_text=str(live.place), key=key(*prefix, live.place.service, live.place.region)
-        )
-    await table(request, "services", rows(release), f"{progress.title}: what serves now")
-    await table(request, "stages", [{"stage": k, "seconds": round(v, 2)} for k, v in progress.seconds.items()], "Time")
+
+
+async def _link(request: Request, live: Serving) -> None:
+    name = key(request.app, request.environment, live.place.service, live.place.region)
+    said = f"Where {live.place} answers"
+    await acreate_link_artifact(live.url, link_text=str(live.place), key=name, description=said)
 
 
 def rows(release: Release) -> list[dict[str, str]]:

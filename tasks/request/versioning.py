@@ -7,22 +7,24 @@ from pathlib import Path
 from prefect.logging import get_run_logger
 
 from tasks.failures.errors import VersionError
-from tasks.manifest.loading import load_manifest
 from tasks.manifest.manifest import MANIFEST_NAME, Manifest
 from tasks.model import Request, Version, VersionKind
 from tasks.orchestration.artifacts import name_run
+from tasks.orchestration.shown import introduce
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
+from tasks.source.described import read_manifest
 from tasks.source.source import Source, open_source
 from tasks.source.version import kind_of, read_version, semver_of
 
 
 @stage("version")
 @step("name the version", attempts=2)
-async def name_version(request: Request) -> Version:
+async def name_version(request: Request, doing: str = "") -> Version:
+    """doing: what the run does, where that is not to ship the version."""
     version = await read_version(request.folder)
     refuse_unaccepted(request, version)
-    await name_run(request, version)
+    await name_run(request, version, doing)
     return version
 
 
@@ -30,8 +32,9 @@ async def name_version(request: Request) -> Version:
 async def choose_environment(source: Source, folder: Path) -> tuple[str, Source]:
     """The environment that the source's tag is for, and the very commit, in case a branch or tag moves meanwhile."""
     checkout = await open_source(source, folder / "checkout")
-    version = await read_version(checkout)
-    environment = environment_for(load_manifest(checkout / MANIFEST_NAME), version)
+    version, manifest = await read_version(checkout), await read_manifest(checkout)
+    environment = environment_for(manifest, version)
+    await introduce(manifest.app, environment, f"ship {manifest.app} {version.version} -> {environment}")
     get_run_logger().info("%s is a %s version: it goes to %s", version.version, version.kind, environment)
     return environment, source if version.dirty else source.model_copy(update={"ref": version.commit})
 

@@ -11,7 +11,8 @@ from infra.gcp.run import services
 from infra.gcp.run.revisions import Revision, list_revisions
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.failures.errors import NOT_MOVED, TrafficConflict, Transient
+from tasks.failures.cause import Transient
+from tasks.failures.errors import NOT_MOVED, TrafficConflict
 from tasks.model import Place, Request, Snapshot
 from tasks.names.labels import MANAGED_BY
 from tasks.names.references import PLACEHOLDER_IMAGE, ImageReference
@@ -50,14 +51,29 @@ class LiveService:
             latest_ready=self.service.latest_ready,
             serving="" if stable in placeholders else stable,
             serving_url="" if stable in placeholders else self.service.uri_of(stable),
+            serving_tag="" if stable in placeholders else self.service.tag_of(stable),
             config=self.service.body.get("template", {}),
+            stands_for=self.service.latest_created,
+            service=self.service,
+            whole=self.service.whole,
         )
 
     @property
     def own_tags(self) -> frozenset[str]:
         """The traffic tags that our own revisions say they were given."""
-        ours = (r.labels for r in self.revisions if r.labels.get("managed-by") == MANAGED_BY)
+        ours = (revision.labels for revision in self.revisions if _is_ours(revision))
         return frozenset(labels["slipway-tag"] for labels in ours if "slipway-tag" in labels)
+
+    def own_tag_of(self, revision: str) -> str:
+        """The one that a revision of ours was given when it was released; '' where it tells of none."""
+        found = self.revision(revision)
+        return found.labels.get("slipway-tag", "") if found and _is_ours(found) else ""
+
+    @property
+    def strangers_latest(self) -> bool:
+        """Whether somebody else made the newest revision that is ready."""
+        latest = self.revision(self.service.latest_ready)
+        return latest is not None and not _is_ours(latest) and not is_placeholder(latest)
 
     def revision(self, name: str) -> Revision | None:
         return next((revision for revision in self.revisions if revision.name == name), None)
@@ -93,8 +109,8 @@ def refuse_others(request: Request, service: RunService) -> None:
         owner = f"{theirs['slipway-app']} in {theirs['slipway-environment']}"
         raise TrafficConflict(
             f"The Cloud Run service {service.name} is {owner}, not {request.app} in {request.environment}.",
-            "give each environment a project or regions of its own, and apps names that do not begin alike; if it was "
-            "renamed, set the labels slipway-app and slipway-environment with gcloud run services update.",
+            "give each environment a project, regions or names of its own, and apps names that do not begin alike; if "
+            "it was renamed, set the labels slipway-app and slipway-environment with gcloud run services update.",
             state=NOT_MOVED,
         )
 
@@ -106,6 +122,10 @@ def changed_meanwhile(service: str) -> TrafficConflict:
         state="Their change was not overwritten.",
         transient=Transient.MAYBE,
     )
+
+
+def _is_ours(revision: Revision) -> bool:
+    return revision.labels.get("managed-by") == MANAGED_BY
 
 
 def is_placeholder(revision: Revision) -> bool:

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tasks.analysis.verdict import Judgement
-from tasks.failures.errors import BEING_GIVEN_BACK, Cause, ProofFailed
+from tasks.failures.cause import Cause
+from tasks.failures.errors import BEING_GIVEN_BACK, ProofFailed
 from tasks.failures.redact import redact
 from tasks.history.ledger import Ledger
-from tasks.history.record import StepRecord
+from tasks.history.step_record import StepRecord
 from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
-from tasks.rollout.split import Move, NextSplit
-from tasks.rollout.traffic import Written, advance, open_to_everyone, verify
+from tasks.rollout.access import coming, leaving, set_access
+from tasks.rollout.split import ALL, Move, NextSplit
+from tasks.rollout.traffic import Written, advance, begin, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
+from tasks.rollout.whole import set_whole
 
 
 @stage("shift")
@@ -28,26 +31,56 @@ async def shift(
     Each step's verdict is kept in the release's record.
     """
     hold: Hold | None = None
-    while any(taken.move is not Move.DONE for taken in await _advance_all(request, candidates, written)):
+    while True:
+        moved = await _advance_all(request, candidates, written)
+        if all(each.move is Move.DONE for each in moved):
+            break
         hold = following(hold, request.settings.bake_s, datetime.now(UTC))
-        await _prove_step(request, candidates, written, hold, ledger)
+        watched = await _prove_step(request, candidates, written, hold, ledger)
+        if not watched and all(map(has_all, moved)):
+            break  # no time has passed in which anything could have become of it
     return await all_of([verify(request, candidate) for candidate in candidates])
 
 
 @stage("shift")
 async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written) -> None:
-    """All traffic in one step, for revisions that have served before."""
-    await all_of([advance(request, each, (), written) for each in candidates])
+    """All traffic in one step, for revisions that have served before; who may call is as it was with them.
+
+    But a door that was closed then closes by `close_as_then`: it may be the way by which the service is verified.
+    """
+    await all_of([advance(request, each, None, written) for each in candidates])
+    await all_of([set_access(request, each) for each in candidates])
+    await all_of([set_whole(request, each, rest=False) for each in candidates])
+
+
+async def close_as_then(request: Request, candidates: Sequence[Candidate]) -> None:
+    """What is left to set of services that are verified."""
+    await all_of([set_whole(request, each, opens=False) for each in candidates])
 
 
 async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[NextSplit]:
-    """One step for all, dependencies before the services that call them."""
+    """One step for all, dependencies before the services that call them.
+
+    While two revisions share the traffic, those may call who may call either: a door closes before the first request
+    goes to a candidate that wants it closed, and opens when nothing else serves any more.
+    """
     taken: list[NextSplit] = []
     for level in request.manifest.order(request.services):
         chosen = [candidate for candidate in candidates if candidate.place.service in level]
-        taken += await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
-        await all_of([open_to_everyone(request, each) for each in chosen])
+        closing = [each for each in chosen if leaving(each)]
+        begin(written, [each.place for each in closing])
+        await all_of([set_access(request, each, serves=False) for each in closing])
+        moved = await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
+        arrived = [each for each, split in zip(chosen, moved, strict=True) if has_all(split)]
+        await all_of([set_access(request, each) for each in arrived if coming(each)])
+        await all_of([set_whole(request, each, opens=each in arrived) for each in chosen])
+        taken += moved
     return taken
+
+
+def has_all(taken: NextSplit) -> bool:
+    """Whether the candidate has all the traffic that it can get."""
+    return taken.move is Move.DONE or taken.percent == ALL
 
 
 def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
@@ -57,20 +90,23 @@ def steps_for(request: Request, candidate: Candidate) -> tuple[int, ...]:
 
 async def _prove_step(
     request: Request, candidates: Sequence[Candidate], written: Written, hold: Hold, ledger: Ledger
-) -> None:
-    """Raises ProofFailed unless the step is HEALTHY, or a person takes an unclear one on their own account."""
+) -> bool:
+    """Whether there was anything to watch: what moves at once is not.
+
+    Raises ProofFailed unless the step is HEALTHY, or a person takes an unclear one on their own account.
+    """
     moving = [each for each in candidates if steps_for(request, each) and each.before.serving != each.revision]
     if not moving:
-        return
+        return False
     percent = min(share_of(each, written) for each in moving)
     judgement = await watch(request, moving, written, percent, hold)
     await ledger.stepped(_step_record(moving, percent, hold.began, datetime.now(UTC), judgement))
     if judgement.verdict is Verdict.HEALTHY:
-        return
+        return True
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
         limit_s = request.settings.approval_timeout_s
         await ask(_question(request, judgement, percent), f"step-{percent}", limit_s, BEING_GIVEN_BACK)
-        return
+        return True
     raise ProofFailed(
         f"At {percent} % the release is {judgement.verdict}: {judgement.reason}",
         _remedy(request, judgement),
@@ -96,7 +132,12 @@ def _remedy(request: Request, judgement: Judgement) -> str:
     if judgement.verdict is Verdict.UNHEALTHY:
         return "look at the service's log for that time, correct it and ship a new version."
     where = f"environments.{request.environment}"
-    return f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to pause."
+    if request.settings.on_inconclusive == "probe":
+        return f"wait longer ({where}.inconclusive_limit), or set {where}.on_inconclusive to pause and decide yourself."
+    return (
+        f"send more traffic, raise {where}.inconclusive_limit, or set {where}.on_inconclusive to probe (few users are "
+        "no reason to go back) or pause (you decide)."
+    )
 
 
 def _question(request: Request, judgement: Judgement, percent: int) -> str:

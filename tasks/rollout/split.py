@@ -39,7 +39,7 @@ class Dark:
 
     targets: tuple[TrafficTarget, ...]
     notes: tuple[str, ...]  # for the run's log: what could not stay as it was, and why
-    first: bool = False  # nothing served before, so there is nothing to go back to
+    first: bool  # nothing served before, so there is nothing to go back to
 
 
 class Move(StrEnum):
@@ -100,16 +100,16 @@ def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = ()
 
     LATEST's share goes to the revision it stands for now. The share of a revision that is gone or not ready goes to the
     revision with the largest one. `own_tags` are the tags this app is recorded to have set: such a tag, or one that
-    begins with `slipway-`, moves to the candidate. TrafficConflict when the tag is somebody else's, or when revisions
-    are ready but none of them holds traffic.
+    begins with `slipway-`, moves to the candidate; '' is none. TrafficConflict when the tag is somebody else's, or when
+    revisions are ready but none of them holds traffic.
 
     In a first deployment nothing else can hold the 100 % that Cloud Run demands, so the candidate does (`first`).
     """
     tags, notes = _usable_tags(live, candidate)
-    if tag in tags and tags[tag] != candidate:
+    if tag and tags.get(tag, candidate) != candidate:
         _refuse_foreign_tag(tag, tags[tag], own_tags)
         notes.append(f"tag {tag} moves from {_name(tags[tag])} to {candidate}")
-    tags[tag] = candidate
+    tags |= {tag: candidate} if tag else {}
     shares, first = _shares(live), not live.ready - {candidate}
     if not shares and not first:
         _refuse_unserved(live)
@@ -144,6 +144,13 @@ def next_split(live: Traffic, stable: str | None, candidate: str, steps: Iterabl
         return NextSplit(Move.DONE, _split(shares, tags), held, _finished(shares, candidate))
     after = shares | {candidate: percent, stable: shares[stable] - (percent - held)}
     return NextSplit(Move.FORWARD, _split(after, tags), percent, f"healthy at {held} %: on to {percent} %")
+
+
+def all_to(live: Traffic, revision: str) -> NextSplit:
+    """All traffic to a revision that is gone back to, whoever had a share of it; tags stay. Raises TrafficConflict."""
+    targets = restore(live, replace(live, targets=(TrafficTarget(revision, ALL),)))
+    move = Move.DONE if _shares(live) == {revision: ALL} else Move.FORWARD
+    return NextSplit(move, targets, ALL, "all at once")
 
 
 def restore(live: Traffic, snapshot: Traffic) -> tuple[TrafficTarget, ...]:
@@ -203,8 +210,8 @@ def _step_up(shares: Shares, stable: str | None, candidate: str, steps: Iterable
     """The candidate's next percentage; the one it has when there is none above."""
     held = shares.get(candidate, 0)
     room = held + shares.get(stable, 0)
-    ahead = [step for step in steps if held < step < ALL]
-    if room and room >= max(ahead, default=0):
+    ahead = [step for step in steps if step > held]
+    if room >= max(ahead, default=1):
         return min((*ahead, room))
     others = "".join(
         f"; {_name(rev)} holds {share} %" for rev, share in shares.items() if rev not in (stable, candidate)
@@ -217,10 +224,8 @@ def _step_up(shares: Shares, stable: str | None, candidate: str, steps: Iterable
 
 
 def _finished(shares: Shares, candidate: str) -> str:
-    others = "".join(
-        f"; {_name(rev)} keeps its {share} %" for rev, share in shares.items() if rev != candidate and share
-    )
-    return f"healthy at {shares.get(candidate, 0)} %: the release is complete{others}"
+    others = "".join(f"; {_name(rev)} keeps its {share} %" for rev, share in shares.items() if rev != candidate)
+    return f"healthy at {shares[candidate]} %: the release is complete{others}"
 
 
 def _shares(live: Traffic) -> Shares:
@@ -289,8 +294,6 @@ def _split(shares: Shares, tags: Tags) -> tuple[TrafficTarget, ...]:
 def _scaled(shares: Shares) -> Shares:
     """The shares in the same proportions with the sum 100, by largest remainder; empty when there is nothing."""
     total = sum(shares.values())
-    if not total:
-        return {}
     scaled = {revision: share * ALL // total for revision, share in shares.items()}
     by_remainder = sorted(shares, key=lambda revision: shares[revision] * ALL % total, reverse=True)
     for revision in by_remainder[: ALL - sum(scaled.values())]:

@@ -3,44 +3,101 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import logging
+from bisect import bisect_left
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 from prefect.logging import get_run_logger
 
-from infra.gcp import monitoring
-from tasks.analysis.metrics import LOOKS_PER_BAKE, judge_served, rules_for
-from tasks.analysis.probes import probe_service, rules_of
-from tasks.analysis.verdict import Course, Judgement, combine, judge_probes, on_inconclusive
+from infra.gcp.monitoring import Served
+from tasks.analysis import decision
+from tasks.analysis.decision import Seen, decide, stable_is_down, while_it_bakes
+from tasks.analysis.metrics import judge_users, rules_for, users_of
+from tasks.analysis.probes import probe_until_accepted, rules_of
+from tasks.analysis.reach import stable_at
+from tasks.analysis.senses import Senses
+from tasks.analysis.verdict import Course, Judgement, Probe, Rules, combine, judge_probes, on_inconclusive
 from tasks.model import Candidate, Place, Request, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
 from tasks.rollout.live import read_live
 from tasks.rollout.split import ALL
-from tasks.rollout.traffic import Written, refuse_foreign_change
+from tasks.rollout.traffic import Splits, Written, refuse_foreign_change
 
-LONGEST_WAIT_S = 30.0
+PACE = 6  # looks while a step bakes, if that makes the pauses neither longer nor shorter than these
+SAMPLED_S = 60.0  # Cloud Monitoring's period: there is nothing new more often
+LONGEST_WAIT_S = SAMPLED_S
 SHORTEST_WAIT_S = 0.5
 WATCH_TIMEOUT_S = 24 * 3600.0
+RINSE_S = 120.0  # after a step new instances start and warm up: their latencies say nothing about the revision
+RINSED = 0.4  # of a bake at most
+BASELINE_S = 1800.0  # before the first step: what stable's usual rate of errors is read from
+QUIET_PROBES = 30  # a look, where users are too few
+RECENT_S = 150.0  # whether stable is down now is seen by the probes of so long
+OUTAGE = "stable fails, too: what hits both says nothing about either, and the evidence is gathered anew"
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """How long traffic has been where it is, and where it was before; aware times."""
+    """How long traffic has been where it is, and since when stable has served; aware times."""
 
-    before: datetime  # since then it was where the candidates had less
+    before: datetime  # the same in all holds of a release
     began: datetime
 
 
 def following(hold: Hold | None, bake_s: float, now: datetime) -> Hold:
-    """The hold that begins now; before the first one, stable has served for as long as a step bakes at least."""
-    return Hold(hold.began if hold else now - timedelta(seconds=bake_s), now)
+    """The hold that begins now; before the first one, stable has served for a while."""
+    return Hold(hold.before if hold else now - timedelta(seconds=max(bake_s, BASELINE_S)), now)
 
 
-@step("watch", run_name="watch at {percent} %", timeout_s=WATCH_TIMEOUT_S, state="The candidates have traffic.")
+Asked: TypeAlias = list[tuple[datetime, Probe]]  # our own requests, in the order they were made
+
+
+@dataclass
+class Watched:
+    """One candidate in one hold, and what we have asked it and stable, by the time we did."""
+
+    candidate: Candidate
+    hold: Hold
+    percent: int
+    next_percent: int | None  # None: no more traffic is to come
+    compares: bool  # stable has a share, too
+    since: datetime
+    asked: Asked = field(default_factory=list)
+    asked_stable: Asked = field(default_factory=list)
+    quiet: bool = False
+
+    @property
+    def place(self) -> Place:
+        return self.candidate.place
+
+    def recent_stable(self, now: datetime) -> list[Probe]:
+        return since(self.asked_stable, now - timedelta(seconds=RECENT_S))
+
+    def kind(self, request: Request) -> decision.Hold:
+        course = Course(request.settings.on_inconclusive)
+        return decision.Hold(course, last=self.next_percent is None, next_percent=self.next_percent)
+
+
+Unmoved = Callable[[Request, Candidate, Splits], Coroutine[Any, Any, None]]
+
+
+def unhealthy(judgement: Judgement) -> str:
+    """Why; '' while there may be a way on."""
+    return judgement.reason if judgement.verdict is Verdict.UNHEALTHY else ""
+
+
+@step(
+    "watch",
+    run_name="watch at {percent} %",
+    timeout_s=WATCH_TIMEOUT_S,
+    state="The candidates have traffic.",
+    against=unhealthy,
+)
 async def watch(
     request: Request, candidates: Sequence[Candidate], written: Written, percent: int, hold: Hold
 ) -> Judgement:
@@ -49,57 +106,135 @@ async def watch(
     INCONCLUSIVE is waited out beyond the bake as the environment says. Raises TrafficConflict when somebody else
     has moved traffic from where it was `written`.
     """
-    settings, logger, started = request.settings, get_run_logger(), time.monotonic()
-    asked: Counter[Place] = Counter()
+    return await keep_watch(request, candidates, written, hold, Senses(), get_run_logger(), _refuse_moved)
+
+
+async def keep_watch(
+    request: Request,
+    candidates: Sequence[Candidate],
+    written: Written,
+    hold: Hold,
+    senses: Senses,
+    log: logging.Logger | logging.LoggerAdapter[logging.Logger],
+    unmoved: Unmoved,
+) -> Judgement:
+    settings, started = request.settings, senses.now()
+    watched = [_watched(request, each, written, hold) for each in candidates]
     enough_s = settings.bake_s + settings.slo.metrics_lag_s
-    pause_s = min(max(enough_s / LOOKS_PER_BAKE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+    pause_s = min(max(enough_s / PACE, SHORTEST_WAIT_S), LONGEST_WAIT_S)
     while True:
-        await asyncio.sleep(pause_s)
-        await all_of([_refuse_moved(request, each, written) for each in candidates])
-        end = datetime.now(UTC) - timedelta(seconds=settings.slo.metrics_lag_s)
-        judgement = combine(await all_of([_look(request, each, written, hold, end, asked) for each in candidates]))
-        waited_s = time.monotonic() - started
-        logger.info("%d %% after %.0f s: %s, %s", percent, waited_s, judgement.verdict, judgement.reason)
+        await senses.sleep(pause_s)
+        await all_of([unmoved(request, each, written[each.place]) for each in candidates])
+        over_s = (senses.now() - started).total_seconds() - enough_s
+        judgement = combine(await all_of([_look(request, each, over_s, senses) for each in watched]))
+        log.info("%d %% after %.0f s: %s, %s", *_told(watched, enough_s + over_s, judgement))
         if judgement.verdict is Verdict.UNHEALTHY:
             return judgement
-        if waited_s < enough_s:
+        if over_s < 0:
             continue
-        course = on_inconclusive(Course(settings.on_inconclusive), waited_s - enough_s, settings.inconclusive_limit_s)
+        course = on_inconclusive(Course(settings.on_inconclusive), over_s, settings.inconclusive_limit_s)
         if judgement.verdict is Verdict.HEALTHY or course is not Course.WAIT:
             return judgement
 
 
-async def _refuse_moved(request: Request, candidate: Candidate, written: Written) -> None:
+async def _refuse_moved(request: Request, candidate: Candidate, written: Splits) -> None:
     live = await read_live(request, candidate.place)
-    refuse_foreign_change(live.service, written[candidate.place])
+    refuse_foreign_change(live.service, written)
 
 
-async def _look(
-    request: Request, candidate: Candidate, written: Written, hold: Hold, end: datetime, asked: Counter[Place]
-) -> Judgement:
+def _told(watched: Sequence[Watched], seconds: float, found: Judgement) -> tuple[int, float, Verdict, str]:
+    return min(each.percent for each in watched), seconds, found.verdict, found.reason
+
+
+def _watched(request: Request, candidate: Candidate, written: Written, hold: Hold) -> Watched:
+    compares = any(t.percent for t in written[candidate.place][-1] if t.revision == candidate.before.serving)
+    share = share_of(candidate, written)
+    higher = min((each for each in request.settings.steps if each > share), default=ALL)
+    return Watched(candidate, hold, share, higher if compares else None, compares, hold.began)
+
+
+async def _look(request: Request, each: Watched, over_s: float, senses: Senses) -> Judgement:
     """One candidate: its real requests in this hold against stable's, and whether it still answers on its own URL.
 
-    Stable's are those of the same time, or where it has no share any more, those of the hold before. end: until when
-    the metrics are known. asked: how often we have called a candidate in this hold, which Cloud Monitoring counts in.
+    Stable's are those of the same time, or where it has no share any more, those before.
     """
-    place, stable = candidate.place, candidate.before.serving
-    service = request.run_service(place)
-    compares = any(t.percent for t in written[place][-1] if t.revision == stable)
-    since, until = (hold.began, end) if compares else (hold.before, min(hold.began, end))
-    health = request.service(place.service).health.model_copy(update={"samples": 1})  # until one answer is accepted
-    ours, theirs, probes = await asyncio.gather(
-        monitoring.served(service, candidate.revision, hold.began, end),
-        monitoring.served(service, stable, since, until),
-        probe_service(service, candidate.service_url, candidate.url, health),
+    settings = request.settings
+    end = senses.now() - timedelta(seconds=settings.slo.metrics_lag_s)
+    rinse_s = min(RINSE_S, RINSED * settings.bake_s)
+    service = request.run_service(each.place)
+    since, until, warm_s = (each.since, end, rinse_s) if each.compares else (each.hold.before, each.hold.began, 0.0)
+    ours, theirs, alive = await asyncio.gather(
+        senses.served(service, each.candidate.revision, each.since, end, rinse_s),
+        senses.served(service, each.candidate.before.serving, since, until, warm_s),
+        _ask_both(request, each, senses),
     )
-    asked[place] += len(probes)
-    next_percent = min((each for each in request.settings.steps if each > share_of(candidate, written)), default=ALL)
-    rules = rules_for(request.settings, len(request.services))
-    judgements = [
-        judge_served(ours, theirs, rules, next_percent, asked=asked[place], same_minutes=compares),
-        judge_probes(probes, rules_of(health)),
-    ]
-    return _named(place, combine(judgements))
+    rules = rules_for(settings, len(request.services))
+    latest, usual = (users_of(theirs), None) if each.compares else (None, users_of(theirs))
+    if stable_is_down(each.recent_stable(senses.now()), latest, rules, usual):
+        each.since = senses.now()  # what hits both says nothing about either
+        return _named(each.place, Judgement(Verdict.INCONCLUSIVE, OUTAGE))
+    seen = _seen(each, (ours, theirs), alive, rules, (end - each.since).total_seconds())
+    each.quiet = seen.quiet(seen.users.errors)
+    if over_s < 0:
+        return _named(each.place, while_it_bakes(seen))
+    seen = replace(seen, waited_s=over_s, limit_s=settings.inconclusive_limit_s)
+    return _named(each.place, decide(seen, each.kind(request)))
+
+
+def _seen(each: Watched, served: tuple[Served, Served], alive: Judgement, rules: Rules, seen_s: float) -> Seen:
+    users = judge_users(
+        *served,
+        rules,
+        each.next_percent,
+        asked=among(each.asked, served[0]),
+        asked_stable=among(each.asked_stable, served[1]),
+        same_minutes=each.compares,
+    )
+    ours, theirs = since(each.asked, each.since), since(each.asked_stable, each.since)
+    if served[0].since and served[0].until:
+        seen_s = (served[0].until - served[0].since).total_seconds()
+    else:
+        seen_s -= 2 * SAMPLED_S  # as long as there may not be a whole sampling period
+    return Seen(users, alive, ours, theirs, rules, max(seen_s, 0.0))
+
+
+def since(asked: Asked, start: datetime, end: datetime | None = None) -> list[Probe]:
+    """Those of our own requests that were made from then on, and before `end`."""
+    first = bisect_left(asked, start, key=itemgetter(0))
+    last = bisect_left(asked, end, key=itemgetter(0)) if end else len(asked)
+    return [probe for _, probe in asked[first:last]]
+
+
+def among(asked: Asked, served: Served) -> list[Probe]:
+    """Those of our own requests that are among what was served."""
+    return since(asked, served.since, served.until) if served.since and served.until else []
+
+
+async def _ask_both(request: Request, each: Watched, senses: Senses) -> Judgement:
+    """Whether the candidate answers, and more of it and stable for later; stable's URL is asked where it has one."""
+    service, candidate = request.run_service(each.place), each.candidate
+    health = request.service(each.place.service).health.model_copy(update={"samples": 1})
+
+    async def ask_one(url: str, times: int) -> list[Probe]:
+        async with senses.asking(service, candidate.service_url, url, health) as ask:
+            probes = await probe_until_accepted(ask, health, senses.sleep)
+            while len(probes) < times and probes[-1].status is not None:  # one that hangs is enough
+                probes.append(await ask())
+            return probes
+
+    stable_url = stable_at(candidate)
+    ours, theirs = await asyncio.gather(
+        ask_one(candidate.url, QUIET_PROBES if each.quiet else 1),
+        ask_one(stable_url, QUIET_PROBES if each.quiet or not each.compares else 1) if stable_url else _nothing(),
+    )
+    now = senses.now()
+    each.asked += [(now, probe) for probe in ours]
+    each.asked_stable += [(now, probe) for probe in theirs]
+    return judge_probes(ours[: health.tries], rules_of(health))
+
+
+async def _nothing() -> list[Probe]:
+    return []
 
 
 def share_of(candidate: Candidate, written: Written) -> int:
@@ -109,4 +244,4 @@ def share_of(candidate: Candidate, written: Written) -> int:
 
 def _named(place: Place, judgement: Judgement) -> Judgement:
     evidence = tuple(f"{place}: {line}" for line in judgement.evidence)
-    return Judgement(judgement.verdict, f"{place}: {judgement.reason}", evidence)
+    return replace(judgement, reason=f"{place}: {judgement.reason}", evidence=evidence)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.failures.errors import Cause, SourceError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import SourceError
 from tasks.source.git import Finished, attempt, commit_of, git, hide_credentials, meant_ref
 from tasks.source.version import complete_history
+from tasks.source.worktree import read_changed_tree
 
 TIMEOUT_S = 240.0  # of each call that moves data
+NAMED = 5  # files, in one message
+CLONED_FROM = "slipway.folder"  # the setting of a clone that says which folder it was made of
 
 _FETCHABLE = re.compile(r"[0-9a-f]{40}|refs/[^:*]+")
 
@@ -35,6 +41,18 @@ _UNREACHABLE = _Refusal(
 )
 _REFUSALS = (
     _Refusal(
+        "dubious ownership",
+        "is not read by git, because another user owns it",
+        "if you trust it, run `git config --global --add safe.directory {}`.",
+        Cause.PERMISSION,
+    ),
+    _Refusal(
+        "transport '.*' not allowed",
+        "is at an address that git does not follow out of a repository",
+        "give the submodule an https:// or ssh:// address in .gitmodules, or ship from a folder that has it.",
+        Cause.PERMISSION,
+    ),
+    _Refusal(
         "host key verification failed",
         "is on a host whose key this machine does not know",
         "add the key: `ssh-keyscan HOST >> ~/.ssh/known_hosts`, after comparing it with the one the host publishes.",
@@ -43,8 +61,9 @@ _REFUSALS = (
     _Refusal(
         "could not read (username|password)|authentication failed|(permission|access) denied|returned error: 40[13]",
         "may not be read, or does not exist",
-        "give this machine's git credentials that can read it (credential helper or SSH key); "
-        "`git ls-remote {}` must work there without a question.",
+        "give this machine's git credentials that can read it (credential helper or SSH key), so that "
+        "`git ls-remote {}` works there without a question, or name a block with a token in `credentials` of the "
+        "source.",
         Cause.PERMISSION,
     ),
     _Refusal(
@@ -57,12 +76,16 @@ _REFUSALS = (
 )
 
 
-async def clone_url(url: str, ref: str | None, target: Path) -> Path:
-    """Clone a remote repository, files on demand, into an empty folder; without a ref its default branch."""
+async def clone_url(url: str, ref: str | None, target: Path, *, trusted: bool = True) -> Path:
+    """Clone a remote repository, files on demand, into an empty folder; without a ref its default branch.
+
+    An address that is not `trusted`, because a repository names it, is followed over the network only.
+    """
     finished = await attempt(
         target,
         *("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, "."),
         timeout_s=TIMEOUT_S,
+        env={} if trusted else {"GIT_PROTOCOL_FROM_USER": "0"},
     )
     if finished.code:
         raise _refused(url, finished)
@@ -73,25 +96,64 @@ async def clone_url(url: str, ref: str | None, target: Path) -> Path:
     return target
 
 
-async def clone_folder(folder: Path, ref: str, target: Path) -> Path:
+async def clone_folder(folder: Path, ref: str | None, target: Path) -> Path:
     """Clone the repository around a local folder, sharing its objects, into an empty one; the folder in the clone.
 
-    VersionError when the repository is a shallow clone that cannot be completed.
+    Without a ref what git would commit of the work tree now: what is ignored and not tracked stays behind. The clone
+    has the repository's tags. VersionError when there is no repository or a shallow one that cannot be completed.
     """
-    found = await attempt(folder, "rev-parse", "--path-format=absolute", "--git-common-dir", "--show-prefix")
-    if found.code:
-        raise SourceError(
-            f"the ref {ref} cannot be looked up: {folder} is in no git repository that can be read.",
-            "leave the ref empty to ship the folder as it is, or give the path of a git repository.",
-        )
-    await complete_history(folder)
-    commit = await commit_of(folder, ref)
+    has_work_tree = await complete_history(folder)
+    commit = await commit_of(folder, ref or "HEAD")
     if commit is None:
         raise await _unknown(folder, str(folder), ref)
-    repository, prefix = found.output.split("\n")[:2]
-    await git(target, "clone", "--quiet", "--no-checkout", "--shared", "--", repository, ".")
-    await _check_out(target, commit)
+    await _complete_files(folder, commit)
+    prefix = await _share(folder, target, has_work_tree)
+    changed_tree = await read_changed_tree(folder, target / ".git/objects") if ref is None else ""
+    await _check_out(target, commit, changed_tree)
+    if not (target / prefix).is_dir():
+        raise SourceError(
+            f"{folder} is not in what git has of its repository{f' at {ref}' if ref else ''}.",
+            "commit it, or take it out of .gitignore, or give a folder that is a repository of its own.",
+            Cause.NOT_FOUND,
+        )
     return target / prefix
+
+
+async def _share(folder: Path, target: Path, has_work_tree: bool) -> str:
+    """Make `target` a repository with the objects and tags of the one around `folder`; the folder's path in it."""
+    facts = ("--git-path", "objects", "--show-object-format", *(("--show-toplevel",) if has_work_tree else ()))
+    told = (await git(folder, "rev-parse", "--path-format=absolute", *facts)).splitlines()
+    await git(target, "init", "--quiet", "--template=", f"--object-format={told[1]}")
+    alternates = target / ".git/objects/info/alternates"
+    alternates.parent.mkdir(exist_ok=True)
+    alternates.write_text(f"{told[0]}\n", errors="surrogateescape")
+    tags = await git(folder, "for-each-ref", "--format=create %(refname) %(objectname)", "refs/tags")
+    await git(target, "update-ref", "--stdin", stdin=tags)
+    origin = (await attempt(folder, "config", "--get", "remote.origin.url")).output.strip()
+    if origin:
+        await git(target, "config", "remote.origin.url", origin)
+    if not has_work_tree:
+        return ""
+    await git(target, "config", CLONED_FROM, told[2])
+    return (await git(folder, "rev-parse", "--show-prefix")).removesuffix("\n")
+
+
+async def _complete_files(folder: Path, commit: str) -> None:
+    """Let a partial clone fetch all files of the commit: with its own remote and credentials, and at once."""
+    promisors = await attempt(folder, "config", "--get-regexp", r"^remote\..*\.promisor$", "true")
+    if promisors.code:
+        return
+    with tempfile.TemporaryDirectory(prefix="slipway-") as scratch:
+        env = {"GIT_INDEX_FILE": f"{scratch}/index", "GIT_WORK_TREE": scratch}
+        fetched = await attempt(folder, "read-tree", "-m", "-u", commit, timeout_s=TIMEOUT_S, env=env)
+    if fetched.code:
+        raise SourceError(
+            f"{folder} is a partial clone, and the files of {commit[:12]} that it lacks could not be fetched from its "
+            f"remote: {fetched.reason}",
+            "see that the remote answers, or clone without --filter.",
+            Cause.NETWORK,
+            transient=Transient.MAYBE,
+        )
 
 
 async def _fetched(target: Path, ref: str) -> str | None:
@@ -102,8 +164,32 @@ async def _fetched(target: Path, ref: str) -> str | None:
     return None if fetched.code else await commit_of(target, "FETCH_HEAD")
 
 
-async def _check_out(target: Path, commit: str) -> None:
+async def _check_out(target: Path, commit: str, changed_tree: str = "") -> None:
+    """Fill an empty work tree with a commit, or with a tree on top of it, the same on every machine."""
+    for setting in ("core.autocrlf=false", "core.eol=lf", f"core.attributesFile={os.devnull}"):
+        await git(target, "config", *setting.split("="))
     await git(target, "checkout", "--quiet", "--detach", commit, timeout_s=TIMEOUT_S)
+    if changed_tree:
+        await git(target, "read-tree", "-m", "-u", "HEAD", changed_tree, timeout_s=TIMEOUT_S)
+    await _refuse_dirty(target, commit)
+
+
+async def _refuse_dirty(target: Path, commit: str) -> None:
+    """What has just been checked out must be what was asked for.
+
+    An index that is older than every file makes git compare contents, not times:
+    https://git-scm.com/docs/racy-git
+    """
+    os.utime(target / ".git/index", (1, 1))
+    changed = await git(target, "diff", "--name-only", "-z", "--no-ext-diff", "--ignore-submodules=all")
+    names = changed.split("\0")[:-1]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        raise SourceError(
+            f"a fresh clone of {commit[:12]} differs from the commit at once, in {', '.join(names[:NAMED])}{more}.",
+            "the line ends in .gitattributes, or a filter that this machine lacks, change these files: run "
+            "`git add --renormalize .` and commit, or install the filter (for git-lfs: `git lfs install`).",
+        )
 
 
 async def _unknown(repo: Path, shown: str, ref: str | None) -> SourceError:
@@ -120,6 +206,10 @@ def _refused(url: str, finished: Finished) -> SourceError:
     """Why a repository could not be cloned, from what git said."""
     why = next(why for why in _REFUSALS if re.search(why.pattern, finished.complaint, re.IGNORECASE))
     shown = hide_credentials(url)
+    owned = re.search("safe.directory (.+)", finished.complaint)
     return SourceError(
-        f"{shown} {why.problem}: {finished.reason}", why.remedy.format(shown), why.cause, transient=why.transient
+        f"{shown} {why.problem}: {finished.reason}",
+        why.remedy.format(owned[1] if owned else shown),
+        why.cause,
+        transient=why.transient,
     )

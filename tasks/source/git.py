@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.failures.errors import Cause, SourceError, Transient
-from tasks.failures.hints import meant
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import SourceError
+from tasks.failures.spelling import meant
 
 TIMEOUT_S = 30.0
 
@@ -30,6 +31,14 @@ _REPOSITORY_VARIABLES = frozenset(
 _NO_DAEMONS = ("-c", "gc.auto=0", "-c", "maintenance.auto=false", "-c", "core.fsmonitor=false")
 _USERINFO = re.compile(r"://\S*@")
 _QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]+")
+
+
+_lent: dict[Path, Mapping[str, str]] = {}  # by the clone that it is for
+
+
+def lend(folder: Path, credentials: Mapping[str, str]) -> None:
+    """Every later call in this folder, or below, has these variables: a clone fetches files when they are asked for."""
+    _lent[folder] = credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +109,30 @@ async def attempt(
 async def commit_of(folder: Path, ref: str) -> str | None:
     """The full id of the commit that a branch, tag, id or expression like HEAD~1 names; None if there is none.
 
-    A branch that only the remote `origin` has is found by its bare name, as `git switch` does.
+    A branch that only the remote `origin` has is found by its bare name, as `git switch` does. SourceError when a tag
+    and a branch of that name are different commits.
     """
     if ref.startswith(("-", "^")) or not ref.isprintable():
         return None
+    await _refuse_namesakes(folder, ref)
     found = await attempt(folder, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
     if found.code and ref != "HEAD":
         found = await attempt(folder, "show-ref", "--verify", "--hash", f"refs/remotes/origin/{ref}")
     return found.output.strip() or None
+
+
+async def _refuse_namesakes(folder: Path, ref: str) -> None:
+    """git would take the tag, the person may have meant the branch: it is not for us to choose."""
+    places = (f"refs/tags/{ref}", f"refs/heads/{ref}", f"refs/remotes/origin/{ref}")
+    listed = await attempt(folder, "for-each-ref", "--format=%(refname) %(objectname) %(*objectname)", *places)
+    commits = {name: tagged or own for name, own, tagged in (line.split(" ") for line in listed.output.splitlines())}
+    tag = commits.get(places[0])
+    branch = next((commits[name] for name in places[1:] if name in commits), tag)
+    if tag and branch != tag:
+        raise SourceError(
+            f"{ref} is a tag ({tag[:12]}) and a branch ({(branch or '')[:12]}), and they are different commits.",
+            f"say which one is meant: refs/tags/{ref} or refs/heads/{ref}.",
+        )
 
 
 async def meant_ref(folder: Path, ref: str) -> str:
@@ -136,7 +161,7 @@ async def _start(
             stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment() | dict(env),
+            env=_environment() | _lent_to(folder) | dict(env),
             start_new_session=True,  # no terminal for ssh to ask on, and one group to kill
         )
     except (FileNotFoundError, PermissionError) as error:
@@ -145,6 +170,10 @@ async def _start(
             "install git 2.31 or newer, for instance with `apt-get install git`.",
             Cause.NOT_FOUND,
         ) from error
+
+
+def _lent_to(folder: Path) -> dict[str, str]:
+    return next((dict(_lent[each]) for each in (folder, *folder.parents) if each in _lent), {})
 
 
 def _environment() -> dict[str, str]:

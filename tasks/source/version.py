@@ -29,7 +29,8 @@ from pathlib import Path
 
 import semver
 
-from tasks.failures.errors import Cause, VersionError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import VersionError
 from tasks.model import Version, VersionKind
 from tasks.names.naming import image_tag
 from tasks.source.git import Finished, attempt, commit_of, git, meant_ref
@@ -84,6 +85,14 @@ async def complete_history(repo: Path) -> bool:
     if shallow == "true":
         await _unshallow(repo)
     return work_tree == "true"
+
+
+async def is_versioned(folder: Path) -> bool:
+    """Whether git has a work tree with a commit there; VersionError when git refuses to say."""
+    asked = await attempt(folder, "rev-parse", "--is-inside-work-tree")
+    if "dubious ownership" in asked.complaint:
+        raise _no_repository(folder, asked)
+    return asked.output.strip() == "true" and await commit_of(folder, "HEAD") is not None
 
 
 def semver_of(tag: str) -> semver.Version | None:

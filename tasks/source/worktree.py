@@ -15,13 +15,16 @@ from tasks.source.git import git
 _STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
 
 
-async def read_changed_tree(repo: Path) -> str:
-    """The tree id of the work tree as it is now, ignored files aside; empty when HEAD has the same content."""
+async def read_changed_tree(repo: Path, objects: Path | None = None) -> str:
+    """The tree id of the work tree as it is now, ignored files aside; empty when HEAD has the same content.
+
+    The tree and its files are written to `objects`, another repository's; by default they are not kept.
+    """
     status = await git(repo, *_STATUS)
     if not status:
         return ""
     _refuse_opaque(status)
-    tree = await _write_tree(repo)
+    tree = await _write_tree(repo, objects)
     return "" if tree == (await git(repo, "rev-parse", "HEAD^{tree}")).strip() else tree
 
 
@@ -38,14 +41,14 @@ def _refuse_opaque(status: str) -> None:
             )
 
 
-async def _write_tree(repo: Path) -> str:
-    """Write the work tree's content as a tree, with index and objects in a temporary folder."""
+async def _write_tree(repo: Path, kept: Path | None) -> str:
+    """Write the work tree's content as a tree, with the index (and objects, unless `kept`) in a temporary folder."""
     paths = await git(repo, "rev-parse", "--path-format=absolute", "--git-path", "index", "--git-path", "objects")
     index, objects = (Path(line) for line in paths.splitlines())
     with tempfile.TemporaryDirectory(prefix="slipway-") as folder:
         env = {
             "GIT_INDEX_FILE": f"{folder}/index",
-            "GIT_OBJECT_DIRECTORY": folder,
+            "GIT_OBJECT_DIRECTORY": str(kept or folder),
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": json.dumps(str(objects), ensure_ascii=False),
         }
         with contextlib.suppress(FileNotFoundError):  # nothing was ever added

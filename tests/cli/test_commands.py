@@ -20,12 +20,19 @@ from rich.console import Console
 from cli.main import app
 from tests.cli.command import refusal, slipway
 
+pytestmark = pytest.mark.usefixtures("warm")
+
 ROOT = Path(__file__).parent.parent.parent
+SHOP = ROOT / "examples" / "storefront"
 COMMANDS = {
     "up": ["--demo", "--once", "--project", "--data"],
     "deploy": ["--environment", "--repository", "--ref", "--service", "--irreversible", "--who", "--why"],
     "promote": ["--environment", "--from", "--version", "--repository", "--who", "--why", "--json"],
     "rollback": ["--environment", "--to", "--repository", "--who", "--why", "--json"],
+    "init": ["--folder", "--app", "--project", "--region", "--output"],
+    "register": ["--repository", "--folder", "--pool", "--credentials", "--move", "--generic", "--json"],
+    "unregister": ["--app", "--environment", "--gone", "--repository", "--folder", "--yes", "--json"],
+    "check": ["--folder", "--file", "--environment", "--json"],
     "history": ["--environment", "--repository", "--limit", "--json"],
     "status": ["--environment", "--repository", "--json"],
     "doctor": ["--environment", "--repository", "--ref", "--service", "--json"],
@@ -93,17 +100,25 @@ def test_the_schema_is_the_one_that_editors_read(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == json.loads((ROOT / "slipway.schema.json").read_text())
 
 
-@pytest.mark.parametrize("command", ["deploy", "doctor", "drift", "promote", "rollback", "cleanup", "ship"])
+@pytest.mark.parametrize("command", ["deploy", "doctor", "promote", "rollback", "cleanup", "ship"])
 def test_a_run_without_a_prefect_server_is_refused_with_the_remedy(command: str, tmp_path: Path) -> None:
     where = [] if command in ("cleanup", "ship") else ["--environment", "production"]
-    said = refusal(slipway(command, *where, cwd=tmp_path))
+    said = refusal(slipway(command, *where, "--repository", str(SHOP), cwd=tmp_path))
     assert "No Prefect server is known" in said
     assert "To fix: set PREFECT_API_URL, or start a local one with: slipway up" in said
 
 
+def test_drift_that_could_not_be_looked_for_is_not_told_by_the_exit_code_of_drift(tmp_path: Path) -> None:
+    done = slipway("drift", "--environment=production", f"--repository={SHOP}", cwd=tmp_path)
+    assert "No Prefect server is known" in done.stderr
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 @pytest.mark.parametrize("address", ["http://127.0.0.1:1/api", "nonsense"], ids=["nobody listens", "no address"])
 def test_a_prefect_server_that_does_not_answer_is_named(address: str, tmp_path: Path) -> None:
-    said = refusal(slipway("deploy", "--environment=production", cwd=tmp_path, PREFECT_API_URL=address))
+    said = refusal(
+        slipway("deploy", "--environment=production", f"--repository={SHOP}", cwd=tmp_path, PREFECT_API_URL=address)
+    )
     assert f"Prefect's API at {address} does not answer" in said
     assert "correct PREFECT_API_URL" in said
     assert "Nothing was changed." in said
@@ -134,7 +149,9 @@ def web_page(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_an_address_that_is_not_a_prefect_api_is_said(web_page: str, tmp_path: Path) -> None:
-    said = refusal(slipway("deploy", "--environment=production", cwd=tmp_path, PREFECT_API_URL=web_page))
+    said = refusal(
+        slipway("deploy", "--environment=production", f"--repository={SHOP}", cwd=tmp_path, PREFECT_API_URL=web_page)
+    )
     assert web_page in said
     assert "correct PREFECT_API_URL" in said
 

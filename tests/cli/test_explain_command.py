@@ -34,6 +34,17 @@ def test_a_file_is_explained_even_when_it_is_not_all_utf8(tmp_path: Path) -> Non
     assert "rate_limit" in slipway(str(tmp_path / "log")).stdout
 
 
+def test_a_message_may_be_given_as_it_is() -> None:
+    done = slipway(DENIED)
+    assert (done.returncode, done.stdout) == (0, slipway(text=DENIED).stdout)
+
+
+def test_a_word_that_is_no_file_is_not_taken_for_a_message() -> None:
+    done = slipway("build.log")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "cannot be read from build.log: No such file" in done.stderr
+
+
 def test_many_messages_are_answered_in_one_process_in_their_order() -> None:
     texts = [DENIED, "googleapi: Error 503: Service Unavailable", 'build x completed with status "TIMEOUT"', "odd"]
     done = slipway("--jsonl", text="".join(json.dumps({"id": n, "text": t}) + "\n" for n, t in enumerate(texts)))

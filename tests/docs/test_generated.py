@@ -25,7 +25,7 @@ def test_no_part_stands_on_two_pages_and_none_is_forgotten() -> None:
     wanted = {
         *(("settings", section) for section in SECTIONS),
         *(("parameters", flow) for flow in flows),
-        *((name, "") for name in ("benchmarks", "cleanup-roles", "commands", "roles")),
+        *((name, "") for name in ("benchmarks", "cleanup-roles", "commands", "kept-roles", "provision-roles", "roles")),
     }
     assert sorted(PARTS) == sorted(wanted)
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from docs.generators.pages import DOCS, pages
+from tasks import model
 from tasks.orchestration.stage import STAGES
 
 ROOT = DOCS.parent
@@ -17,7 +18,7 @@ ROOT_PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 ALL_PAGES = [*ROOT_PAGES, *pages()]
 MAX_README_BYTES = 5_000
 
-_PATH = re.compile(r"`((?:benchmarks|cli|deployments|docs|examples|flows|infra|tasks|tests)/[\w./-]*)`")
+_PATH = re.compile(r"`((?:api|benchmarks|cli|deployments|docs|examples|flows|infra|tasks|tests)/[\w./-]*)`")
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 _DEPLOYMENT = re.compile(r"`(\w+/[\w-]+)`")
 
@@ -81,6 +82,13 @@ def test_where_is_what_answers_many_questions_with_files_that_are_there() -> Non
         paths = _PATH.findall(answer)
         assert paths, question
         assert all((ROOT / path).exists() for path in paths), question
+
+
+def test_the_picture_of_values_names_classes_that_are_there() -> None:
+    picture = (DOCS / "architecture.md").read_text().partition("\n## The values\n")[2]
+    names = next(line for line in picture.splitlines() if "──►" in line).split("──►")
+    assert len(names) >= 5
+    assert not [name for name in names if not isinstance(getattr(model, name.strip(), None), type)]
 
 
 def test_the_navigation_names_every_decision() -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from google.cloud import resourcemanager_v3
 from prefect import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.exceptions import ObjectAlreadyExists
-from prefect.settings import get_current_settings
-from prefect.testing.utilities import prefect_test_harness
+from prefect.events.worker import EventsWorker
+from prefect.logging.handlers import APILogWorker
 
-from tests.conftest import PROJECT, LocalCloud
+from cli.stack import start_worker, start_zygote
+from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud, environment
+from tests.servers import used_by_prefect
 
 ROOT = Path(__file__).parents[2]
 REGION = "europe-west1"
@@ -42,34 +41,45 @@ RUN = 'http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).s
 
 
 @pytest.fixture(scope="session", autouse=True)
-def harness() -> Iterator[None]:
-    """One real Prefect server for the session; flows run in this process."""
-    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-    with prefect_test_harness(server_startup_timeout=120):
+def harness(prefect_server: dict[str, str]) -> Iterator[None]:
+    """Flows run in this process, against that server."""
+    with used_by_prefect(prefect_server):
         yield
+        APILogWorker.instance().drain()  # while there is a server to send to
+        EventsWorker.drain_all(timeout=30)  # one that cannot end is a thread that ends with the process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def promotions_across_projects(cloud: LocalCloud) -> None:
+    """What is proven in one project may run in the other: docs/flows/promote.md, two projects."""
+    with environment(cloud.env):
+        projects = resourcemanager_v3.ProjectsClient()
+        number = projects.get_project(name=f"projects/{PROJECT}").name.rpartition("/")[2]
+        policy = projects.get_iam_policy(resource=f"projects/{STAGING_PROJECT}")
+        agent = f"serviceAccount:service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+        policy.bindings.add(role="roles/artifactregistry.reader", members=[agent])
+        projects.set_iam_policy(request={"resource": f"projects/{STAGING_PROJECT}", "policy": policy})
 
 
 @pytest.fixture(scope="module")
-async def worker(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
-    """A process worker, with everything of prefect.yaml registered."""
-    folder = tmp_path_factory.mktemp("worker")
-    settings = {"PREFECT_API_URL": str(get_current_settings().api.url), "PREFECT_HOME": str(folder)}
-    variables = {**cloud.env, **settings, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    async with get_client() as client:
-        with contextlib.suppress(ObjectAlreadyExists):
-            await client.create_work_pool(WorkPoolCreate(name="slipway", type="process"))
-    with (folder / "log").open("wb") as log:
-
-        def start(*arguments: str) -> subprocess.Popen[bytes]:
-            command = [sys.executable, "-m", "prefect", *arguments]
-            return subprocess.Popen(command, cwd=ROOT, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-        registered = await asyncio.to_thread(start("--no-prompt", "deploy", "--all").wait)
-        assert registered == 0, (folder / "log").read_text()
-        process = start("worker", "start", "--pool", "slipway", "--type", "process", "--limit", "2")
+async def worker(
+    cloud: LocalCloud, prefect_server: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[None]:
+    """A worker, with everything of prefect.yaml registered, as the local stack starts it."""
+    async with AsyncExitStack() as stack:
+        folder, variables = tmp_path_factory.mktemp("worker"), {**os.environ, **cloud.env, **prefect_server}
+        variables |= await start_zygote(stack, folder, variables)
+        await start_worker(stack, folder, variables)
+        await without_schedules()
         yield
-        process.terminate()
-        await asyncio.to_thread(process.wait, 60)
+
+
+async def without_schedules() -> None:
+    """A worker that is asked to stop ends what it has begun: no test is to wait for what a schedule has started."""
+    async with get_client() as client:
+        for deployment in await client.read_deployments():
+            for schedule in deployment.schedules:
+                await client.update_deployment_schedule(deployment.id, schedule.id, active=False)
 
 
 FaultRow = Callable[[tuple[str, ...]], None]

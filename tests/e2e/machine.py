@@ -14,11 +14,11 @@ from uuid import UUID
 
 from prefect import get_client
 from prefect.client.schemas.objects import State
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from cli.stack import start_server, start_worker
+from cli.stack import start_server, start_worker, start_zygote
 from tests.conftest import LocalCloud
 from tests.e2e.conftest import App
+from tests.servers import prefect_server_in, used_by_prefect
 
 
 @dataclass
@@ -30,8 +30,9 @@ class Machine:
     environment: dict[str, str]
 
     @classmethod
-    async def start(cls, stack: AsyncExitStack, folder: Path, cloud: LocalCloud) -> Machine:
-        machine = cls(stack, folder, {**cloud.env, **await start_server(stack, folder)})
+    async def start(cls, stack: AsyncExitStack, folder: Path, cloud: LocalCloud, database: Path) -> Machine:
+        machine = cls(stack, folder, {**cloud.env, **await prefect_server_in(stack, folder, database)})
+        machine.environment |= await start_zygote(stack, folder, machine.environment)
         await machine.start_worker()
         return machine
 
@@ -68,11 +69,11 @@ def kill_where(fits: Callable[[list[bytes], list[bytes]], bool]) -> int:
 
 
 @asynccontextmanager
-async def running_machine(cloud: LocalCloud, folder: Path) -> AsyncIterator[Machine]:
+async def running_machine(cloud: LocalCloud, folder: Path, database: Path) -> AsyncIterator[Machine]:
     """Runs are started on it, and seen by it."""
     async with AsyncExitStack() as stack:
-        started = await Machine.start(stack, folder, cloud)
-        with temporary_settings({PREFECT_API_URL: started.api_url}):
+        started = await Machine.start(stack, folder, cloud, database)
+        with used_by_prefect(started.environment):
             yield started
 
 

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import zlib
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
 from flows.deploy import deploy
 from infra.gcp.run import services
-from tasks.failures.errors import CandidateFailed, Cause, ManifestError, ProofFailed, SlipwayError, VersionError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import CandidateFailed, ManifestError, ProofFailed, SlipwayError, VersionError
 from tasks.source.source import Source
-from tests.conftest import PROJECT, LocalCloud
+from tests.conftest import PROJECT, LocalCloud, environment
 from tests.e2e.conftest import REGION, App, program
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
 CRASH = 'print("cannot reach the database", flush=True)\nsys.exit(3)\n'
-WRONG_PORT = 'http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler).serve_forever()\n'
-
-
-@pytest.fixture(autouse=True)
-def short_start_limit(cloud: LocalCloud) -> None:
-    cloud.put("/latency", {"stages": {"run.start-timeout": 4.0}})
+WRONG_PORT = 'http.server.ThreadingHTTPServer(("", 0), Handler).serve_forever()\n'
 
 
 async def ship(app: App) -> None:
@@ -33,33 +32,66 @@ async def traffic(app: App) -> dict[str | None, int]:
     return {target.revision: target.percent for target in service.live if target.percent}
 
 
+@pytest.fixture(scope="module")
+async def standing(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> App:
+    """v1.0.0 of it serves, and goes on serving whatever a later version does."""
+    folder = tmp_path_factory.mktemp("standing")
+    app = App(folder, f"d{zlib.crc32(str(folder).encode()):08x}")
+    app.write("web", program())
+    app.manifest("  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 1s, samples: 3}, public: true}")
+    app.commit("v1.0.0")
+    with environment(cloud.env):
+        await ship(app)
+    return app
+
+
+@pytest.fixture
+def short_start_limit(cloud: LocalCloud) -> Iterator[None]:
+    cloud.put("/latency", {"stages": {"run.start-timeout": 4.0}})
+    yield
+    cloud.put("/latency", {"profile": "instant"})
+
+
+@pytest.mark.usefixtures("short_start_limit")
 @pytest.mark.parametrize(
-    ("source", "expected", "said"),
+    ("version", "source", "expected", "said"),
     [
-        (program(instead=CRASH), CandidateFailed, "cannot reach the database"),
-        (program(instead=WRONG_PORT), CandidateFailed, "starting"),
-        (program(status=500, body="broken"), ProofFailed, "status 500"),
-        (program(body="other"), ProofFailed, "does not contain 'ok'"),
-        (program(delay=3.0), ProofFailed, "no answer after"),
+        pytest.param(
+            "v1.1.0", program(instead=CRASH), CandidateFailed, "cannot reach the database", id="crashes at start"
+        ),
+        pytest.param(
+            "v1.2.0",
+            program(instead=WRONG_PORT),
+            CandidateFailed,
+            "starting",
+            id="listens on the wrong port",
+            marks=pytest.mark.faults,
+        ),
+        pytest.param("v1.3.0", program(status=500, body="broken"), ProofFailed, "status 500", id="answers 500"),
+        pytest.param(
+            "v1.4.0",
+            program(body="other"),
+            ProofFailed,
+            "does not contain 'ok'",
+            id="answers something else",
+            marks=pytest.mark.faults,
+        ),
+        pytest.param("v1.5.0", program(delay=3.0), ProofFailed, "no answer after", id="answers slowly"),
     ],
-    ids=["crashes at start", "listens on the wrong port", "answers 500", "answers something else", "answers slowly"],
 )
 async def test_a_bad_candidate_fails_the_run_and_the_last_release_goes_on_serving(
-    shop: App, source: str, expected: type[SlipwayError], said: str
+    standing: App, version: str, source: str, expected: type[SlipwayError], said: str
 ) -> None:
-    shop.manifest("  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, timeout: 1s, samples: 3}, public: true}")
-    shop.commit()
-    shop.git("tag", "-f", "v1.0.0")
-    await ship(shop)
-    before = await traffic(shop)
-    shop.write("web", source)
-    shop.commit("v1.1.0")
+    before = await traffic(standing)
+    assert any("v1-0-0" in str(revision) for revision in before)
+    standing.write("web", source)
+    standing.commit(version)
     with pytest.raises(expected, match="web") as caught:
-        await ship(shop)
+        await ship(standing)
     assert said in caught.value.problem
     assert caught.value.remedy
     assert "not moved" in caught.value.state
-    assert await traffic(shop) == before
+    assert await traffic(standing) == before
 
 
 async def test_a_first_release_that_fails_leaves_the_placeholder_closed_to_the_world(shop: App) -> None:

@@ -22,12 +22,12 @@ pytestmark = [pytest.mark.usefixtures("cloud_env"), pytest.mark.timeout(2 * PATI
 
 
 async def test_of_twenty_deploys_that_are_started_together_all_ship_one_after_the_other(
-    app: App, cloud: LocalCloud, tmp_path: Path
+    app: App, cloud: LocalCloud, database: Path, tmp_path: Path
 ) -> None:
     app.write("web", program())
     describe(app, production=DIRECT)
     app.commit("v1.0.0")
-    async with running_machine(cloud, tmp_path / "machine"):
+    async with running_machine(cloud, tmp_path / "machine", database):
         started = [await start_deploy(app) for _ in range(RUNS)]
         ended = [await until_ended(each, PATIENCE_S) for each in started]
     assert [state.name for state in ended] == ["Completed"] * RUNS

@@ -48,7 +48,8 @@ class Api:
 @pytest.fixture(scope="module")
 async def api(worker: None) -> Any:
     url = str(get_current_settings().api.url)
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+    kept = httpx.Limits(keepalive_expiry=2)  # the server hangs up after five seconds, which is also httpx's default
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, limits=kept) as http:
         answer = await http.get("/deployments/name/deploy/production")
         yield Api(http, answer.raise_for_status().json()["id"])
 

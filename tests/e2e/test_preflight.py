@@ -35,7 +35,7 @@ ROLES = {need.role for need in (*NEEDS, ACT_AS)}
 ACCOUNT = "billingAccounts/000000-111111-222222"
 WEB = "  web: {health: {body: ok, tries: 2, backoff_min: 0.1s, samples: 3}, public: true}"
 # How the last part of a method's name begins when the method changes nothing.
-READS = ("Get", "List", "BatchGet", "TestIam", "get", "list", "testIam")
+READS = ("Get", "List", "BatchGet", "TestIam", "get", "list", "testIam", "UpdateService?validateOnly")
 
 
 def set_billing(on: bool) -> None:
@@ -147,6 +147,7 @@ async def test_a_run_that_fails_in_preflight_has_only_read(unready: Unready, clo
     await failed(unready.app)
     calls = journal(cloud)
     assert len(calls) > 8
+    calls = [call for call in calls if call["method"] != "oauth2.token"]  # whose caller is known by what it sends
     assert {call["principal"] for call in calls} <= {unready.identity.email}
     changing = [call["method"] for call in calls if not re.split(r"[/.]", call["method"])[-1].startswith(READS)]
     assert changing == []
@@ -223,11 +224,13 @@ async def test_missing_apis_are_enabled_where_the_manifest_says_so(bare: App, cl
     assert missing <= enabled()
 
 
-async def test_preflight_takes_little_longer_than_its_slowest_call(shop: App, cloud: LocalCloud) -> None:
-    """Everything is asked at once: from the first call to the end of the last, with connections that are open."""
+async def test_preflight_takes_little_longer_than_two_of_its_slowest_calls(shop: App, cloud: LocalCloud) -> None:
+    """Everything is asked in two rounds: the name of the account that services run as by default has the project's
+    number in it. From the first call to the end of the last, with connections that are open.
+    """
     source = Source(repository=str(shop.folder))
     await doctor(source, "production")
-    cloud.put("/latency", {"stages": {"rpc": 0.4}})
+    cloud.put("/latency", {"stages": {"rpc": 1.5}})
     ratios = []
     for _ in range(4):  # the best of a few: the machine may be busy with something else
         forget_calls(cloud)
@@ -236,9 +239,9 @@ async def test_preflight_takes_little_longer_than_its_slowest_call(shop: App, cl
         slowest = max(call["seconds"] for call in calls)
         first, last = min(call["start"] for call in calls), max(call["start"] + call["seconds"] for call in calls)
         ratios.append((last - first) / slowest)
-        if ratios[-1] < 1.3:
+        if ratios[-1] < 2.3:
             break
     cloud.put("/latency", {"profile": "instant"})
     assert len(calls) >= 10
-    assert slowest >= 0.4
-    assert min(ratios) < 1.3, ratios
+    assert slowest >= 1.5
+    assert min(ratios) < 2.3, ratios

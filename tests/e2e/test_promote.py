@@ -61,7 +61,7 @@ async def promoting(app: App) -> AsyncIterator[asyncio.Task[Release]]:
 async def asking(app: App, version: str) -> FlowRun:
     """The run that waits for an answer."""
     wanted = FlowRunFilter(
-        name=FlowRunFilterName(any_=[f"{app.name} {version} -> production"]),
+        name=FlowRunFilterName(like_=f"{app.name} {version} -> production"),  # it says, too, that it waits
         state=FlowRunFilterState(name=FlowRunFilterStateName(any_=["Paused"])),
     )
     async with get_client() as client, asyncio.timeout(120):
@@ -128,7 +128,8 @@ async def a_run_that_is_cancelled_while_it_waits_ends_cancelled_and_moves_nothin
         async with httpx.AsyncClient(base_url=f"{PREFECT_API_URL.value()}/", trust_env=False) as client:
             body = {"state": {"type": "CANCELLING"}}
             (await client.post(f"flow_runs/{run_id}/set_state", json=body)).raise_for_status()
-        await asyncio.wait_for(process.wait(), 120)
+        async with asyncio.timeout(120):
+            await process.wait()
     finally:
         if process.returncode is None:
             process.kill()

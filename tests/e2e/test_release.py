@@ -59,8 +59,8 @@ async def run_canary(
     per_second: int = 40,
     meanwhile: Callable[[App], Coroutine[Any, Any, None]] | None = None,
 ) -> Ended:
-    limit = "2m" if per_second else "1s"
-    await released(app, canary(steps, inconclusive_limit=limit), stable)
+    settings = {} if per_second else {"inconclusive_limit": "1s", "on_inconclusive": "wait"}
+    await released(app, canary(steps, **settings), stable)
     app.write("web", candidate)
     app.commit("v1.1.0")
     error: SlipwayError | None = None
@@ -147,7 +147,7 @@ def test_the_record_tells_what_was_found_at_each_step(
     assert all(step.reason and step.regions == (REGION,) and step.began < step.ended for step in found)
 
 
-def test_a_canary_without_traffic_is_not_promoted(canaries: dict[str, Ended]) -> None:
+def test_a_canary_without_traffic_is_not_promoted_where_users_have_to_prove_it(canaries: dict[str, Ended]) -> None:
     unseen = canaries["unseen"]
     assert "INCONCLUSIVE" in str(unseen.error)
     assert unseen.live == {"v1.0.0": 100}

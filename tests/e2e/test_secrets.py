@@ -11,7 +11,6 @@ from uuid import UUID
 import pytest
 from prefect import get_client
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
-from prefect.settings import get_current_settings
 
 from flows.deploy import deploy
 from infra.gcp.storage import objects
@@ -53,7 +52,7 @@ def leaky(secrets: dict[str, str], after: str) -> str:
 
 @pytest.mark.parametrize("after", ["sys.exit(3)\n", RUN], ids=["crashes", "answers with a secret"])
 async def test_no_planted_secret_is_in_anything_that_a_failed_run_leaves(
-    shop: App, secrets: dict[str, str], after: str
+    shop: App, secrets: dict[str, str], after: str, prefect_server: dict[str, str]
 ) -> None:
     shop.write("web", leaky(secrets, after))
     shop.commit("v1.1.0")
@@ -61,7 +60,8 @@ async def test_no_planted_secret_is_in_anything_that_a_failed_run_leaves(
         await deploy(Source(repository=str(shop.folder)), "production")
     kept = await records(shop)
     await logs_arrived(json.loads(next(iter(kept.values())))["run_id"])
-    left = {"exception": f"{caught.value!r} {caught.value}".encode(), **database(), **kept}
+    told = f"{caught.value!r} {caught.value}".encode()
+    left = {"exception": told, **database(Path(prefect_server["PREFECT_HOME"])), **kept}
     assert all(name in b"".join(left.values()) for name in (shop.name.encode(), LAST.encode()))
     assert [f"{s} in {where}" for where, text in left.items() for s in secrets if secrets[s].encode() in text] == []
 
@@ -74,12 +74,9 @@ async def logs_arrived(run_id: str) -> None:
             await asyncio.sleep(0.2)
 
 
-def database() -> dict[str, bytes]:
+def database(home: Path) -> dict[str, bytes]:
     """The files of Prefect's database: runs, parameters, states, logs, artifacts and events."""
-    url = get_current_settings().server.database.connection_url
-    assert url is not None
-    path = Path(url.get_secret_value().partition("///")[2])
-    return {file.name: file.read_bytes() for file in path.parent.glob(f"{path.name}*")}
+    return {file.name: file.read_bytes() for file in home.glob("prefect.db*")}
 
 
 async def records(app: App) -> dict[str, bytes]:

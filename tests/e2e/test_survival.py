@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from prefect.client.schemas.objects import StateType
 
 from flows.deploy import deploy
 from flows.reconcile import reconcile
+from flows.rollback import rollback
 from tasks.history.record import State
-from tests.conftest import LocalCloud, environment
+from tasks.history.store import read_history
+from tests.conftest import PROJECT, LocalCloud, environment
 from tests.e2e.held import (
     BUILD,
     LEASE_AND_MORE_S,
@@ -39,8 +42,10 @@ pytestmark = [pytest.mark.usefixtures("cloud_env"), pytest.mark.timeout(600)]  #
 
 
 @pytest.fixture(scope="module", autouse=True)
-async def machine(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
-    async with running_machine(cloud, tmp_path_factory.mktemp("stack")) as machine:
+async def machine(
+    cloud: LocalCloud, database: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Machine]:
+    async with running_machine(cloud, tmp_path_factory.mktemp("stack"), database) as machine:
         yield machine
 
 
@@ -111,6 +116,25 @@ async def test_a_cancelled_run_ends_in_seconds_and_leaves_everything_as_it_was(
     tmp_path: Path, cloud: LocalCloud
 ) -> None:
     await cancel_at(WATCH, tmp_path, cloud)
+
+
+async def test_a_rollback_cancels_the_release_under_way_and_needs_neither_the_repository_nor_slipway_yaml(
+    tmp_path: Path, cloud: LocalCloud
+) -> None:
+    doomed = Held(tmp_path / "app", WATCH)
+    await doomed.reach(cloud)
+    assert await doomed.traffic() != doomed.before
+    (doomed.app.folder / "slipway.yaml").rename(tmp_path / "gone")
+    (doomed.app.folder / ".git").rename(tmp_path / "moved")
+    began = time.monotonic()
+    release = await rollback(doomed.source, "production")
+    print(f"taken over and restored after {time.monotonic() - began:.1f} s")
+    assert release.version.version == "v1.0.0"
+    assert await doomed.traffic() == doomed.before
+    assert (await doomed.until_ended()).is_cancelled()
+    newest, cancelled, *_ = await read_history(f"{PROJECT}-slipway", doomed.app.name, "production")
+    assert (newest.action, newest.left, newest.state) == ("rollback", "v1.1.0", State.RELEASED)
+    assert (cancelled.state, cancelled.is_open) == (State.CANCELLED, False)
 
 
 @pytest.mark.parametrize("name", ["build", "watch"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -16,8 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.cli.command import SLIPWAY, refusal, slipway
+from tests.cli.command import SLIPWAY, slipway
 from tests.e2e.conftest import program
+from tests.servers import DATABASE
 from tests.tasks.repos import Repo
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
@@ -110,6 +112,13 @@ def test_the_demo_says_how_long_a_stage_took(demo: Stack, stage: str) -> None:
     assert re.search(rf"^ *{stage} +\d+(\.\d+)? *$", demo.said, re.MULTILINE), demo.said
 
 
+def test_only_its_owner_reads_what_a_stack_keeps(demo: Stack) -> None:
+    kept = [demo.state, demo.state / "cloud", *demo.state.glob("logs/*"), *demo.state.glob("prefect/*.db*")]
+    kept += demo.state.glob("cloud/state.db*")
+    assert len(kept) > 6
+    assert {file.name: oct(file.stat().st_mode & 0o077) for file in kept} == {file.name: "0o0" for file in kept}
+
+
 def test_after_the_demo_nothing_runs_any_more(demo: Stack) -> None:
     assert demo.processes() == []
     assert not (demo.state / "up.json").exists()
@@ -117,9 +126,11 @@ def test_after_the_demo_nothing_runs_any_more(demo: Stack) -> None:
 
 
 @pytest.fixture(scope="module")
-def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack whose demo has failed: its app's container ends before it listens."""
+def broken(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Stack]:
+    """A running stack whose demo has failed: its app's container ends before it listens. Its server has a database."""
     stack = Stack(tmp_path_factory.mktemp("broken"), ("--demo",))
+    (stack.state / DATABASE).parent.mkdir(parents=True)
+    shutil.copy(database, stack.state / DATABASE)
     repo = Repo.init(stack.state / "storefront")
     repo.write("web/main.py", program(instead='print("no database", flush=True)\nsys.exit(3)\n'))
     repo.write("web/Dockerfile", 'FROM python:3.12-slim\nCOPY . .\nCMD ["python", "main.py"]\n')
@@ -150,9 +161,9 @@ def test_another_stack_on_the_same_folder_is_refused(broken: Stack) -> None:
 
 
 def test_commands_in_that_folder_find_the_stack(broken: Stack) -> None:
-    said = refusal(slipway("deploy", "--environment=nowhere", cwd=broken.folder))
-    assert "Prefect knows no deployment deploy/nowhere" in said
-    done = slipway("doctor", "--environment=nowhere", "--repo=.slipway/storefront", "--json", cwd=broken.folder)
+    """No deployment is about that environment alone; a URL is read by the run, not by the command."""
+    address = (broken.state / "storefront").as_uri()
+    done = slipway("deploy", "--environment=nowhere", f"--repository={address}", "--json", cwd=broken.folder)
     assert done.returncode == 1
     outcome = json.loads(done.stdout)
     assert outcome["state"] == "Failed"

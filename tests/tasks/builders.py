@@ -49,12 +49,12 @@ def an_image(service: str = "api", digest: str = "sha256:" + "a" * 64) -> Image:
 
 def a_record(version: str, day: int, **more: Any) -> ReleaseRecord:
     """A release of the api in one region, so many days before or after 1 January."""
-    given: dict[str, Any] = {"state": State.RELEASED, "targets": (a_target("api", f"api-{version}"),), **more}
+    targets = (a_target("api", f"api-{version}"),)
+    given: dict[str, Any] = {"state": State.RELEASED, "targets": targets, "run_id": version, **more}
     started = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=day)
     return ReleaseRecord(
-        app="shop", environment="production", version=version, kind="release", commit="c", run_id=version,
-        started=started, **given,
-    )  # fmt: skip
+        app="shop", environment="production", version=version, kind="release", commit="c", started=started, **given
+    )
 
 
 def a_target(service: str, revision: str, region: str = "europe-west1") -> TargetRecord:

@@ -16,9 +16,9 @@ services:
     dockerfile: docker/Dockerfile
     port: 9000
     health:
-      {path: /healthz, status: [200], body: ok, tries: 3, timeout: 10s, backoff_min: 1s, backoff_max: 8s, samples: 9}
+      {path: /health, status: [200], body: ok, tries: 3, timeout: 10s, backoff_min: 1s, backoff_max: 8s, samples: 9}
     memory: 1Gi
-    cpu: 0.5
+    cpu: 2
     min_instances: 1
     max_instances: 5
     concurrency: 10
@@ -52,6 +52,8 @@ environments:
     bucket: acme-slipway
     create_apis: true
     service_account: runtime@acme-prod.iam.gserviceaccount.com
+    prober: prober
+    build_service_account: builder
     env: {LANG: en}
     services:
       api: {memory: 2Gi, min_instances: 2, env: {TOKEN: none}, secrets: {MODE: api-mode:2}}

@@ -39,6 +39,18 @@ class Repo:
         run_git(path.parent, "clone", "--quiet", *options, origin.as_uri(), str(path))
         return repo
 
+    def cloned_without(self, nested: str, *, ignored: bool) -> Repo:
+        """Commits a repository inside as a submodule that nobody says where to get; answers a clone, which lacks it.
+
+        ignored: the folder around it leaves it out of what is built.
+        """
+        Repo.init(self.path / nested).commit()
+        self.git("-c", "advice.addEmbeddedRepo=false", "add", nested)
+        folder, _, name = nested.rpartition("/")
+        self.write(f"{folder}/.dockerignore", f"{name}\n" if ignored else "")
+        self.commit()
+        return Repo.clone(self.path, self.path.parent / "clone")
+
     def git(self, *arguments: str, stdin: str | None = None) -> str:
         date = f"{_FIRST_COMMIT_AT + 60 * self.commits} +0000"
         return run_git(self.path, *arguments, stdin=stdin, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date)

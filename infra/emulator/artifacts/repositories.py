@@ -16,7 +16,7 @@ from infra.emulator.artifacts.listing import page
 from infra.emulator.artifacts.references import registry_uri
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import already_exists, invalid
+from infra.emulator.kernel.errors import already_exists, invalid, unimplemented
 from infra.emulator.kernel.handlers import Call, rpc
 from infra.emulator.projects.locations import check_location
 
@@ -45,6 +45,7 @@ class Repositories:
             )
         if not request.repository.format_:
             raise invalid("repository format must be specified", "repository.format")
+        _refuse_unserved(request.repository)
         name = f"{request.parent}/repositories/{request.repository_id}"
         self._refuse_existing(name)
         return self._operation(name, self._create(name, request.repository))
@@ -74,6 +75,8 @@ class Repositories:
     @rpc(f"{SERVICE}/ListRepositories", permission="artifactregistry.repositories.list", resource="parent")
     async def list(self, request: Any, _: Call) -> Any:
         project, _, location = request.parent.partition("/locations/")
+        if location != "-":
+            check_location(request.parent)
         prefix = f"{project}/locations/" if location == "-" else f"{request.parent}/repositories/"
         repositories, token = page(self._catalogue.repositories, prefix, request)
         return ar.ListRepositoriesResponse.pb()(repositories=repositories, next_page_token=token)
@@ -90,6 +93,7 @@ class Repositories:
             raise invalid(f"fields cannot be updated: {', '.join(sorted(fixed))}", "update_mask")
         mask = field_mask_pb2.FieldMask(paths=paths)
         mask.MergeMessage(request.repository, repository, replace_message_field=True, replace_repeated_field=True)
+        _refuse_unserved(repository)
         repository.update_time.GetCurrentTime()
         self._catalogue.repositories.put(repository.name, repository)
         return repository
@@ -140,3 +144,14 @@ class Repositories:
     async def settings(self, request: Any, _: Call) -> Any:
         disabled = ar.ProjectSettings.RedirectionState.REDIRECTION_FROM_GCR_IO_DISABLED
         return ar.ProjectSettings.pb()(name=request.name, legacy_redirection_state=disabled)
+
+
+def _refuse_unserved(repository: Any) -> None:
+    """Raises UNIMPLEMENTED for what would be taken and then never do what it does at Google."""
+    kind, mode = ar.Repository.Format(repository.format_), ar.Repository.Mode(repository.mode)
+    if kind not in (ar.Repository.Format.FORMAT_UNSPECIFIED, ar.Repository.Format.DOCKER):
+        raise unimplemented(f"Artifact Registry's format {kind.name} (only DOCKER is)")
+    if mode not in (ar.Repository.Mode.MODE_UNSPECIFIED, ar.Repository.Mode.STANDARD_REPOSITORY):
+        raise unimplemented(f"Artifact Registry's mode {mode.name} (only STANDARD_REPOSITORY is)")
+    if repository.cleanup_policies and not repository.cleanup_policy_dry_run:
+        raise unimplemented("Carrying out Artifact Registry's cleanup policies (a dry run, which deletes nothing, is)")

@@ -35,14 +35,19 @@ class Buildah:
         self._ready = asyncio.Lock()
         self._driver = ""
 
-    async def take_in(self, name: str, image: Stored, blobs: Path, scratch: Path, output: Output) -> None:
-        """Makes an image of the blob store known to buildah under the name that a Dockerfile gives it."""
+    async def take_in(self, name: str, image: Stored, blobs: Path, scratch: Path, output: Output) -> InBuildah:
+        """Makes an image of the blob store known to buildah, by the name that a Dockerfile gives it where it can.
+
+        buildah makes a name of its own from the path that it pulls from, and not every path is a legal one: this is.
+        """
+        layout = f"base-{image.id.removeprefix('sha256:')[:16]}"
         with tempfile.TemporaryDirectory(dir=scratch) as folder:
-            layout = Path(folder, "layout")
-            write_layout(image, blobs, layout)
-            image_id = await self._ask(["pull", "--quiet", f"oci:{layout}"], scratch)
-        await self._ask(["tag", image_id, canonical(name)], scratch)
+            write_layout(image, blobs, Path(folder, layout))
+            found = InBuildah(await self._ask(["pull", "--quiet", f"oci:{layout}"], scratch, Path(folder)))
+        if "@" not in name:  # a digest is no name to give
+            await self.name(found, name, scratch)
         output(image.origin)
+        return found
 
     async def pull(self, name: str, scratch: Path, output: Output) -> None:
         """Fetches an image from its registry."""
@@ -77,14 +82,19 @@ class Buildah:
         await self._run(command, scratch, output, environment)
         return digest.read_text().strip()
 
-    async def _ask(self, arguments: Sequence[str], scratch: Path) -> str:
+    async def _ask(self, arguments: Sequence[str], scratch: Path, cwd: Path | None = None) -> str:
         """The last line of a command's output."""
         lines: list[str] = []
-        await self._run(arguments, scratch, lines.append)
+        await self._run(arguments, scratch, lines.append, cwd=cwd)
         return lines[-1].strip() if lines else ""
 
     async def _run(
-        self, arguments: Sequence[str], scratch: Path, output: Output, environment: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        scratch: Path,
+        output: Output,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> None:
         await self._prepare(scratch)
         lines: list[str] = []
@@ -94,8 +104,8 @@ class Buildah:
             output(line)
 
         env = {**os.environ, "TMPDIR": str(scratch), **(environment or {})}
-        if await self._processes.run(self._command(arguments), cwd=scratch, env=env, output=hear):
-            raise BuildahError(next((line for line in reversed(lines) if line.strip()), "buildah failed"))
+        if await self._processes.run(self._command(arguments), cwd=cwd or scratch, env=env, output=hear):
+            raise BuildahError(_last(lines) or f"buildah {arguments[0]} failed and did not say why")
 
     def _command(self, arguments: Sequence[str]) -> list[str]:
         """In a mount namespace of its own, so that nothing stays mounted when a build is killed."""
@@ -108,10 +118,16 @@ class Buildah:
         async with self._ready:
             if self._driver:
                 return
+            lines: list[str] = []
             for self._driver in ("overlay", "vfs"):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 command = self._command(["rm", "--all"])
-                if not await self._processes.run(command, cwd=scratch, env=os.environ, output=lambda _: None):
+                if not await self._processes.run(command, cwd=scratch, env=os.environ, output=lines.append):
                     return
             self._driver = ""
-            raise BuildahError("buildah can use neither the overlay nor the vfs storage driver here")
+            why = _last(lines)
+            raise BuildahError(f"buildah can use neither the overlay nor the vfs storage driver here: {why}")
+
+
+def _last(lines: Sequence[str]) -> str:
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")

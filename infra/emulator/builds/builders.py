@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.emulator.artifacts.unpack import unpack
 from infra.emulator.builds import bases, choice, context, rootfs
 from infra.emulator.builds.bases import Base
 from infra.emulator.builds.buildah import Buildah
-from infra.emulator.builds.builtin import Builtin, Options, base_names
+from infra.emulator.builds.builtin import Builtin, Options, base_names, global_arguments
 from infra.emulator.builds.dockerfile import Dockerfile
 from infra.emulator.builds.localimages import InBuildah, LocalImage, Stored, as_base
 from infra.emulator.builds.mirror import Mirror
@@ -39,6 +39,7 @@ class BuildRequest:
     options: Options
     push: bool = False
     caches: tuple[str, ...] = ()  # images whose layers may be taken over; only those, as the machine is a new one
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # by id: for RUN --mount=type=secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Builders:
         output(f"Building with {chosen.why}")
         caches = [image for name in request.caches if (image := self._cache(name, output))]
         if chosen.buildah:
-            return await self._with_buildah(found, request, output, cached=bool(caches))
+            return await self._with_buildah(parsed, found, request, output, cached=bool(caches))
         return await self._built_in(parsed, found, caches, request, output)
 
     async def _choose(self, elsewhere: list[str]) -> choice.Choice:
@@ -93,7 +94,8 @@ class Builders:
             return None
         self.workshop.mirror.lend(manifest, self.registry.images.blobs)
         self.registry.images.add_blob(manifest)
-        return Stored(manifest, f" ---> {name} comes from the local mirror")
+        other = ", which made it from packages: it is not the image that has this digest" if "@" in name else ""
+        return Stored(manifest, f" ---> {name} comes from the local mirror{other}")
 
     def _cache(self, name: str, output: Output) -> Stored | None:
         """The image to take layers over from; None when there is none, which fails no build."""
@@ -105,25 +107,44 @@ class Builders:
             return None
 
     async def _with_buildah(
-        self, found: Mapping[str, LocalImage | None], request: BuildRequest, output: Output, *, cached: bool
+        self,
+        parsed: Dockerfile,
+        found: Mapping[str, LocalImage | None],
+        request: BuildRequest,
+        output: Output,
+        *,
+        cached: bool,
     ) -> LocalImage:
         """With `cached`, what buildah has kept of earlier builds serves as the cache: it knows every step of theirs."""
-        buildah, blobs = self.workshop.buildah, self.registry.cloud.data / "blobs"
+        arguments, pinned = ["--file", str(request.dockerfile)], dict[str, str]()
         for name, image in found.items():
-            if isinstance(image, InBuildah):
-                await buildah.name(image, name, self.scratch)
-            elif image is not None:
-                await buildah.take_in(name, image, blobs, self.scratch, output)
-            else:
-                await buildah.pull(name, self.scratch, output)
-        arguments = ["--file", str(request.dockerfile)]
-        arguments += [f"--build-arg={name}={value}" for name, value in request.options.arguments.items()]
+            known = await self._hand_to_buildah(name, image, output)
+            if known and "@" in name:
+                pinned[name] = known.id
+        arguments += [f"--build-context={name}=container-image://{known}" for name, known in pinned.items()]
+        # buildah looks a build context up before it fills ARGs in: what these stand for is named in their place.
+        said = global_arguments(parsed, request.options)
+        given = dict(request.options.arguments) | {key: pinned[name] for key, name in said.items() if name in pinned}
+        arguments += [f"--build-arg={name}={value}" for name, value in given.items()]
         arguments += [f"--label={name}={value}" for name, value in request.options.labels.items()]
         if not cached:
             arguments.append("--no-cache")
         if request.options.target:
             arguments.append(f"--target={request.options.target}")
-        return await buildah.build([*arguments, str(request.context)], self.scratch, output)
+        with tempfile.TemporaryDirectory(dir=self.scratch) as folder:  # which nobody else may read
+            arguments += [f"--secret=id={name},src={file}" for name, file in _files(request.secrets, Path(folder))]
+            return await self.workshop.buildah.build([*arguments, str(request.context)], self.scratch, output)
+
+    async def _hand_to_buildah(self, name: str, image: LocalImage | None, output: Output) -> InBuildah | None:
+        """Makes a base known to buildah by its name; answers what was taken in, which a digest cannot name there."""
+        buildah, blobs = self.workshop.buildah, self.registry.cloud.data / "blobs"
+        if image is None:
+            await buildah.pull(name, self.scratch, output)
+            return None
+        if isinstance(image, InBuildah):
+            await buildah.name(image, name, self.scratch)
+            return None
+        return await buildah.take_in(name, image, blobs, self.scratch, output)
 
     async def _built_in(
         self,
@@ -165,6 +186,14 @@ class Builders:
             return rootfs.read_folder(folder)
 
         return files
+
+
+def _files(secrets: Mapping[str, bytes], folder: Path) -> list[tuple[str, Path]]:
+    """Each secret as a file, by its id."""
+    found = [(name, folder / str(number)) for number, name in enumerate(secrets)]
+    for name, file in found:
+        file.write_bytes(secrets[name])
+    return found
 
 
 def _hand_over(loop: asyncio.AbstractEventLoop, output: Output, text: str) -> None:

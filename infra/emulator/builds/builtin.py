@@ -34,7 +34,7 @@ def base_names(parsed: Dockerfile, options: Options) -> list[str]:
     """The images that must be there before the build: every FROM and COPY --from that names no earlier stage."""
     names: list[str] = []
     stages: set[str] = set()
-    lookup = _global_lookup(parsed, options)
+    lookup = global_arguments(parsed, options).get
     for index, stage in enumerate(_wanted(parsed, options.target)):
         base = _base_name(stage, lookup)
         if base.lower() not in stages:
@@ -55,12 +55,13 @@ def _wanted(parsed: Dockerfile, target: str) -> tuple[Stage, ...]:
     raise DockerfileError(f"failed to reach build target {target} in Dockerfile")
 
 
-def _global_lookup(parsed: Dockerfile, options: Options) -> Lookup:
+def global_arguments(parsed: Dockerfile, options: Options) -> dict[str, str]:
+    """The ARGs before the first FROM, which bases may be named by."""
     values = {**PLATFORM, **options.arguments}
     for instruction in parsed.arguments:
         for name, default in argument_defaults(instruction, values.get).items():
             values[name] = options.arguments.get(name, default or "")
-    return values.get
+    return values
 
 
 def _base_name(stage: Stage, lookup: Lookup) -> str:
@@ -96,7 +97,7 @@ class Builtin:
     def build(self, context: Context, blobs: Blobs) -> bytes:
         """The manifest of the image; its blobs are stored. Raises DockerfileError."""
         self._refuse_run()
-        outer = _global_lookup(self._parsed, self._options)
+        outer = global_arguments(self._parsed, self._options).get
         stages = _wanted(self._parsed, self._options.target)
         total = sum(1 + len(stage.instructions) for stage in stages)
         done: dict[str, StageBuild] = {}

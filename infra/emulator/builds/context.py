@@ -46,7 +46,7 @@ def load(root: Path, dockerfile: str = "Dockerfile") -> Context:
     rules: list[tuple[bool, re.Pattern[str]]] = []
     for name in (f"{dockerfile}.dockerignore", ".dockerignore"):
         if (file := root / name).is_file():
-            rules = ignore_rules(file.read_text(encoding="utf-8", errors="replace"))
+            rules = ignore_rules(file.read_text(encoding="utf-8-sig", errors="replace"))
             break
     return Context(root, tuple(sorted(_walk(root, rules))))
 

@@ -46,7 +46,11 @@ RECIPES = {
         (("usr/local/bin/python", "/usr/bin/python3"), ("usr/local/bin/pip", "/usr/bin/pip3")),
         "python3",
     ),
-    "node": Recipe(("nodejs",), (("usr/local/bin/node", "/usr/bin/node"),), "node"),
+    "node": Recipe(
+        ("nodejs", "npm"),
+        tuple((f"usr/local/bin/{name}", f"/usr/bin/{name}") for name in ("node", "npm", "npx")),
+        "node",
+    ),
     "debian": Recipe((), (), "bash"),
 }
 
@@ -97,17 +101,29 @@ def family(reference: str) -> str:
 
 
 def fill(mirror: Mirror, references: list[str], source: Distribution, say: Callable[[str], None]) -> None:
-    """Makes the images and puts them into the mirror. Raises MirrorError before anything is made, or when it fails."""
+    """Puts the images into the mirror, and makes what it does not have. Raises MirrorError before anything is made, or
+    when it fails."""
     families = {reference: family(reference) for reference in references}
+    made = {name: mirror.made_by(_origin(name, source)) for name in sorted(set(families.values()))}
+    if not all(made.values()):
+        _check_tools()
+    for name, known in made.items():
+        manifest = known or _make(mirror, name, source, say)
+        for reference in (reference for reference in references if families[reference] == name):
+            mirror.add(reference, manifest, _origin(name, source))
+            say(f"{reference} is in the mirror: {_origin(name, source)}")
+
+
+def _origin(name: str, source: Distribution) -> str:
+    """What an image of the family is made of: with the same, it need not be made again."""
+    return " and ".join((source.suite, *RECIPES[name].packages))
+
+
+def _check_tools() -> None:
     if os.geteuid() != 0:
         raise MirrorError("debootstrap needs root. Run the command again with sudo.")
     if shutil.which("debootstrap") is None:
         raise MirrorError("debootstrap is not installed. On Debian and Ubuntu: apt-get install debootstrap")
-    for name in sorted(set(families.values())):
-        manifest = _make(mirror, name, source, say)
-        for reference in (reference for reference in references if families[reference] == name):
-            mirror.add(reference, manifest)
-            say(f"{reference} is in the mirror: {' and '.join((source.suite, *RECIPES[name].packages))}")
 
 
 def _make(mirror: Mirror, name: str, source: Distribution, say: Callable[[str], None]) -> bytes:

@@ -34,12 +34,13 @@ from infra.emulator.kernel.errors import RpcError, failed_precondition, invalid
 from infra.emulator.projects.projects import Project, Projects
 from infra.emulator.storage.objects import Objects
 
-BUILDER_ROLE = "roles/cloudbuild.builds.builder"
-
 
 def build_account(project: Project) -> str:
-    """The service account that builds run as unless the request names one."""
-    return f"{project.number}@cloudbuild.gserviceaccount.com"
+    """The service account that builds run as unless the request names one: in new projects Compute Engine's.
+
+    https://cloud.google.com/build/docs/cloud-build-service-account-updates
+    """
+    return f"{project.number}-compute@developer.gserviceaccount.com"
 
 
 class Dispatch:
@@ -50,19 +51,16 @@ class Dispatch:
         self._queue = Queue(cloud.behaviour)
         self._workshop = Workshop(Buildah(cloud.data, self._processes), Mirror(cloud.data), Reach())
         self._running: dict[str, Execution] = {}
-        self._granted = cloud.store.values("build-accounts")  # projects whose build account has had its role
         cloud.on_start.append(self._on_start)
         cloud.on_stop.append(self._on_stop)
 
     def create(self, project: Project, location: str, request: BuildPb, principal: str) -> operations_pb2.Operation:
         """Puts a new build into the queue; raises RpcError for one that Cloud Build would not accept."""
         validation.check(request)
-        self._grant_build_account(project)
         build = self._builds.create(project, location, request, build_account(project))
         substitutions.substitute(build, built_in(self._cloud, build))
         account = build.service_account.rsplit("/", 1)[-1]
-        if request.service_account:
-            self._check_account(project, request, account, principal)
+        self._check_account(project, request, account, principal)
         source.resolve(self._cloud, build, account)
         self._prepare_logs_bucket(project, location, build)
         operation = self._builds.put(build)
@@ -91,11 +89,13 @@ class Dispatch:
             self._cloud.operations.canceller.pop(name, None)
 
     def _check_account(self, project: Project, request: BuildPb, account: str, principal: str) -> None:
-        """A service account of one's own: the caller must be allowed to act as it, and logs need a place."""
+        """The caller must be allowed to act as it; and where it is named, logs need a place."""
         resource = f"projects/{project.id}/serviceAccounts/{account}"
         if not self._policies.allowed(principal, "iam.serviceAccounts.actAs", resource):
             text = f"caller does not have permission to act as service account {resource}"
             raise RpcError(Code.PERMISSION_DENIED, text)
+        if not request.service_account:
+            return
         regional = request.options.default_logs_bucket_behavior == LogsBehavior.REGIONAL_USER_OWNED_BUCKET
         if not request.logs_bucket and not regional and request.options.logging not in NO_OBJECT_LOGS:
             raise invalid(
@@ -106,28 +106,30 @@ class Dispatch:
 
     def _prepare_logs_bucket(self, project: Project, location: str, build: BuildPb) -> None:
         bucket = build.logs_bucket.removeprefix("gs://").partition("/")[0]
-        if not bucket or self._objects.exists(bucket):
+        if not bucket or self._may_log(build, bucket):
             return
-        if bucket != default_logs_bucket(build, project, location):
+        if self._objects.exists(bucket) or bucket != default_logs_bucket(build, project, location):
             raise failed_precondition(
                 f'invalid bucket "{bucket}"; default Cloud Build service account or user-specified service account '
                 "does not have access to the bucket"
             )
         self._objects.create_bucket(bucket, project.id, "US" if location == "global" else location)
 
-    def _grant_build_account(self, project: Project) -> None:
-        """Google gives the account its role once; taken away, it stays away."""
-        if project.id not in self._granted:
-            self._granted.put(project.id, True)
-            member = f"serviceAccount:{build_account(project)}"
-            self._policies.grant(f"projects/{project.id}", BUILDER_ROLE, member)
+    def _may_log(self, build: BuildPb, bucket: str) -> bool:
+        """Whether the build's account may write into the bucket; into the one that Google makes, every build may."""
+        if not self._objects.exists(bucket):
+            return False
+        project_id = self._objects.buckets.project_of(bucket)
+        project, location = self._projects.find(f"projects/{build.project_id}"), build.name.split("/")[3]
+        if bucket == default_logs_bucket(build, project, location):
+            return True
+        account, resource = build.service_account.rsplit("/", 1)[-1], f"projects/{project_id}/buckets/{bucket}"
+        return self._policies.allowed(account, "storage.objects.create", resource)
 
     async def _on_start(self) -> None:
         """Builds that were under way when the emulator ended went with it, their processes too."""
         self._processes.end_leftovers()
         await asyncio.to_thread(shutil.rmtree, self._cloud.data / "builds", ignore_errors=True)
-        for project in self._projects.all():
-            self._grant_build_account(project)
         for build in self._builds.all():
             if build.status in ONGOING:
                 build.status, build.status_detail = Status.INTERNAL_ERROR, "the local Google Cloud was restarted"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,9 +33,9 @@ class Docker:
         self._workshop, self._registry, self._scratch = workshop, registry, scratch
         self._builders = Builders(workshop, registry, scratch, self.images)
 
-    async def run(self, arguments: Sequence[str], cwd: Path, output: Output) -> int:
+    async def run(self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], output: Output) -> int:
         """One docker command; answers its exit code, as a process would."""
-        return await self.guarded(self._command(list(arguments), cwd, output), output)
+        return await self.guarded(self._command(list(arguments), cwd, environment, output), output)
 
     @staticmethod
     async def guarded(work: Awaitable[None], output: Output) -> int:
@@ -48,16 +48,17 @@ class Docker:
         except (DockerfileError, PushError) as error:
             output(str(error))
             return 1
-        except BuildahError:  # buildah has said it itself
+        except BuildahError as error:
+            output(f"ERROR: {error}")
             return 1
         return 0
 
-    async def _command(self, arguments: list[str], cwd: Path, output: Output) -> None:
+    async def _command(self, arguments: list[str], cwd: Path, environment: Mapping[str, str], output: Output) -> None:
         if arguments[:1] in (["buildx"], ["image"]):
             del arguments[0]
         match arguments:
             case ["build", *rest]:
-                await self.build(_build_request(rest, cwd), output)
+                await self.build(_build_request(rest, cwd, environment), output)
             case ["push", *_, name]:
                 await self.push(name, output)
             case ["pull", *_, name]:
@@ -117,10 +118,10 @@ class CommandParser(argparse.ArgumentParser):
         raise DockerError(f"{self.prog}: {message}", USAGE_ERROR)
 
 
-def _build_request(arguments: list[str], cwd: Path) -> BuildRequest:
+def _build_request(arguments: list[str], cwd: Path, environment: Mapping[str, str]) -> BuildRequest:
     """Raises DockerError for what docker would not take either, or for what cannot be done here."""
     parser = CommandParser("docker build", add_help=False, allow_abbrev=False)
-    for names in (("-t", "--tag"), ("--build-arg",), ("--label",), ("--cache-from",)):
+    for names in (("-t", "--tag"), ("--build-arg",), ("--label",), ("--cache-from",), ("--secret",)):
         parser.add_argument(*names, action="append", default=[])
     parser.add_argument("-f", "--file", default="")
     parser.add_argument("--target", default="")
@@ -136,7 +137,29 @@ def _build_request(arguments: list[str], cwd: Path) -> BuildRequest:
     options = Options(_settings(given.build_arg), _settings(given.label), given.target)
     file = cwd / given.file if given.file else root / "Dockerfile"
     caches = () if given.no_cache else tuple(map(_cache_name, given.cache_from))
-    return BuildRequest(root, file, tuple(given.tag), options, given.push, caches)
+    secrets = dict(_secret(text, cwd, environment) for text in given.secret)
+    return BuildRequest(root, file, tuple(given.tag), options, given.push, caches, secrets)
+
+
+def _secret(text: str, cwd: Path, environment: Mapping[str, str]) -> tuple[str, bytes]:
+    """The id and the value of `--secret id=ID[,type=env|file][,env=NAME][,src=FILE]`; raises DockerError.
+
+    https://docs.docker.com/build/building/secrets/, github.com/docker/buildx/blob/v0.18.0/util/buildflags/secrets.go
+    """
+    given = {key: value for key, _, value in (word.partition("=") for word in text.split(","))}
+    if unknown := sorted(given.keys() - {"id", "type", "env", "src", "source"}):
+        raise DockerError(f"ERROR: failed to parse secret: unexpected key '{unknown[0]}' in '{text}'")
+    name, variable = given.get("id", ""), given.get("env", "")
+    if not name:
+        raise DockerError(f"ERROR: failed to parse secret: missing id in '{text}'")
+    source = given.get("src", given.get("source", ""))
+    if variable or given.get("type") == "env" or (not source and name in environment):
+        variable = variable or source or name
+        return name, environment.get(variable, "").encode()
+    try:
+        return name, (cwd / (source or name)).read_bytes()
+    except OSError as error:
+        raise DockerError(f"ERROR: failed to stat {source or name}: {error.strerror}") from error
 
 
 def _cache_name(source: str) -> str:

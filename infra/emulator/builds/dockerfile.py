@@ -27,12 +27,27 @@ class DockerfileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Heredoc:
+    """A here-document: with a quoted delimiter its text is taken as it stands."""
+
+    text: str
+    verbatim: bool
+
+    def content(self, lookup: Lookup) -> str:
+        """As `COPY <<EOF` writes it: quotes are text, a backslash takes the next character as it is.
+
+        https://docs.docker.com/reference/dockerfile/#here-documents
+        """
+        return self.text if self.verbatim else expand(self.text, lookup, quotes=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Instruction:
     line: int  # of its first character, from 1
     name: str  # in capitals
     value: str  # what follows the name and its flags, continuations joined
     flags: dict[str, str] = field(default_factory=dict)  # --from=x -> {"from": "x"}
-    heredocs: dict[str, str] = field(default_factory=dict)  # delimiter -> text
+    heredocs: dict[str, Heredoc] = field(default_factory=dict)  # by delimiter
     raw: str = ""  # as written, in one line
 
     def json(self) -> list[str] | None:
@@ -109,10 +124,11 @@ def _instructions(text: str, escape: str) -> Iterator[Instruction]:
         first = number
         joined, number = _join(lines, number, escape)
         instruction = _instruction(first + 1, joined)
-        heredocs: dict[str, str] = {}
+        heredocs: dict[str, Heredoc] = {}
         if instruction.name in ("RUN", "COPY", "ADD"):
             for match in HEREDOC.finditer(instruction.value):
-                heredocs[match[2]], number = _heredoc(lines, number, match[2], strip="<<-" in match[0])
+                body, number = _heredoc(lines, number, match[2], strip="<<-" in match[0])
+                heredocs[match[2]] = Heredoc(body, verbatim=bool(match[1]))
         yield Instruction(
             instruction.line, instruction.name, instruction.value, instruction.flags, heredocs, instruction.raw
         )
@@ -159,16 +175,30 @@ def _instruction(line: int, text: str) -> Instruction:
     return Instruction(line, name, rest, flags, raw=text)
 
 
-def expand(text: str, lookup: Lookup) -> str:
+def expand(text: str, lookup: Lookup, escape: str = "\\", *, quotes: bool = True) -> str:
+    """A text as one word: variables replaced, escapes resolved and, with `quotes`, quotes removed.
+
+    https://github.com/moby/buildkit/blob/v0.16.0/frontend/dockerfile/shell/lex.go
+    """
+    out, position = "", 0
+    while position < len(text):
+        start = position
+        as_it_is = text[start].isspace() or (text[start] in "'\"" and not quotes)
+        piece, position = (None, start + 1) if as_it_is else _piece(text, start, lookup, escape)
+        out += text[start] if piece is None else piece
+    return out
+
+
+def _substituted(text: str, lookup: Lookup) -> str:
     """`$name`, `${name}`, `${name:-default}` and `${name:+other}` replaced; unknown names become empty."""
 
     def replacement(match: re.Match[str]) -> str:
         value = lookup(match["bare"] or match["braced"])
         present = bool(value) if (match["sign"] or "").startswith(":") else value is not None
         if (match["sign"] or "").endswith("-"):
-            return value or "" if present else expand(match["other"], lookup)
+            return value or "" if present else _substituted(match["other"], lookup)
         if (match["sign"] or "").endswith("+"):
-            return expand(match["other"], lookup) if present else ""
+            return _substituted(match["other"], lookup) if present else ""
         return value or ""
 
     return VARIABLE.sub(replacement, text)
@@ -203,7 +233,7 @@ def _piece(text: str, position: int, lookup: Lookup, escape: str) -> tuple[str |
     if character == '"':
         return _double_quoted(text, position + 1, lookup, escape)
     if variable := VARIABLE.match(text, position):
-        return expand(variable[0], lookup), variable.end()
+        return _substituted(variable[0], lookup), variable.end()
     return character, position + 1
 
 
@@ -213,7 +243,7 @@ def _double_quoted(text: str, position: int, lookup: Lookup, escape: str) -> tup
         if text[position] == escape and text[position + 1 : position + 2] in ('"', "$", escape):
             out, position = out + text[position + 1], position + 2
         elif variable := VARIABLE.match(text, position):
-            out, position = out + expand(variable[0], lookup), variable.end()
+            out, position = out + _substituted(variable[0], lookup), variable.end()
         else:
             out, position = out + text[position], position + 1
     return out, position + 1

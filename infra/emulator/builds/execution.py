@@ -11,7 +11,7 @@ from typing import Any
 
 from google.cloud.devtools import cloudbuild_v1
 
-from infra.emulator.builds import source, tools, validation
+from infra.emulator.builds import provenance, source, tools, validation
 from infra.emulator.builds.bases import tagged
 from infra.emulator.builds.builders import Workshop
 from infra.emulator.builds.buildlog import BuildLog, StepLog
@@ -98,6 +98,8 @@ class Execution:
             build.failure_info.detail = f"{FAILURES[end.kind]}: {end.detail}"
         self._log.flush()
         build.finish_time.GetCurrentTime()
+        if end is None:
+            provenance.note(self._cloud, build)
         self._builds.put(build)
 
     async def _to_the_end(self) -> None:

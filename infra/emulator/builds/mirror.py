@@ -14,6 +14,7 @@ from infra.emulator.artifacts.manifests import parse_manifest
 from infra.emulator.builds.bases import canonical
 
 NAME = "org.opencontainers.image.ref.name"  # https://github.com/opencontainers/image-spec/blob/v1.1.0/annotations.md
+ORIGIN = "dev.slipway.made-of"
 
 
 class Mirror:
@@ -37,6 +38,13 @@ class Mirror:
                 return self.blobs.read(entry["digest"])
         return None
 
+    def made_by(self, origin: str) -> bytes | None:
+        """The manifest of an image that was added with this origin, or None."""
+        for entry in self._entries():
+            if entry["annotations"].get(ORIGIN) == origin:
+                return self.blobs.read(entry["digest"])
+        return None
+
     def lend(self, manifest: bytes, blobs: Blobs) -> None:
         """Puts an image's blobs into another store as well; links where the file system can."""
         parsed = parse_manifest(manifest)
@@ -46,14 +54,17 @@ class Mirror:
             else:
                 _link(self.blobs.path(digest), blobs.path(digest))
 
-    def add(self, reference: str, manifest: bytes) -> None:
-        """Names an image whose blobs are in `blobs`; an older image of that name is forgotten."""
+    def add(self, reference: str, manifest: bytes, origin: str = "") -> None:
+        """Names an image whose blobs are in `blobs`; an older image of that name is forgotten.
+
+        `origin` says what it was made of.
+        """
         digest = self.blobs.add(manifest)
         entry = {
             "mediaType": parse_manifest(manifest).media_type,
             "digest": digest,
             "size": len(manifest),
-            "annotations": {NAME: canonical(reference)},
+            "annotations": {NAME: canonical(reference), ORIGIN: origin},
         }
         others = [old for old in self._entries() if old["annotations"][NAME] != canonical(reference)]
         draft = self._index.with_suffix(".new")

@@ -11,9 +11,11 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from infra.emulator.builds.bases import PATH
 from infra.emulator.builds.builders import BuildRequest, DockerError
 from infra.emulator.builds.builtin import Options
 from infra.emulator.builds.docker import CommandParser, Docker
@@ -21,6 +23,8 @@ from infra.emulator.builds.docker import CommandParser, Docker
 Output = Callable[[str], None]
 PYTHON = "python:3.12-slim"
 NODE = "node:22-slim"
+PROCESSES = "cnb/process"  # where an image has a program for each of its processes
+FRAMEWORK = "functions-framework"  # https://cloud.google.com/functions/docs/functions-framework
 NO_EFFECT = ("--builder", "--network", "--run-image", "--pull-policy", "--cache-image", "--descriptor", "--buildpack")
 
 
@@ -37,21 +41,36 @@ class Plan:
     start: str  # as a shell would take it
     install: str = ""  # a command, if there are dependencies
     environment: Mapping[str, str] = field(default_factory=dict)
+    processes: Mapping[str, str] = field(default_factory=dict)  # what else can be started, as a shell would take it
 
     def dockerfile(self) -> str:
         words = shlex.split(self.start)
         plain = not re.search(r"[$&|;<>`]", self.start)
-        command = words if plain else ["/bin/sh", "-c", f"exec {self.start}"]
+        one = "" if re.search(r"[&|;]", self.start) else "exec "  # the rest of several would never run
+        command = words if plain else ["/bin/sh", "-c", f"{one}{self.start}"]
         settings = "".join(f"ENV {name}={json.dumps(value)}\n" for name, value in self.environment.items())
         install = f"RUN {self.install}\n" if self.install else ""
-        return f"FROM {self.base}\n{settings}WORKDIR /workspace\nCOPY . .\n{install}CMD {json.dumps(command)}\n"
+        others = f"COPY {PROCESSES} /{PROCESSES}\nENV PATH=/{PROCESSES}:{PATH}\n" if self.processes else ""
+        start = f"CMD {json.dumps(command)}\n"
+        return f"FROM {self.base}\n{settings}WORKDIR /workspace\nCOPY . .\n{install}{others}{start}"
+
+    def write_processes(self, root: Path) -> None:
+        """Programs by the names of what else can be started, where the Dockerfile copies them from.
+
+        https://buildpacks.io/docs/for-app-developers/how-to/build-outputs/specify-launch-process/
+        """
+        for name, command in self.processes.items():
+            program = root / PROCESSES / name
+            program.parent.mkdir(parents=True, exist_ok=True)
+            program.write_text(f'#!/bin/sh\n{command} "$@"\n', encoding="utf-8")
+            program.chmod(0o755)
 
 
 class Pack:
     def __init__(self, docker: Docker, scratch: Path) -> None:
         self._docker, self._scratch = docker, scratch
 
-    async def run(self, arguments: Sequence[str], cwd: Path, output: Output) -> int:
+    async def run(self, arguments: Sequence[str], cwd: Path, _: Mapping[str, str], output: Output) -> int:
         """One pack command; answers its exit code, as a process would."""
         return await self._docker.guarded(self._command(list(arguments), cwd, output), output)
 
@@ -74,6 +93,7 @@ class Pack:
             ) from error
         output(f"The local stand-in for buildpacks takes the source for {plan.language}, started by: {plan.start}")
         output("===> BUILDING")
+        plan.write_processes(root)
         file = self._scratch / "buildpack.Dockerfile"
         file.write_text(plan.dockerfile(), encoding="utf-8")
         await self._docker.build(BuildRequest(root, file, (given.image, *given.tag), Options(), given.publish), output)
@@ -82,41 +102,56 @@ class Pack:
 
 def detect(root: Path, settings: Mapping[str, str]) -> Plan:
     """`settings` are what `--env` gave: GOOGLE_ENTRYPOINT and the like. Raises NotDetected."""
-    start = settings.get("GOOGLE_ENTRYPOINT") or _procfile(root)
+    processes = _procfile(root)
+    start = settings.get("GOOGLE_ENTRYPOINT") or processes.pop("web", "")
+    return replace(_detected(root, start, settings), processes=processes)
+
+
+def _detected(root: Path, start: str, settings: Mapping[str, str]) -> Plan:
     if (root / "package.json").is_file():
-        return _node(root, start)
+        return _node(root, start, settings.get("GOOGLE_FUNCTION_TARGET", ""))
     if any((root / name).is_file() for name in ("requirements.txt", "main.py", "app.py")) or list(root.glob("*.py")):
-        return _python(root, start)
+        return _python(root, start, settings.get("GOOGLE_FUNCTION_TARGET", ""))
     raise NotDetected("the local Cloud Build builds Python (a .py file or requirements.txt) and Node.js (package.json)")
 
 
-def _procfile(root: Path) -> str:
+def _procfile(root: Path) -> dict[str, str]:
+    """Commands by the names of the processes that they are of."""
     file = root / "Procfile"
-    match = re.search(r"^web:\s*(.+?)\s*$", file.read_text(), re.M) if file.is_file() else None
-    return match[1] if match else ""
+    return dict(re.findall(r"^([\w-]+):\s*(.+?)\s*$", file.read_text(), re.M)) if file.is_file() else {}
 
 
-def _python(root: Path, start: str) -> Plan:
+def _python(root: Path, start: str, target: str) -> Plan:
+    """`target`: the function to serve; '' for an app that serves by itself."""
     main = next((name for name in ("main.py", "app.py") if (root / name).is_file()), "")
     if not start and not main:
         raise NotDetected("for Python, provide a main.py, an app.py, a Procfile with web: or GOOGLE_ENTRYPOINT")
     requirements = root / "requirements.txt"
     wanted = re.sub(r"#.*", "", requirements.read_text()).strip() if requirements.is_file() else ""
-    install = "pip install --no-cache-dir -r requirements.txt" if wanted else ""
+    packages = (["-r requirements.txt"] if wanted else []) + ([FRAMEWORK] if target else [])
+    install = f"pip install --no-cache-dir {' '.join(packages)}" if packages else ""
     environment = {"PYTHONUNBUFFERED": "TRUE", "PORT": "8080"}
+    if target:
+        start = f"functions-framework --target={target} --source={main or 'main.py'}"
     return Plan("Python", PYTHON, start or f"python {main}", install, environment)
 
 
-def _node(root: Path, start: str) -> Plan:
+def _node(root: Path, start: str, target: str) -> Plan:
     package = json.loads((root / "package.json").read_text())
-    start = start or package.get("scripts", {}).get("start", "")
+    start = f"npx functions-framework --target={target}" if target else start or _npm_start(package)
     main = next(
         (name for name in (package.get("main"), "server.js", "index.js") if name and (root / name).is_file()), ""
     )
     if not start and not main:
         raise NotDetected('for Node.js, provide a "start" script or a "main" in package.json, or an index.js')
-    install = "npm install --omit=dev --no-audit --no-fund" if package.get("dependencies") else ""
+    dependencies = package.get("dependencies") or {}
+    added = f" @google-cloud/{FRAMEWORK}" if target and f"@google-cloud/{FRAMEWORK}" not in dependencies else ""
+    install = f"npm install --omit=dev --no-audit --no-fund{added}" if dependencies or added else ""
     return Plan("Node.js", NODE, start or f"node {main}", install, {"NODE_ENV": "production", "PORT": "8080"})
+
+
+def _npm_start(package: Mapping[str, Any]) -> str:
+    return str(package.get("scripts", {}).get("start", ""))
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

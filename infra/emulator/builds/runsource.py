@@ -16,6 +16,8 @@ def build_request(request: Any) -> BuildPb:
     source.generation = request.storage_source.generation
     if request.HasField("buildpack_build"):
         variables = request.buildpack_build.environment_variables
+        if request.buildpack_build.function_target:
+            variables = {**variables, "GOOGLE_FUNCTION_TARGET": request.buildpack_build.function_target}
         settings = [f"--env={name}={value}" for name, value in sorted(variables.items())]
         arguments = ["build", request.image_uri, "--network", "cloudbuild", *settings]
         build.steps.add(name="gcr.io/k8s-skaffold/pack", entrypoint="pack", args=arguments)

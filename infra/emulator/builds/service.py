@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 from google.cloud import run_v2
@@ -24,6 +25,8 @@ SERVICE = "google.devtools.cloudbuild.v1.CloudBuild"
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 LOCATION = re.compile(r"projects/[^/]+/locations/([a-z]+[a-z0-9-]*)(?:/.*)?")
+BuildTriggerPb: Any = cloudbuild_v1.BuildTrigger.pb()
+ListTriggersResponse: Any = cloudbuild_v1.ListBuildTriggersResponse.pb()
 ListBuildsResponse: Any = cloudbuild_v1.ListBuildsResponse.pb()
 
 
@@ -31,6 +34,7 @@ class CloudBuild:
     def __init__(self, cloud: Cloud) -> None:
         self._admission, self._projects = cloud.get(Admission), cloud.get(Projects)
         self._builds = Builds(cloud)
+        self._triggers = cloud.store.messages("build-triggers", BuildTriggerPb)
         self._dispatch = Dispatch(cloud, self._builds)
 
     @rpc(f"{SERVICE}/CreateBuild", resource="")
@@ -68,9 +72,26 @@ class CloudBuild:
         return self._builds.get(build.name)
 
     @rpc(f"{SERVICE}/ListBuildTriggers", resource="")
-    async def list_triggers(self, request: Any, _: Call) -> Any:
-        self._place(request.parent or f"projects/{request.project_id}/locations/global")
-        return cloudbuild_v1.ListBuildTriggersResponse.pb()()
+    async def list_triggers(self, request: Any, call: Call) -> Any:
+        project, location = self._place(request.parent or f"projects/{request.project_id}/locations/global")
+        self._admission.require(call.principal, "cloudbuild.builds.list", f"projects/{project.id}", HOST)
+        start = f"projects/{project.id}/locations/{location}/triggers/"
+        found, token = self._triggers.page(start, request.page_size or PAGE_SIZE, request.page_token)
+        return ListTriggersResponse(triggers=found, next_page_token=token)
+
+    @rpc(f"{SERVICE}/CreateBuildTrigger", resource="")
+    async def create_trigger(self, request: Any, call: Call) -> Any:
+        """What would start it never happens here: it is there to be listed."""
+        project, location = self._place(request.parent or f"projects/{request.project_id}/locations/global")
+        self._admission.require(call.principal, "cloudbuild.builds.create", f"projects/{project.id}", HOST)
+        made = BuildTriggerPb()
+        made.CopyFrom(request.trigger)
+        made.id = str(uuid.uuid4())
+        made.name = made.name or "trigger"
+        made.resource_name = f"projects/{project.id}/locations/{location}/triggers/{made.id}"
+        made.create_time.GetCurrentTime()
+        self._triggers.put(made.resource_name, made)
+        return made
 
     @rpc(f"{SERVICE}/ListWorkerPools", resource="")
     async def list_worker_pools(self, request: Any, _: Call) -> Any:
@@ -78,8 +99,9 @@ class CloudBuild:
         return cloudbuild_v1.ListWorkerPoolsResponse.pb()()
 
     @rpc(f"{SERVICE}/GetDefaultServiceAccount", resource="")
-    async def get_default_service_account(self, request: Any, _: Call) -> Any:
+    async def get_default_service_account(self, request: Any, call: Call) -> Any:
         project, _location = self._place(request.name)
+        self._admission.require(call.principal, "cloudbuild.builds.get", f"projects/{project.id}", HOST)
         email = build_account(project)
         return cloudbuild_v1.DefaultServiceAccount.pb()(
             name=request.name, service_account_email=f"projects/{project.id}/serviceAccounts/{email}"

@@ -214,8 +214,7 @@ class StageBuild:
 
     def _source(self, instruction: Instruction, source: str, context: Context, files: Files) -> list[Found]:
         if (heredoc := dockerfile.HEREDOC.fullmatch(source)) and heredoc[2] in instruction.heredocs:
-            text = instruction.heredocs[heredoc[2]]
-            data = (text if heredoc[1] else self._expand(text)).encode()
+            data = instruction.heredocs[heredoc[2]].content(self.lookup).encode()
             return [Found(heredoc[2], Entry("file", 0o644, data=data), {})]
         if re.match(r"https?://|git@", source):
             raise DockerfileError(

@@ -15,7 +15,8 @@ from typing import Any
 from infra.emulator.builds.processes import Processes
 
 Output = Callable[[str], None]
-Command = Callable[[Sequence[str], Path, Output], Awaitable[int]]  # arguments, folder, output -> exit code
+# arguments, folder, environment, output -> exit code
+Command = Callable[[Sequence[str], Path, Mapping[str, str], Output], Awaitable[int]]
 
 WORKSPACE = re.compile(r"(?<![\w./-])/workspace(?![\w.-])")
 # Step images (without tag) and the program that each starts; '' where the arguments name it.
@@ -73,7 +74,7 @@ class Steps:
         argv = self._arguments(step, default)
         if command := self.commands.get(argv[0]):
             output(f"Already have image (with digest): {step.name}")
-            return await command([self.workspace.localised(arg) for arg in argv[1:]], cwd, output)
+            return await command([self.workspace.localised(arg) for arg in argv[1:]], cwd, environment, output)
         return await self._process(step, argv, cwd, environment, output)
 
     def _folder(self, text: str) -> Path:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-Command = Callable[[Sequence[str], Path, Callable[[str], None]], Awaitable[int]]
+Command = Callable[[Sequence[str], Path, Mapping[str, str], Callable[[str], None]], Awaitable[int]]
 ADDRESS = "SLIPWAY_BUILD_TOOLS"  # port:token
 
 PROGRAM = f'''#!{sys.executable}
@@ -20,7 +20,8 @@ import json, os, pathlib, socket, sys
 port, token = os.environ["{ADDRESS}"].split(":")
 with socket.create_connection(("127.0.0.1", int(port))) as connection:
     name = pathlib.Path(sys.argv[0]).name
-    request = {{"token": token, "command": name, "arguments": sys.argv[1:], "folder": os.getcwd()}}
+    request = {{"token": token, "command": name, "arguments": sys.argv[1:], "folder": os.getcwd(),
+               "environment": dict(os.environ)}}
     connection.sendall(json.dumps(request).encode() + b"\\n")
     for line in connection.makefile(encoding="utf-8"):
         answer = json.loads(line)
@@ -70,7 +71,7 @@ async def _obey(
     def say(answer: str | int) -> None:
         writer.write(json.dumps(answer).encode() + b"\n")
 
-    work = asyncio.ensure_future(command(request["arguments"], Path(request["folder"]), say))
+    work = asyncio.ensure_future(command(request["arguments"], Path(request["folder"]), request["environment"], say))
     hung_up = asyncio.ensure_future(reader.read())
     try:
         await asyncio.wait([work, hung_up], return_when=asyncio.FIRST_COMPLETED)

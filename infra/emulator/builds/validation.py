@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from google.protobuf.duration_pb2 import Duration
+from google.rpc.code_pb2 import Code
 
 from infra.emulator.builds import substitutions
 from infra.emulator.builds.substitutions import BuildPb
@@ -31,6 +32,7 @@ def check(build: BuildPb) -> None:
     if build.images and build.artifacts.images and list(build.images) != list(build.artifacts.images):
         raise _refused("invalid .artifacts field: cannot specify different .images and .artifacts.images")
     _check_secrets(build)
+    _check_pool(build)
     substitutions.check(build)
 
 
@@ -87,6 +89,15 @@ def _check_secrets(build: BuildPb) -> None:
                     f'invalid .secrets field: build step #{index} uses the secretEnv "{name}" without it being '
                     "defined in .availableSecrets"
                 )
+
+
+def _check_pool(build: BuildPb) -> None:
+    """There are no private pools here, so none can be built in.
+
+    https://cloud.google.com/build/docs/private-pools/run-builds-in-private-pool
+    """
+    if pool := build.options.pool.name:
+        raise RpcError(Code.NOT_FOUND, f"workerpool {pool} not found")
 
 
 def dependencies(build: BuildPb) -> list[set[int]]:

@@ -1,11 +1,19 @@
-"""The admin port: health, environment, reset, faults, latency, ageing, and what has been called."""
+"""The admin port: health, environment, reset, faults, latency, ageing, metadata servers, what has been called, and what
+services are told of the world.
+
+It answers only who can read emulator.json, where its address with a password stands. A web page that a browser shows
+on this machine cannot: it has no password, it says its Origin, and a name of its own that it leads here is no Host of
+ours (DNS rebinding).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import BasicAuth, web
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from infra.emulator.kernel.ageing import Ageing, age
@@ -14,6 +22,7 @@ from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.projects.projects import Projects
 
 FAULTS = TypeAdapter(list[Fault])
+USER = "admin"
 
 
 class Latency(BaseModel):
@@ -23,11 +32,31 @@ class Latency(BaseModel):
     stages: dict[str, float] = {}
 
 
+class Machine(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    account: str  # by e-mail
+
+
 class Admin:
-    def __init__(self, cloud: Cloud, environment: Callable[[], dict[str, str]], seed: Callable[[], None]) -> None:
-        self._cloud, self._environment, self._seed = cloud, environment, seed
+    def __init__(
+        self,
+        cloud: Cloud,
+        environment: Callable[[], dict[str, str]],
+        seed: Callable[[], None],
+        machine: Callable[[str], Awaitable[str]],
+    ) -> None:
+        """machine: opens the metadata server of one that runs as this account, and answers where."""
+        self._cloud, self._environment, self._seed, self._machine = cloud, environment, seed, machine
+        self._password = secrets.token_urlsafe(24)
+
+    def url(self, port: int) -> str:
+        """The address with the password in it: for emulator.json, which nobody else may read."""
+        return f"http://{USER}:{self._password}@127.0.0.1:{port}"
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if refusal := self._refusal(request):
+            return refusal
         answer = {
             ("GET", "/health"): self._health,
             ("GET", "/env"): self._env,
@@ -39,13 +68,25 @@ class Admin:
             ("GET", "/calls"): self._calls,
             ("DELETE", "/calls"): self._forget_calls,
             ("POST", "/age"): self._age,
+            ("POST", "/metadata"): self._metadata,
         }.get((request.method, request.path))
+        if request.path in self._cloud.told and request.method in ("GET", "PUT"):
+            answer = self._told
         if answer is None:
             return web.json_response({"error": f"no {request.method} {request.path} here"}, status=404)
         try:
             return web.json_response(await answer(request))
         except (ValidationError, ValueError, KeyError) as error:
             return web.json_response({"error": str(error)}, status=400)
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        if "Origin" in request.headers or not is_loopback(request.url.host):
+            return web.json_response({"error": "only programs on this machine, at its loopback address"}, status=403)
+        expected = BasicAuth(USER, self._password).encode()
+        if secrets.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
+            return None
+        text = "the password is missing or wrong: take the address at `admin` in the running emulator's emulator.json"
+        return web.json_response({"error": text}, status=401, headers={"WWW-Authenticate": "Basic"})
 
     async def _health(self, _: web.Request) -> object:
         return {"status": "ok", "projects": [project.id for project in self._cloud.get(Projects).all()]}
@@ -77,6 +118,12 @@ class Admin:
         self._cloud.behaviour.set_latency(wanted.profile, wanted.stages)
         return await self._get_latency(request)
 
+    async def _told(self, request: web.Request) -> object:
+        told = self._cloud.told[request.path]
+        if request.method == "PUT":
+            told.take(await request.read())
+        return told.show()
+
     async def _calls(self, _: web.Request) -> object:
         journal, work = self._cloud.journal, list(self._cloud.operations.journal)
         counts = {"count": dict(journal.calls), "faulted": dict(journal.faulted)}
@@ -85,6 +132,16 @@ class Admin:
     async def _age(self, request: web.Request) -> object:
         return {"aged": age(self._cloud, Ageing.model_validate_json(await request.read()))}
 
+    async def _metadata(self, request: web.Request) -> object:
+        return {"host": await self._machine(Machine.model_validate_json(await request.read()).account)}
+
     async def _forget_calls(self, _: web.Request) -> object:
         self._cloud.journal.forget()
         return {}
+
+
+def is_loopback(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -11,14 +15,14 @@ from infra.emulator.iam.admission import Admission
 from infra.emulator.iam.identity import Identity
 from infra.emulator.kernel.behaviour import Dropped
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import unauthenticated, unimplemented
+from infra.emulator.kernel.errors import RpcError, unauthenticated, unimplemented
 from infra.emulator.kernel.handlers import Call, Route
 from infra.emulator.kernel.rpc_table import Rpc
 
 
 class Dispatcher:
     def __init__(self, cloud: Cloud) -> None:
-        self._journal, self._handlers = cloud.journal, cloud.handlers
+        self._journal, self._handlers, self._background = cloud.journal, cloud.handlers, cloud.background
         self._identity, self._admission = cloud.get(Identity), cloud.get(Admission)
 
     def principal(self, authorization: str) -> str:
@@ -26,7 +30,12 @@ class Dispatcher:
         return self._identity.principal(authorization)
 
     async def rpc(self, rpc: Rpc, request: Message, call: Call) -> Message:
-        """One RPC through faults, identity, enabled API and permission to its handler."""
+        """One RPC through faults, identity, enabled API and permission to its handler.
+
+        To faults and the journal one that only validates is another method: it changes nothing.
+        """
+        if getattr(request, "validate_only", False):
+            call = replace(call, method=f"{call.method}?validateOnly")
         async with self._journal.observed(call) as fault:
             handler = self._handlers.get(rpc.method)
             if handler is None:
@@ -34,6 +43,9 @@ class Dispatcher:
             if not call.principal:
                 raise unauthenticated()
             self._admission.admit(handler, rpc.host, request, call)
+            if fault and fault.drop == "late":
+                self._background.spawn(_later(handler.run(request, call), fault.delay_s))
+                raise Dropped
             response = await handler.run(request, call)
             if fault and fault.drop == "after":
                 raise Dropped
@@ -49,4 +61,11 @@ class Dispatcher:
             response = await route.run(request, call, **variables)
             if fault and fault.drop == "after":
                 raise Dropped
-            return response
+            return fault.cut_json(response) if fault else response
+
+
+async def _later(work: Awaitable[Message], delay_s: float) -> None:
+    """A call whose caller has hung up: what becomes of it nobody is told."""
+    await asyncio.sleep(delay_s)
+    with suppress(RpcError):
+        await work

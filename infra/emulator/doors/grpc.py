@@ -13,7 +13,7 @@ from google.rpc.code_pb2 import Code
 from infra.emulator.doors.dispatch import Dispatcher
 from infra.emulator.kernel.behaviour import Dropped
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.errors import RpcError, unimplemented
 from infra.emulator.kernel.handlers import Call
 from infra.emulator.kernel.rpc_table import Rpc
 
@@ -31,7 +31,7 @@ class GrpcDoor(grpc.GenericRpcHandler):
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         rpc = self._rpcs.get(details.method)
         if rpc is None:
-            return None
+            return grpc.unary_unary_rpc_method_handler(_refusal(details.method))
         if rpc.method not in self._known:
             self._known[rpc.method] = grpc.unary_unary_rpc_method_handler(
                 self._serve(rpc),
@@ -60,6 +60,13 @@ class GrpcDoor(grpc.GenericRpcHandler):
         metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
         principal = self._dispatcher.principal(metadata.get("authorization", ""))
         return Call(rpc.method.lstrip("/"), rpc.host, principal, metadata)
+
+
+def _refusal(method: str) -> Any:
+    async def refuse(_: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+        return await _abort(context, unimplemented(method))
+
+    return refuse
 
 
 async def _abort(context: grpc.aio.ServicerContext[Any, Any], error: RpcError) -> Message:

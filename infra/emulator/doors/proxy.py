@@ -1,7 +1,7 @@
 """The loopback forward proxy that makes the emulator reachable under Google's own host names.
 
 CONNECT is answered by the emulator's TLS doors (gRPC if the client offers HTTP/2 alone, else REST); plain
-http:// requests go to the plain door. Any host that is not Google's is refused: nothing leaves the machine.
+http:// requests go to the plain door. A host that is neither Google's nor OSV's is refused: nothing leaves the machine.
 
 No library's proxy: those go where the client asks. This one looks into the TLS hello to choose a door, and its tunnels
 can be cut.
@@ -11,27 +11,35 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 ALLOWED = re.compile(
-    r"(^|\.)(googleapis\.com|pkg\.dev|gcr\.io|googleusercontent\.com|run\.app)$|^accounts\.google\.com$"
+    r"(^|\.)(googleapis\.com|pkg\.dev|gcr\.io|googleusercontent\.com|run\.app|gateway\.dev|gke\.goog)$"
+    r"|^accounts\.google\.com$|^api\.osv\.dev$"
 )
 HEAD_LIMIT = 1 << 16
 HANDSHAKE_TIMEOUT_S = 30.0
 
 
 class Proxy:
-    """`grpc`, `rest` and `plain` are the loopback ports of the three doors."""
+    """`grpc`, `rest` and `plain` are the loopback ports of the three doors.
 
-    def __init__(self, grpc: int, rest: int, plain: int) -> None:
-        self._grpc, self._rest, self._plain = grpc, rest, plain
+    elsewhere: ports of further TLS doors, by the beginning of the hosts, which are addresses, that they answer for.
+    """
+
+    def __init__(self, grpc: int, rest: int, plain: int, elsewhere: Mapping[str, int]) -> None:
+        self._grpc, self._rest, self._plain, self._elsewhere = grpc, rest, plain, elsewhere
         self._tunnels: dict[int, Callable[[], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, port: int = 0) -> int:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, limit=HEAD_LIMIT)
+        self._server = await asyncio.get_running_loop().create_server(self.protocol, "127.0.0.1", port)
         return int(self._server.sockets[0].getsockname()[1])
+
+    def protocol(self) -> asyncio.BaseProtocol:
+        """Takes one connection, from whichever listener."""
+        return asyncio.StreamReaderProtocol(asyncio.StreamReader(HEAD_LIMIT), self._accept)
 
     async def stop(self) -> None:
         if self._server is not None:
@@ -65,7 +73,8 @@ class Proxy:
             head = await reader.readuntil(b"\r\n\r\n")
             verb, target, _ = head.split(b" ", 2)
             host = _host(target.decode("latin-1"))
-            if not ALLOWED.search(host):
+            door = next((port for start, port in self._elsewhere.items() if host.startswith(start)), 0)
+            if not (door or ALLOWED.search(host)):
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 await writer.drain()
                 return
@@ -73,7 +82,7 @@ class Proxy:
             if verb == b"CONNECT":
                 writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 first = await reader.read(HEAD_LIMIT)
-                port = self._grpc if offers_only_h2(first) else self._rest
+                port = door or (self._grpc if offers_only_h2(first) else self._rest)
             upstream_reader, upstream = await asyncio.open_connection("127.0.0.1", port)
         local = upstream.get_extra_info("sockname")[1]
 

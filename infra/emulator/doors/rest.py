@@ -16,8 +16,8 @@ from google.rpc.code_pb2 import Code
 
 from infra.emulator.doors.dispatch import Dispatcher
 from infra.emulator.kernel.behaviour import Dropped
-from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import RpcError
+from infra.emulator.kernel.cloud import Cloud, Front
+from infra.emulator.kernel.errors import RpcError, api_not_emulated, unimplemented
 from infra.emulator.kernel.handlers import Call, Route, service_of
 from infra.emulator.kernel.rpc_table import Binding, Rpc
 from infra.emulator.kernel.transcoding import decoded, parse, set_field, to_json
@@ -27,8 +27,7 @@ SYSTEM_PARAMETERS = {
     "$alt", "alt", "$prettyPrint", "prettyPrint", "key", "$apiVersion", "fields", "$fields", "quotaUser", "$.xgafv",
     "callback", "access_token", "oauth_token", "uploadType", "upload_protocol", "$quotaUser", "userProject",
 }  # fmt: skip
-
-
+GOOGLE = ".googleapis.com"
 log = logging.getLogger("emulator")
 
 
@@ -87,6 +86,10 @@ class RestDoor:
             self._add(route.verb, route.template, route)
         for patterns in self._patterns.values():
             patterns.sort(key=lambda pattern: -pattern.literal)
+        hosts = {rpc.host for rpc in cloud.rpcs.values() if rpc.method in cloud.handlers}
+        hosts |= {route.host for route in cloud.routes}
+        self._apis = sorted(host for host in hosts if host.endswith(GOOGLE))
+        self._fronts = cloud.fronts
 
     def _add(self, verb: str, template: str, target: Route | tuple[Rpc, Binding]) -> None:
         host = target.host if isinstance(target, Route) else target[1].host
@@ -94,6 +97,8 @@ class RestDoor:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         try:
+            if front := self._front(request.host.partition(":")[0]):
+                return await front(request)
             return await self._answer(request)
         except RpcError as error:
             return _error(error)
@@ -106,6 +111,11 @@ class RestDoor:
         except Exception:
             log.exception("%s %s", request.method, request.rel_url)
             return _error(RpcError(Code.INTERNAL, "Internal error encountered."))
+
+    def _front(self, host: str) -> Front | None:
+        """Of the domain that the host is in, or of the network, by how the address begins."""
+        fronts = self._fronts.items()
+        return next((front for at, front in fronts if host.endswith(f".{at}") or host.startswith(f"{at}.")), None)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         pattern, values = self._find(request)
@@ -140,7 +150,15 @@ class RestDoor:
                     continue
                 if match := pattern.path.fullmatch(path):
                     return pattern, match.groups()
-        raise NoSuchUrl(path)
+        raise self._nothing(service, request.method, path)
+
+    def _nothing(self, service: str, verb: str, path: str) -> RpcError:
+        """Why there is no answer. Google's own page would send its reader to look for the mistake in the request."""
+        if not service.endswith(GOOGLE):
+            return NoSuchUrl(path)
+        if service not in self._apis:
+            return api_not_emulated(service, self._apis)
+        return unimplemented(f"{verb} {unquote(path)} of {service}")
 
     def _candidates(self, verb: str, path: str) -> Iterator[Pattern]:
         """Templates in which the first segment is the path's, then those in which it is a variable."""

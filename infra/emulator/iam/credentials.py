@@ -43,7 +43,7 @@ class Credentials:
         account = self._access.find(call, "iam.serviceAccounts.getOpenIdToken", request.name)
         if not request.audience:
             raise invalid("Request must have an audience.")
-        return IdTokenPb(token=self._identity.id_tokens.issue(account.email, request.audience))
+        return IdTokenPb(token=self._identity.id_tokens.issue(account.email, request.audience, request.include_email))
 
     @rpc(f"{API}/SignBlob", resource="")
     async def sign_blob(self, request: Any, call: Call) -> Any:

@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from google.auth import jwt
 
 from infra.emulator.iam.keys import LIFETIME_S, AccountKeys, IdTokens, public_pem
+from infra.emulator.iam.users import Users
 from infra.emulator.kernel.errors import unauthenticated
 from infra.emulator.kernel.store import Store
 
 
 @dataclass(frozen=True)
 class Token:
-    email: str
+    email: str  # or principal://… for a federated workload
     expires: float  # seconds since the epoch
 
 
@@ -28,6 +29,7 @@ class Identity:
     def __init__(self, store: Store) -> None:
         self.keys = AccountKeys(store)
         self.id_tokens = IdTokens(store)
+        self.users = Users(store)
         self._tokens = store.values("tokens")  # access token -> {email, expires}
         self._disabled = store.values("disabled-accounts")  # by e-mail
         self._verified: dict[str, Token] = {}

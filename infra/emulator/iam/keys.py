@@ -7,6 +7,7 @@ import datetime
 import json
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from cryptography import x509
@@ -99,9 +100,11 @@ class IdTokens:
     def __init__(self, store: Store) -> None:
         self._table = store.values("own-key")
 
-    def issue(self, email: str, audience: str) -> str:
+    def issue(self, email: str, audience: str, with_email: bool = True, more: Mapping[str, Any] | None = None) -> str:
         now = int(time.time())
-        claims = {"iss": ISSUER, "aud": audience, "sub": email, "email": email, "email_verified": True}
+        claims: dict[str, Any] = {"iss": ISSUER, "aud": audience, "sub": email}
+        claims |= {"email": email, "email_verified": True} if with_email else {}
+        claims |= more or {}
         signer = crypt.RSASigner.from_string(private_pem(self._private()), OWN_KEY_ID)
         return str(jwt.encode(signer, claims | {"iat": now, "exp": now + LIFETIME_S}).decode())
 

@@ -1,4 +1,4 @@
-"""OAuth 2.0: the token end point for service accounts, Google's public keys, and what a token says.
+"""OAuth 2.0: the token end point for service accounts and people, Google's public keys, and what a token says.
 
 https://developers.google.com/identity/protocols/oauth2/service-account
 """
@@ -11,12 +11,14 @@ from typing import Any
 from aiohttp import web
 
 from infra.emulator.iam.identity import Identity
+from infra.emulator.iam.keys import LIFETIME_S
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError
 from infra.emulator.kernel.handlers import Call, route
 
 OAUTH, WWW = "oauth2.googleapis.com", "www.googleapis.com"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+REFRESH = "refresh_token"
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
@@ -27,13 +29,25 @@ class OAuth:
     @route("POST", "/token", method="oauth2.token", host=OAUTH, anonymous=True)
     @route("POST", "/oauth2/v4/token", method="oauth2.token", host=WWW, anonymous=True)
     async def token(self, request: web.Request, _: Call) -> web.Response:
-        form = await request.post()
+        form = {key: str(value) for key, value in (await request.post()).items()}
+        if form.get("grant_type") == REFRESH:
+            return self._refresh(form)
         if form.get("grant_type") != JWT_BEARER:
             return _refused("unsupported_grant_type", f"Invalid grant_type: {form.get('grant_type', '')}")
         try:
-            return web.json_response(self._identity.exchange(str(form.get("assertion", ""))))
+            return web.json_response(self._identity.exchange(form.get("assertion", "")))
         except RpcError:
             return _refused("invalid_grant", "Invalid JWT Signature.")
+
+    def _refresh(self, form: dict[str, str]) -> web.Response:
+        """For a person: an access token. Google's ID tokens for people have the client for their audience, always."""
+        try:
+            email = self._identity.users.refreshed(form)
+        except RpcError:
+            return _refused("invalid_grant", "Bad Request")
+        token = self._identity.access_token(email)
+        answer = {"access_token": token, "expires_in": LIFETIME_S, "scope": SCOPE, "token_type": "Bearer"}
+        return web.json_response({**answer, "id_token": self._identity.id_tokens.issue(email, form["client_id"])})
 
     @route("GET", "/oauth2/v1/certs", method="oauth2.certs", host=WWW, anonymous=True)
     async def certificates(self, _request: web.Request, _: Call) -> web.Response:

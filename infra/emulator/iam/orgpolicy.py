@@ -9,6 +9,7 @@ from google.cloud.orgpolicy_v2.types import Policy
 from google.iam.v1 import policy_pb2
 from google.rpc import error_details_pb2
 
+from infra.emulator.iam.locations import names_of
 from infra.emulator.iam.policies import EVERYBODY, Policies
 from infra.emulator.kernel.errors import failed_precondition
 from infra.emulator.kernel.store import Store
@@ -18,8 +19,6 @@ LOCATIONS = "gcp.resourceLocations"
 INGRESS = "run.allowedIngress"
 KEYS = "iam.disableServiceAccountKeyCreation"
 MEMBERS = "iam.allowedPolicyMemberDomains"
-# https://cloud.google.com/resource-manager/docs/organization-policy/defining-locations: what a group's name begins
-GROUPS = {"eu": "europe", "us": "us", "asia": "asia"}
 
 
 class OrgPolicies:
@@ -30,7 +29,7 @@ class OrgPolicies:
     def allow_location(self, project_id: str, location: str) -> None:
         """Raises FAILED_PRECONDITION if resources may not be created there; `location` as in a resource's name."""
         policy = self._spec(project_id, LOCATIONS)
-        if policy is not None and location != "global" and not _permits(policy, _location_names(location)):
+        if policy is not None and location != "global" and not _permits(policy, names_of(location)):
             raise _violation(project_id, LOCATIONS, f"Location {location} violates constraint constraints/{LOCATIONS}.")
 
     def allow_parent(self, parent: str) -> None:
@@ -66,13 +65,6 @@ def _permits(spec: Any, names: Iterable[str]) -> bool:
     if wanted & denied or any(rule.deny_all for rule in spec.rules):
         return False
     return not allowed or bool(wanted & allowed) or any(rule.allow_all for rule in spec.rules)
-
-
-def _location_names(location: str) -> set[str]:
-    """All values that mean this location: itself, and the groups it is in."""
-    name = location.lower()
-    groups = {group for group, start in GROUPS.items() if name == group or name.startswith(f"{start}-")}
-    return {name, location, f"in:{name}-locations", *(f"in:{group}-locations" for group in groups)}
 
 
 def _violation(project_id: str, constraint: str, description: str) -> Exception:

@@ -116,6 +116,8 @@ class Policies:
             return principal.endswith(f"@{value}")
         if member in EVERYBODY:
             return bool(principal) or member == "allUsers"
+        if kind in ("principal", "principalSet"):  # https://cloud.google.com/iam/docs/principal-identifiers
+            return principal == member or (value.endswith("/*") and principal.startswith(f"principal:{value[:-1]}"))
         return bool(principal) and member in (f"serviceAccount:{principal}", f"user:{principal}")
 
     def contained(self, role: str) -> frozenset[str]:

@@ -10,8 +10,17 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.emulator.kernel.cloud import Cloud
 
-FIELDS = ("create_time", "update_time", "upload_time", "build_time")
-JSON_FIELDS = ("timeCreated", "updated")
+FIELDS = ("create_time", "update_time", "delete_time", "upload_time", "build_time")
+JSON_FIELDS = (
+    "timeCreated",
+    "updated",
+    "effectiveTime",
+    "createTime",
+    "enqueuedTime",
+    "startTime",
+    "endTime",
+    "creationTimestamp",
+)
 
 
 class Ageing(BaseModel):
@@ -19,7 +28,7 @@ class Ageing(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: str  # one of `Cloud.ageable`: images, revisions, services, objects, buckets
+    kind: str  # one of `Cloud.ageable`: images, revisions, services, objects, buckets, keys, kubernetes
     prefix: str  # projects/p/locations/l/repositories/r/, projects/p/locations/l/services/s/, bucket/name, bucket
     days: float
 
@@ -48,7 +57,7 @@ def _older_message(message: Any, by: timedelta) -> Any:
 def _older_value(value: dict[str, Any], by: timedelta) -> dict[str, Any]:
     """An object's resource, or a bucket's row with its resource in it."""
     older = {key: _earlier(value[key], by) for key in JSON_FIELDS if key in value}
-    inner = {"resource": _older_value(value["resource"], by)} if "resource" in value else {}
+    inner = {key: _older_value(value[key], by) for key in ("resource", "softDeletePolicy", "metadata") if key in value}
     return value | older | inner
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from aiohttp import web
 
 from infra.emulator.kernel import rpc_table
 from infra.emulator.kernel.behaviour import Behaviour
@@ -15,6 +17,17 @@ from infra.emulator.kernel.operations import Background, Operations
 from infra.emulator.kernel.store import Store, Table
 
 T = TypeVar("T")
+Front = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Told(Protocol):
+    """What of the world a service is told over the admin port: prices, advisories."""
+
+    def show(self) -> object:
+        """As JSON."""
+
+    def take(self, body: bytes) -> None:
+        """Instead of what was there. Raises ValueError for what it does not understand."""
 
 
 class Cloud:
@@ -33,7 +46,9 @@ class Cloud:
         self.rpcs = rpc_table.load(packages)
         self.handlers: dict[str, RpcHandler] = {}
         self.routes: list[Route] = []
+        self.fronts: dict[str, Front] = {}  # domain or 198.18 -> who takes requests for its hosts, no API's
         self.ageable: dict[str, Table[Any]] = {}  # kind -> what of it can be made older
+        self.told: dict[str, Told] = {}  # by the path on the admin port under which it is told
         self.on_start: list[Callable[[], Awaitable[None]]] = []
         self.on_stop: list[Callable[[], Awaitable[None]]] = []
         self.on_reset: list[Callable[[], None]] = []

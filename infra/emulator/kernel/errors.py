@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -78,12 +79,20 @@ def invalid(message: str, field: str = "") -> RpcError:
     if not field:
         return RpcError(Code.INVALID_ARGUMENT, message)
     request = error_details_pb2.BadRequest()
-    request.field_violations.add(field=field, description=message)
+    # gcloud shows the field before the description: it is not to be named twice
+    request.field_violations.add(field=field, description=message.removeprefix(f"{field}: "))
     return RpcError(Code.INVALID_ARGUMENT, message, request)
 
 
-def unimplemented(method: str) -> RpcError:
-    return RpcError(Code.UNIMPLEMENTED, f"Method {method} is not emulated.")
+def unimplemented(what: str) -> RpcError:
+    return RpcError(Code.UNIMPLEMENTED, f"{what.lstrip('/')} is not emulated by the local Google Cloud.")
+
+
+def api_not_emulated(host: str, emulated: Iterable[str]) -> RpcError:
+    """What no API of Google's ever answers: that it is the local cloud, and not the caller, that lacks something."""
+    known = ", ".join(emulated)
+    text = f"The API {host} is not emulated by the local Google Cloud, which has {known}."
+    return RpcError(Code.UNIMPLEMENTED, text)
 
 
 def unauthenticated() -> RpcError:
@@ -107,40 +116,35 @@ def permission_denied(permission: str, resource: str, service: str) -> RpcError:
 def service_disabled(service: str, title: str, project: str, number: int) -> RpcError:
     """What any call answers while its API is off; the text is the one real projects show."""
     url = f"https://console.developers.google.com/apis/api/{service}/overview?project={project}"
-    help_links = error_details_pb2.Help()
-    help_links.links.add(description="Google developers console API activation", url=url)
     message = (
         f"{title} has not been used in project {project} before or it is disabled. Enable it by visiting {url} then "
         "retry. If you enabled this API recently, wait a few minutes for the action to propagate to our systems "
         "and retry."
     )
-    info = error_info(
-        "SERVICE_DISABLED",
-        "googleapis.com",
-        service=service,
-        consumer=f"projects/{number}",
-        serviceTitle=title,
-        activationUrl=url,
-    )
-    return RpcError(Code.PERMISSION_DENIED, message, info, help_links)
+    info = _not_enabled("SERVICE_DISABLED", service, title, number, url)
+    return RpcError(Code.PERMISSION_DENIED, message, info, _help("Google developers console API activation", url))
 
 
 def billing_disabled(service: str, title: str, project: str, number: int) -> RpcError:
     """What a call that costs money answers while the project has no billing account."""
     url = f"https://console.developers.google.com/billing/enable?project={project}"
-    help_links = error_details_pb2.Help()
-    help_links.links.add(description="Google developers console billing", url=url)
     message = (
         f"This API method requires billing to be enabled. Please enable billing on project #{number} by visiting {url} "
         "then retry. If you enabled billing for this project recently, wait a few minutes for the action to propagate "
         "to our systems and retry."
     )
-    info = error_info(
-        "BILLING_DISABLED",
-        "googleapis.com",
-        service=service,
-        consumer=f"projects/{number}",
-        serviceTitle=title,
-        activationUrl=url,
+    info = _not_enabled("BILLING_DISABLED", service, title, number, url)
+    return RpcError(Code.PERMISSION_DENIED, message, info, _help("Google developers console billing", url))
+
+
+def _not_enabled(reason: str, service: str, title: str, number: int, url: str) -> error_details_pb2.ErrorInfo:
+    consumer = f"projects/{number}"
+    return error_info(
+        reason, "googleapis.com", service=service, consumer=consumer, serviceTitle=title, activationUrl=url
     )
-    return RpcError(Code.PERMISSION_DENIED, message, info, help_links)
+
+
+def _help(description: str, url: str) -> error_details_pb2.Help:
+    said = error_details_pb2.Help()
+    said.links.add(description=description, url=url)
+    return said

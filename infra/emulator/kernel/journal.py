@@ -72,7 +72,7 @@ class Journal:
 
 
 async def _misbehave(fault: Fault) -> None:
-    if fault.delay_s:
+    if fault.delay_s and fault.drop != "late":
         await asyncio.sleep(fault.delay_s)
     if fault.drop == "before":
         raise Dropped

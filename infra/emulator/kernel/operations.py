@@ -57,7 +57,7 @@ class Operations:
     def start(
         self,
         name: str,
-        metadata: Message,
+        metadata: Message | None,
         work: Coroutine[Any, Any, Message],
         current: Callable[[], Message] | None = None,
     ) -> operations_pb2.Operation:
@@ -66,7 +66,8 @@ class Operations:
         `name` is `{parent}/operations/{id}`; see `new_id`. `current`, if given, supplies fresh metadata when done.
         """
         operation = operations_pb2.Operation(name=name)
-        operation.metadata.Pack(metadata)
+        if metadata is not None:
+            operation.metadata.Pack(metadata)
         self._table.put(name, operation)
         self._finished[name] = asyncio.Event()
         task = self._tasks[name] = self._background.spawn(self._run(name, work, current))

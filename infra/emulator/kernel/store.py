@@ -101,7 +101,10 @@ class Store:
 
     def __init__(self, path: Path | None) -> None:
         if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)  # secrets are in it; SQLite gives its other files the same mode
+            for file in path.parent.glob(f"{path.name}*"):
+                file.chmod(0o600)
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = OFF")  # survives a killed process; a power cut is no concern here

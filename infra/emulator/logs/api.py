@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from google.cloud.logging_v2 import types
@@ -13,12 +15,14 @@ from infra.emulator.iam.admission import Admission
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
 from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.logs.config import LogConfig
 from infra.emulator.logs.entries import Entry, Logs
 from infra.emulator.logs.filter import compile_filter
 from infra.emulator.projects.projects import Projects
 
 API = "google.logging.v2.LoggingServiceV2"
 HOST = "logging.googleapis.com"
+VIEW = re.compile(r"(projects/([^/]+)/(locations/[^/]+/buckets/[^/]+))/views/[^/]+")
 YIELD_EVERY = 500  # entries looked at before others get their turn
 ListPb: Any = types.ListLogEntriesResponse.pb()
 ListLogsPb: Any = types.ListLogsResponse.pb()
@@ -29,6 +33,7 @@ Position = tuple[int, str]  # nanoseconds since the epoch, insert id
 class Logging:
     def __init__(self, cloud: Cloud) -> None:
         self._logs, self._projects, self._admission = cloud.get(Logs), cloud.get(Projects), cloud.get(Admission)
+        self._config = cloud.get(LogConfig)
 
     @rpc(f"{API}/ListLogEntries", resource="", rest=(("POST", "/v2/entries:list", "*"),))
     async def list(self, request: Any, call: Call) -> Any:
@@ -36,6 +41,10 @@ class Logging:
         matches = compile_filter(request.filter)
         entries: list[Entry] = []
         for name in request.resource_names:
+            if view := VIEW.fullmatch(name):
+                self._admission.require(call.principal, "logging.views.access", f"projects/{view[2]}", HOST)
+                entries += self._routed(f"projects/{self._projects.find(view[2]).id}/{view[3]}")
+                continue
             project = self._admitted(call, "logging.logEntries.list", name)
             entries += self._logs.entries(project)
         entries.sort(key=_position, reverse=newest_first)
@@ -52,6 +61,20 @@ class Logging:
                 return ListPb(entries=page, next_page_token=_encode(_position(page[-1])))
             page.append(entry)
         return ListPb(entries=page)
+
+    def _routed(self, bucket: str) -> Sequence[Entry]:
+        """What sinks of whatever project lead to a bucket, as it was written: nothing is routed when it comes."""
+        self._config.bucket(bucket)
+        found: list[Entry] = []
+        for name, sink in ((name, self._config.sinks.get(name)) for name in self._config.sinks.names()):
+            if sink is not None and sink.destination == f"{HOST}/{bucket}":
+                matches, until = compile_filter(sink.filter), sink.update_time.ToNanoseconds()
+                found += [
+                    each
+                    for each in self._logs.entries(name.split("/")[1])
+                    if matches(each) and not (sink.disabled and _position(each)[0] > until)
+                ]
+        return found
 
     def _admitted(self, call: Call, permission: str, name: str) -> str:
         """The id of the project that a resource name such as projects/p is in."""

@@ -66,8 +66,18 @@ class Logs:
             self._table.delete(name)
 
     def entries(self, project_id: str) -> Iterator[Entry]:
-        """All of a project, log by log, each from old to new."""
-        return self._table.list(f"projects/{project_id}/logs/")
+        """All of a project, log by log, each from old to new.
+
+        Of several with one insertId and one timestamp the first: "considers other log entries in the same project, with
+        the same timestamp, and with the same insertId to be duplicates which are removed in a single query result"
+        (https://cloud.google.com/logging/docs/reference/v2/rest/v2/LogEntry).
+        """
+        seen = set[tuple[int, str]]()
+        for entry in self._table.list(f"projects/{project_id}/logs/"):
+            key = entry.timestamp.ToNanoseconds(), entry.insert_id
+            if key not in seen:
+                seen.add(key)
+                yield entry
 
     def names(self, project_id: str) -> list[str]:
         """The full names of a project's logs."""

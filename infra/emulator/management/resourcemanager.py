@@ -14,8 +14,9 @@ from google.longrunning import operations_pb2
 from google.protobuf import json_format
 
 from infra.emulator.iam.admission import Admission
-from infra.emulator.iam.policies import Policies
+from infra.emulator.iam.policies import EVERYBODY, Policies
 from infra.emulator.kernel.cloud import Cloud
+from infra.emulator.kernel.errors import invalid
 from infra.emulator.kernel.handlers import Call, route, rpc
 from infra.emulator.kernel.transcoding import to_json
 from infra.emulator.projects.projects import Project, Projects
@@ -77,6 +78,7 @@ class ProjectsV3:
 
     @rpc(f"{API}/SetIamPolicy", permission="resourcemanager.projects.setIamPolicy", resource="resource")
     async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
+        _refuse_public(request.policy)
         return self._policies.set(request.resource, request.policy)
 
     @rpc(f"{API}/TestIamPermissions", resource="resource")
@@ -141,6 +143,7 @@ class ProjectsV1:
         asked = json_format.Parse(
             await request.read(), iam_policy_pb2.SetIamPolicyRequest(), ignore_unknown_fields=True
         )
+        _refuse_public(asked.policy)
         return _answer(self._policies.set(f"projects/{found.id}", asked.policy), request)
 
     @route("POST", f"{V1}:testIamPermissions", method="cloudresourcemanager.projects.testIamPermissions", host=HOST)
@@ -154,6 +157,15 @@ class ProjectsV1:
         found = self._admitted(call, GET, project)
         chain = [("project", found.id), ("organization", ORGANIZATION.partition("/")[2])]
         return web.json_response({"ancestor": [{"resourceId": {"type": kind, "id": name}} for kind, name in chain]})
+
+
+def _refuse_public(policy: policy_pb2.Policy) -> None:
+    """A project is never open to everybody, whatever the role.
+
+    https://cloud.google.com/resource-manager/reference/rest/v1/projects/setIamPolicy
+    """
+    if any(member in EVERYBODY for binding in policy.bindings for member in binding.members):
+        raise invalid("Request contains an invalid argument.")
 
 
 def visible(cloud: Cloud, call: Call, query: str) -> Iterator[Project]:

@@ -15,6 +15,7 @@ from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, error_info, failed_precondition, invalid
 from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.projects.managed import ManagedServices
 from infra.emulator.projects.projects import APIS, PAID, Project, Projects
 
 API = "google.api.serviceusage.v1.ServiceUsage"
@@ -22,29 +23,22 @@ HOST = "serviceusage.googleapis.com"
 MAX_BATCH = {"enable": 20, "get": 30}  # https://cloud.google.com/service-usage/docs/reference/rest/v1/services
 # APIs that exist, can be switched on and off, and are not emulated.
 OTHER_APIS = {
-    "apigateway.googleapis.com": "API Gateway API",
-    "apikeys.googleapis.com": "API Keys API",
     "bigquery.googleapis.com": "BigQuery API",
     "binaryauthorization.googleapis.com": "Binary Authorization API",
     "cloudapis.googleapis.com": "Google Cloud APIs",
-    "cloudfunctions.googleapis.com": "Cloud Functions API",
     "cloudkms.googleapis.com": "Cloud Key Management Service (KMS) API",
-    "cloudscheduler.googleapis.com": "Cloud Scheduler API",
     "cloudtasks.googleapis.com": "Cloud Tasks API",
     "cloudtrace.googleapis.com": "Cloud Trace API",
-    "compute.googleapis.com": "Compute Engine API",
     "container.googleapis.com": "Kubernetes Engine API",
     "containerregistry.googleapis.com": "Container Registry API",
     "containerscanning.googleapis.com": "Container Scanning API",
     "dns.googleapis.com": "Cloud DNS API",
     "eventarc.googleapis.com": "Eventarc API",
-    "firestore.googleapis.com": "Cloud Firestore API",
     "ondemandscanning.googleapis.com": "On-Demand Scanning API",
     "pubsub.googleapis.com": "Cloud Pub/Sub API",
     "redis.googleapis.com": "Google Cloud Memorystore for Redis API",
     "servicecontrol.googleapis.com": "Service Control API",
     "servicemanagement.googleapis.com": "Service Management API",
-    "sqladmin.googleapis.com": "Cloud SQL Admin API",
     "storage-api.googleapis.com": "Google Cloud Storage JSON API",
     "storage-component.googleapis.com": "Cloud Storage",
     "vpcaccess.googleapis.com": "Serverless VPC Access API",
@@ -63,6 +57,7 @@ State = service_usage_v1.State
 class ServiceUsage:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud, self._projects, self._policies = cloud, cloud.get(Projects), cloud.get(Policies)
+        self._managed = cloud.get(ManagedServices)
 
     @rpc(f"{API}/GetService")
     async def get(self, request: Any, call: Call) -> Any:
@@ -85,7 +80,8 @@ class ServiceUsage:
         wanted = {"state:ENABLED": State.ENABLED, "state:DISABLED": State.DISABLED, "": None}
         if request.filter not in wanted:
             raise invalid(f"Invalid filter: {request.filter}")
-        services = [self._show(project, api) for api in sorted(KNOWN) if api > request.page_token]
+        apis = sorted({*KNOWN, *self._managed.names(), *self._projects.enabled(project.id)})
+        services = [self._show(project, api) for api in apis if api > request.page_token]
         services = [s for s in services if wanted[request.filter] in (None, s.state)]
         size = request.page_size or 50
         token = services[size - 1].config.name if len(services) > size else ""
@@ -98,7 +94,7 @@ class ServiceUsage:
             parent=f"projects/{project.number}",
             state=State.ENABLED if enabled else State.DISABLED,
         )
-        service.config.name, service.config.title = api, KNOWN[api]
+        service.config.name, service.config.title = api, KNOWN.get(api) or self._managed.title(api)
         return service
 
     @rpc(f"{API}/EnableService")
@@ -117,6 +113,7 @@ class ServiceUsage:
         self, call: Call, project: Project, apis: Sequence[str], kind: str, response: Any
     ) -> operations_pb2.Operation:
         self._require(call, "enable", project, apis)
+        self._require_bind(call, apis)
         if not self._projects.billing(project.id) and (paid := sorted(PAID & set(apis))):
             raise billing_not_found(project, paid)
         if set(apis) <= self._projects.enabled(project.id):
@@ -153,7 +150,7 @@ class ServiceUsage:
     def _asked(self, parent: str, names: Iterable[str]) -> tuple[Project, Sequence[str]]:
         """The project and the APIs that a request is about; an unknown API looks like a forbidden one."""
         apis = [name.rsplit("/", 1)[-1] for name in names]
-        if unknown := [api for api in apis if api not in KNOWN]:
+        if unknown := [api for api in apis if api not in KNOWN and api not in self._managed]:
             raise not_found_or_denied(unknown)
         return self._projects.find(parent), apis
 
@@ -172,6 +169,17 @@ class ServiceUsage:
             ),
             error_info("AUTH_PERMISSION_DENIED", HOST, permission=permission, resource=f"projects/{project.id}"),
         )
+
+    def _require_bind(self, call: Call, apis: Sequence[str]) -> None:
+        """Whose API it is must let the caller use it: https://cloud.google.com/service-infrastructure/docs/manage-access"""
+        producers = {api: self._managed.producer(api) for api in apis if api in self._managed}
+        closed = [
+            api
+            for api, producer in producers.items()
+            if not self._policies.allowed(call.principal, "servicemanagement.services.bind", f"projects/{producer}")
+        ]
+        if closed:
+            raise not_found_or_denied(closed)
 
 
 def not_found_or_denied(apis: Sequence[str]) -> RpcError:

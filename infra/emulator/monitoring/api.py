@@ -1,4 +1,4 @@
-"""Cloud Monitoring: the request metrics of Cloud Run, from requests that were really served.
+"""Cloud Monitoring: the request metrics of Cloud Run, from requests that were really served, and custom metrics.
 
 https://cloud.google.com/monitoring/api/metrics_gcp_p_z#gcp-run
 """
@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.cloud import monitoring_v3
+from google.protobuf import empty_pb2
 
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import invalid
+from infra.emulator.kernel.errors import invalid, unimplemented
 from infra.emulator.kernel.handlers import Call, rpc
+from infra.emulator.monitoring.custom import Custom
 from infra.emulator.monitoring.filter import Predicate, parse_filter
+from infra.emulator.monitoring.measurements import Measurements
 from infra.emulator.run.metrics import BUCKETS, GROWTH, SCALE, Cell, Series
 from infra.emulator.run.names import ServiceName, short
 from infra.emulator.run.system import CloudRun
@@ -41,6 +44,17 @@ TimeSeriesPb: Any = monitoring_v3.TimeSeries.pb()
 class Monitoring:
     def __init__(self, cloud: Cloud) -> None:
         self._metrics, self._behaviour = cloud.get(CloudRun).metrics, cloud.behaviour
+        self._told = cloud.get(Measurements)
+        self._custom = Custom()
+
+    @rpc(
+        "google.monitoring.v3.MetricService/CreateTimeSeries",
+        permission="monitoring.timeSeries.create",
+        rest=(("POST", "/v3/{name=projects/*}/timeSeries", "*"),),
+    )
+    async def create_time_series(self, request: Any, _: Call) -> Any:
+        self._custom.write(short(request.name), list(request.time_series))
+        return empty_pb2.Empty()
 
     @rpc(
         "google.monitoring.v3.MetricService/ListTimeSeries",
@@ -54,11 +68,20 @@ class Monitoring:
             for metric in (COUNT, LATENCIES)
             for series in self._series(request, short(request.name), metric, predicate, span)
         ]
+        found += self._told.series(short(request.name), predicate, span, request.aggregation)
+        found += self._written(request, short(request.name), predicate, span)
         reduced = _reduce(found, request.aggregation)
         start = int(request.page_token or 0)
         size = request.page_size or DEFAULT_PAGE
         token = str(start + size) if start + size < len(reduced) else ""
         return ListTimeSeriesResponse(time_series=reduced[start : start + size], next_page_token=token)
+
+    def _written(self, request: Any, project: str, predicate: Predicate, span: Span) -> list[Any]:
+        """Custom metrics, as they are: how they are aligned is not emulated."""
+        found = [series for labels, series in self._custom.series(project, span) if predicate(labels)]
+        if found and request.aggregation.per_series_aligner:
+            raise unimplemented("To align custom metrics")
+        return found
 
     def _series(self, request: Any, project: str, metric: str, predicate: Predicate, span: Span) -> Iterator[Any]:
         latency_s = self._behaviour.latency_s

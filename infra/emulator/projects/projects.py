@@ -15,11 +15,19 @@ from infra.emulator.kernel.store import Store
 
 # The title is what Google's error texts call the API.
 APIS = {
+    "apigateway.googleapis.com": "API Gateway API",
+    "apikeys.googleapis.com": "API Keys API",
     "artifactregistry.googleapis.com": "Artifact Registry API",
+    "cloudasset.googleapis.com": "Cloud Asset API",
     "cloudbilling.googleapis.com": "Cloud Billing API",
     "cloudbuild.googleapis.com": "Cloud Build API",
+    "cloudfunctions.googleapis.com": "Cloud Functions API",
     "cloudresourcemanager.googleapis.com": "Cloud Resource Manager API",
+    "cloudscheduler.googleapis.com": "Cloud Scheduler API",
+    "compute.googleapis.com": "Compute Engine API",
+    "container.googleapis.com": "Kubernetes Engine API",
     "containeranalysis.googleapis.com": "Container Analysis API",
+    "firestore.googleapis.com": "Cloud Firestore API",
     "iam.googleapis.com": "Identity and Access Management (IAM) API",
     "iamcredentials.googleapis.com": "IAM Service Account Credentials API",
     "logging.googleapis.com": "Cloud Logging API",
@@ -28,6 +36,7 @@ APIS = {
     "run.googleapis.com": "Cloud Run Admin API",
     "secretmanager.googleapis.com": "Secret Manager API",
     "serviceusage.googleapis.com": "Service Usage API",
+    "sqladmin.googleapis.com": "Cloud SQL Admin API",
     "storage.googleapis.com": "Cloud Storage",
 }
 ALWAYS_ON = {"serviceusage.googleapis.com"}
@@ -35,7 +44,7 @@ ALWAYS_ON = {"serviceusage.googleapis.com"}
 PAID = {
     "artifactregistry.googleapis.com", "cloudbuild.googleapis.com", "cloudfunctions.googleapis.com",
     "compute.googleapis.com", "container.googleapis.com", "containerscanning.googleapis.com", "redis.googleapis.com",
-    "run.googleapis.com", "secretmanager.googleapis.com", "vpcaccess.googleapis.com",
+    "run.googleapis.com", "secretmanager.googleapis.com", "sqladmin.googleapis.com", "vpcaccess.googleapis.com",
 }  # fmt: skip
 READING = (".get", ".list", ".getIamPolicy", ".access")
 
@@ -114,6 +123,11 @@ class Projects:
 
     def enabled(self, project_id: str) -> set[str]:
         return {name.rsplit("/", 1)[1] for name in self._apis.names(f"{project_id}/")} | ALWAYS_ON
+
+    def enabled_since(self, project_id: str, api: str) -> float | None:
+        """Seconds since the epoch, 0 for from the beginning; None while it is off."""
+        since: float | None = self._apis.get(f"{project_id}/{api}")
+        return since
 
     def require(self, project: Project, api: str) -> None:
         """Raises SERVICE_DISABLED while `api` is off, or was enabled too recently to have propagated."""

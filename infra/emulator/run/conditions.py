@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from google.cloud import run_v2
 
-from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.names import OwnerName, PoolName, owner_of, short
 
 ConditionPb: Any = run_v2.Condition.pb()
 State = run_v2.Condition.State
@@ -51,6 +51,11 @@ def image_missing(revision: str, image: str) -> Unready:
     return _unready(revision, f"Image '{image}' not found.", reason=CommonReason.CONTAINER_MISSING)
 
 
+def image_denied(text: str, revision: str = "") -> Failure:
+    before = f"Revision '{revision}' is not ready and cannot serve traffic. " if revision else ""
+    return Failure(f"{before}{text}", CommonReason.CONTAINER_PERMISSION_DENIED)
+
+
 def secret_missing(revision: str, field: str, version: str) -> Unready:
     """`field`: where the revision's specification asks for it; `version`: the secret version's full name."""
     return _unready(
@@ -87,7 +92,7 @@ def probe_failed(revision: str) -> Unready:
 
 
 def _start_failure(revision: str, text: str) -> Unready:
-    name = ServiceName.parse(revision)
+    name = owner_of(revision)
     return _unready(
         revision,
         f"{text} Logs for this revision might contain more information.\n\n"
@@ -113,13 +118,21 @@ def revision_gone(revision: str) -> Unready:
     )
 
 
-def log_uri(service: ServiceName, revision: str) -> str:
+def log_uri(owner: OwnerName, revision: str) -> str:
     """Where the console shows a revision's log."""
-    query = (
-        'resource.type="cloud_run_revision"\n'
-        f'resource.labels.service_name="{service.id}"\nresource.labels.revision_name="{revision}"'
-    )
+    kind, label = log_resource(owner)
+    query = f'resource.type="{kind}"\nresource.labels.{label}="{owner.id}"\nresource.labels.revision_name="{revision}"'
     return (
-        f"https://console.cloud.google.com/logs/viewer?project={service.project}&resource=cloud_run_revision/"
-        f"service_name/{service.id}/revision_name/{revision}&advancedFilter={quote(query, safe='._')}"
+        f"https://console.cloud.google.com/logs/viewer?project={owner.project}&resource={kind}/"
+        f"{label}/{owner.id}/revision_name/{revision}&advancedFilter={quote(query, safe='._')}"
     )
+
+
+def log_resource(owner: OwnerName) -> tuple[str, str]:
+    """The type of the monitored resource that writes its log, and the label by which it is known.
+
+    https://cloud.google.com/logging/docs/api/v2/resource-list
+    """
+    if owner.kind == PoolName.kind:
+        return "cloud_run_worker_pool", "worker_pool_name"
+    return "cloud_run_revision", "service_name"

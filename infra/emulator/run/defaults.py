@@ -34,7 +34,7 @@ def fill_in(service: Any, project_number: int) -> None:
     ingress = ingress_container(template.containers)
     if ingress is not None:
         _complete(ingress)
-        slow = _cpu(ingress.resources.limits["cpu"]) < 1
+        slow = sum(_cpu(each.resources.limits.get("cpu", CPU)) for each in template.containers) < 1
         concurrency = template.max_instance_request_concurrency or (1 if slow else CONCURRENCY)
         template.max_instance_request_concurrency = concurrency
     if not service.traffic:
@@ -71,12 +71,12 @@ def _complete(container: Any) -> None:
         probe.timeout_seconds, probe.period_seconds, probe.failure_threshold = START_LIMIT_S, START_LIMIT_S, 1
         probe.tcp_socket.port = port_of(container)
     else:
-        _complete_probe(container.startup_probe, port_of(container))
+        complete_probe(container.startup_probe, port_of(container))
     if container.HasField("liveness_probe"):
-        _complete_probe(container.liveness_probe, port_of(container))
+        complete_probe(container.liveness_probe, port_of(container))
 
 
-def _complete_probe(probe: Any, port: int) -> None:
+def complete_probe(probe: Any, port: int) -> None:
     probe.timeout_seconds = probe.timeout_seconds or 1
     probe.period_seconds = probe.period_seconds or 10
     probe.failure_threshold = probe.failure_threshold or 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from infra.emulator.run.networks import Networks
 from infra.emulator.run.ports import bind
 from infra.emulator.run.state import State
 from infra.emulator.run.traffic import NOWHERE, Routes, Split
@@ -28,8 +29,8 @@ class Door:
 
 
 class Doors:
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, networks: Networks) -> None:
+        self._state, self._networks = state, networks
         self._runner: web.ServerRunner | None = None
         self._by_key: dict[str, Door] = {}
         self._by_port: dict[int, Door] = {}
@@ -41,6 +42,8 @@ class Doors:
     async def stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+        for port in self._by_port:
+            self._networks.withdraw(port)
         self._by_key.clear()
         self._by_port.clear()
 
@@ -82,10 +85,13 @@ class Doors:
             await site.start()
             door = Door(service, tag, port, site)
             self._by_key[key] = self._by_port[port] = door
+            assert self._runner.server is not None
+            await self._networks.offer(port, self._runner.server)
             self._state.remember_port(key, port)
         return self._by_key[key]
 
     async def _close(self, door: Door) -> None:
         self._by_key.pop(f"{door.service}#{door.tag}" if door.tag else door.service, None)
         self._by_port.pop(door.port, None)
+        self._networks.withdraw(door.port)
         await door.site.stop()

@@ -18,6 +18,7 @@ from infra.emulator.run.doors import Door, Doors
 from infra.emulator.run.instances import Abandoned, Instances
 from infra.emulator.run.invoker import Invoker
 from infra.emulator.run.metrics import Metrics
+from infra.emulator.run.networks import Networks
 from infra.emulator.run.state import State
 
 # Between client and proxy, or proxy and instance, only: https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
@@ -45,16 +46,25 @@ TEXTS = {
 
 
 class Front:
-    def __init__(self, state: State, doors: Doors, instances: Instances, invoker: Invoker, metrics: Metrics) -> None:
-        self._state, self._doors, self._instances = state, doors, instances
+    def __init__(
+        self,
+        state: State,
+        doors: Doors,
+        instances: Instances,
+        invoker: Invoker,
+        metrics: Metrics,
+        networks: Networks,
+    ) -> None:
+        self._state, self._doors, self._instances, self._networks = state, doors, instances, networks
         self._invoker, self._metrics = invoker, metrics
         self._kept: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """An idle connection may be closed by the app at any time: only what may be repeated goes over a kept one."""
-        self._kept = _session(aiohttp.TCPConnector(limit=0, keepalive_timeout=10))
-        self._fresh = _session(aiohttp.TCPConnector(limit=0, force_close=True))
+        take = self._networks.take
+        self._kept = new_session(aiohttp.TCPConnector(limit=0, keepalive_timeout=10, socket_factory=take))
+        self._fresh = new_session(aiohttp.TCPConnector(limit=0, force_close=True, socket_factory=take))
 
     async def stop(self) -> None:
         for session in (self._kept, self._fresh):
@@ -101,29 +111,24 @@ class Front:
         return response
 
     async def _attempt(self, request: web.BaseRequest, revision: str, response: web.StreamResponse) -> None:
-        async with self._instances.request(revision) as port:
+        async with self._instances.request(revision) as place:
             try:
-                await self._pass(request, port, response)
+                await self._pass(request, place, response)
             except aiohttp.ClientConnectorError:
-                await self._instances.discard(revision, port)
+                await self._instances.discard(revision, place)
                 raise
 
-    async def _pass(self, request: web.BaseRequest, port: int, response: web.StreamResponse) -> None:
+    async def _pass(self, request: web.BaseRequest, place: str, response: web.StreamResponse) -> None:
         session = self._kept if request.method in IDEMPOTENT else self._fresh
         assert session is not None
         async with session.request(
             request.method,
-            URL(f"http://127.0.0.1:{port}{request.raw_path}", encoded=True),
+            URL(f"http://{place}{request.raw_path}", encoded=True),
             headers=_forwarded(request),
             data=request.content if request.body_exists else None,
             allow_redirects=False,
         ) as upstream:
-            response.set_status(upstream.status, upstream.reason)
-            response.headers.extend(_end_to_end(upstream.headers))
-            await response.prepare(request)
-            async for chunk in upstream.content.iter_any():
-                await response.write(chunk)
-            await response.write_eof()
+            await pass_on(upstream, request, response)
 
     @staticmethod
     def _failed(request: web.BaseRequest, response: web.StreamResponse, status: int) -> web.StreamResponse:
@@ -144,7 +149,7 @@ def is_closed(service: Any) -> bool:
     return service.default_uri_disabled or service.ingress not in OPEN
 
 
-def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+def new_session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=None, connect=10),
@@ -155,14 +160,24 @@ def _session(connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
     )
 
 
-def _end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
+async def pass_on(upstream: aiohttp.ClientResponse, request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """What a backend answers, piece by piece as it comes."""
+    response.set_status(upstream.status, upstream.reason)
+    response.headers.extend(end_to_end(upstream.headers))
+    await response.prepare(request)
+    async for chunk in upstream.content.iter_any():
+        await response.write(chunk)
+    await response.write_eof()
+
+
+def end_to_end(headers: MultiMapping[str]) -> CIMultiDict[str]:
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     dropped = named | {name.lower() for name in HOP_BY_HOP}
     return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in dropped)
 
 
 def _forwarded(request: web.BaseRequest) -> CIMultiDict[str]:
-    headers = _end_to_end(request.headers)
+    headers = end_to_end(request.headers)
     headers["X-Forwarded-For"] = ", ".join(filter(None, (headers.get("X-Forwarded-For"), request.remote)))
     headers["X-Forwarded-Proto"] = "https"  # Cloud Run ends TLS; an app that redirects http would never be reached
     return headers

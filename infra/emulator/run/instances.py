@@ -1,4 +1,7 @@
-"""The instances of all revisions: one each, started when needed, proven to listen, stopped when nothing leads there."""
+"""The instances of all revisions: started when needed, proven to have come up, stopped when nothing leads there.
+
+A service's revision has one, which goes by the revision's name; those of a worker pool's are numbered, `NAME#0` first.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +19,14 @@ from infra.emulator.kernel.errors import RpcError
 from infra.emulator.run.conditions import Unready, did_not_listen, not_prepared, probe_failed
 from infra.emulator.run.defaults import START_LIMIT_S, ingress_container
 from infra.emulator.run.journal import Journal
-from infra.emulator.run.ports import free_port
-from infra.emulator.run.probes import Probe, passes, startup_probe
-from infra.emulator.run.runtime import Instance, launch
+from infra.emulator.run.listeners import listens_elsewhere
+from infra.emulator.run.machines import Machines
+from infra.emulator.run.networks import Networks
+from infra.emulator.run.probes import Probe, passes, port_probed, startup_probe
+from infra.emulator.run.runtime import Instance, Runtime, begin
 from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
-from infra.emulator.run.workload import Resolver, Workload
+from infra.emulator.run.workload import Resolver, Workload, takes_requests
 
 IDLE_S = 30.0  # an instance of a revision that nothing leads to stops after so long without a request
 SWEEP_S = 5.0
@@ -32,7 +37,7 @@ class Abandoned(Exception):
 
 
 class Slot:
-    """The place of one revision's instance."""
+    """The place of one instance."""
 
     def __init__(self) -> None:
         self.lock = asyncio.Lock()  # held while the instance starts or stops
@@ -45,45 +50,58 @@ class Slot:
 
 class Instances:
     def __init__(
-        self, state: State, behaviour: Behaviour, resolver: Resolver, runtimes: Runtimes, journal: Journal, folder: Path
+        self,
+        state: State,
+        behaviour: Behaviour,
+        resolver: Resolver,
+        runtimes: Runtimes,
+        journal: Journal,
+        networks: Networks,
+        machines: Machines,
+        folder: Path,
     ) -> None:
         self._state, self._behaviour, self._folder = state, behaviour, folder
-        self._resolver, self._runtimes, self._journal = resolver, runtimes, journal
+        self._resolver, self._runtimes, self._journal, self._networks = resolver, runtimes, journal, networks
+        self._machines = machines
         self._slots: dict[str, Slot] = {}
-        self._wanted: dict[str, set[str]] = {}  # service -> the revisions that requests may reach
+        self._wanted: dict[str, set[str]] = {}  # owner -> the instances that are to be there
 
-    def want(self, service: str, revisions: set[str]) -> None:
-        """Says which of a service's revisions requests may reach; the others' instances end when they fall idle."""
-        self._wanted[service] = revisions
+    def want(self, owner: str, instances: set[str]) -> None:
+        """Says which instances of its revisions may be needed at any time; the others end when they fall idle."""
+        self._wanted[owner] = instances
 
     async def prove(self, revision: str) -> None:
-        """Starts the revision's instance; raises Unready when it does not come up, or Abandoned."""
-        await self._running(revision)
+        """Starts an instance of the revision; raises Unready when it does not come up, or Abandoned."""
+        await self.running(revision if takes_requests(self._state.revision(revision)) else f"{revision}#0")
 
     @contextlib.asynccontextmanager
-    async def request(self, revision: str) -> AsyncIterator[int]:
-        """The port of the revision's instance for one request; a cold one is started first. Raises Unready."""
+    async def request(self, revision: str) -> AsyncIterator[str]:
+        """The host:port of the revision's instance for one request; a cold one is started first. Raises Unready."""
         slot = self._slot(revision)
         slot.requests += 1
         try:
             instance = slot.instance
             if instance is None or not instance.running:
-                instance = await self._running(revision)
-            yield instance.port
+                instance = await self.running(revision)
+            yield instance.place
         finally:
             slot.requests -= 1
             slot.last_used = time.monotonic()
 
-    async def discard(self, revision: str, port: int) -> None:
-        """Ends the instance that should listen on `port` and does not; the next request starts another."""
+    async def discard(self, revision: str, place: str) -> None:
+        """Ends the instance that should listen there and does not; the next request starts another."""
         slot = self._slot(revision)
         async with slot.lock:
-            if slot.instance is not None and slot.instance.port == port:
+            if slot.instance is not None and slot.instance.place == place:
                 await self._end(slot, hurry=True)
 
-    async def stop(self, revision: str, *, hurry: bool = False) -> None:
-        """Ends the revision's instance; one that is just starting is given up."""
-        slot = self._slots.pop(revision, None)
+    async def stop(self, revision: str) -> None:
+        """Ends the revision's instances; one that is just starting is given up."""
+        own = [name for name in self._slots if name.partition("#")[0] == revision]
+        await asyncio.gather(*(self.stop_one(name) for name in own))
+
+    async def stop_one(self, name: str, *, hurry: bool = False) -> None:
+        slot = self._slots.pop(name, None)
         if slot is not None:
             slot.abandoned.set()
             async with slot.lock:
@@ -91,7 +109,7 @@ class Instances:
 
     async def stop_all(self) -> None:
         """Ends every instance without much grace: the emulator itself stops."""
-        await asyncio.gather(*(self.stop(revision, hurry=True) for revision in list(self._slots)))
+        await asyncio.gather(*(self.stop_one(name, hurry=True) for name in list(self._slots)))
         self._wanted.clear()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
@@ -100,22 +118,23 @@ class Instances:
         while True:
             await asyncio.sleep(SWEEP_S)
             reachable = set().union(*self._wanted.values())
-            for revision, slot in list(self._slots.items()):
+            for name, slot in list(self._slots.items()):
                 idle_s = time.monotonic() - slot.last_used
-                if revision not in reachable and not slot.requests and not slot.lock.locked() and idle_s > IDLE_S:
-                    await self.stop(revision)
+                if name not in reachable and not slot.requests and not slot.lock.locked() and idle_s > IDLE_S:
+                    await self.stop_one(name)
 
-    def _slot(self, revision: str) -> Slot:
-        return self._slots.setdefault(revision, Slot())
+    def _slot(self, name: str) -> Slot:
+        return self._slots.setdefault(name, Slot())
 
-    async def _running(self, revision: str) -> Instance:
-        slot = self._slot(revision)
+    async def running(self, name: str) -> Instance:
+        """The instance of that name, started if it is not there. Raises Unready or Abandoned."""
+        slot = self._slot(name)
         async with slot.lock:
             if slot.abandoned.is_set():
                 raise Abandoned
             if slot.instance is None or not slot.instance.running:
                 await self._end(slot)
-                await self._start(slot, self._state.revision(revision))
+                await self._start(slot, self._state.revision(name.partition("#")[0]))
             slot.last_used = time.monotonic()
             assert slot.instance is not None
             return slot.instance
@@ -124,44 +143,62 @@ class Instances:
         workload = self._resolver.resolve(revision)
         runtime, why = await self._runtimes.choose(workload)
         self._journal.system(revision.name, f"Starting an instance with the {runtime.name} runtime: {why}.")
-        port, slot.folder = free_port(), self._folder / uuid.uuid4().hex
+        slot.folder = self._folder / uuid.uuid4().hex
         slot.folder.mkdir(parents=True)
-        limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
-        probe = startup_probe(ingress_container(revision.containers), port, limit_s)
         try:
-            order = await runtime.prepare(workload, port, slot.folder)
-            slot.instance = await launch(order, port, self._journal.sink(revision.name))
-            await self._await_start(slot, slot.instance, probe, workload)
+            slot.instance = await self._launch(runtime, workload, slot.folder)
+            await self._await_start(slot, slot.instance, self._probe(revision, slot.instance), workload)
         except BaseException as error:
             await self._end(slot, hurry=True)
             if isinstance(error, OSError | RuntimeError | RpcError):
                 raise not_prepared(revision.name, str(error)) from error
             raise
 
-    async def _await_start(self, slot: Slot, instance: Instance, probe: Probe, workload: Workload) -> None:
+    async def _launch(self, runtime: Runtime, workload: Workload, folder: Path) -> Instance:
+        sink, metadata = self._journal.sink(workload.owner), self._machines.of(workload)
+        return await begin(runtime, workload, folder, sink, self._networks, metadata)
+
+    def _probe(self, revision: Any, instance: Instance) -> Probe | None:
+        """None where nothing tells but that it runs, as for a worker that has no startup probe."""
+        limit_s = self._behaviour.latency_s.get("run.start-timeout", START_LIMIT_S)
+        if takes_requests(revision):
+            return startup_probe(ingress_container(revision.containers), instance.host, instance.port, limit_s)
+        worker = revision.containers[0]
+        if not worker.HasField("startup_probe"):
+            return None
+        return startup_probe(worker, instance.host, port_probed(worker.startup_probe), limit_s)
+
+    async def _await_start(self, slot: Slot, instance: Instance, probe: Probe | None, workload: Workload) -> None:
         """Raises Unready when the container ends or its startup probe fails before it is ready."""
-        probing = asyncio.create_task(passes(probe))
+        if probe is None:
+            return
+        probing = asyncio.create_task(passes(probe, self._networks))
         abandoned = asyncio.create_task(slot.abandoned.wait())
+        misplaced = asyncio.create_task(listens_elsewhere(instance, workload.port)) if workload.port else None
+        watched = {task for task in (probing, misplaced, abandoned) if task}
         try:
-            await asyncio.wait({probing, abandoned, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*watched, instance.ended}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            probing.cancel()
-            abandoned.cancel()
+            for task in watched:
+                task.cancel()
         if slot.abandoned.is_set():
             raise Abandoned
+        place = workload.port or probe.port
         if instance.ended.done():
             code = instance.ended.result()
-            self._journal.system(workload.revision, f"Container called exit({code}).", "WARNING")
-        elif probing.result():
+            self._journal.system(workload.owner, f"Container called exit({code}).", "WARNING")
+        elif probing.done() and probing.result():
             self._journal.system(
-                workload.revision,
-                f"{_whose(probe)}STARTUP {probe.kind} probe succeeded for container on port {workload.port}.",
+                workload.owner,
+                f"{_whose(probe)}STARTUP {probe.kind} probe succeeded for container on port {place}.",
             )
             return
+        elif misplaced and misplaced.done():
+            self._journal.system(workload.owner, misplaced.result(), "ERROR")
         else:
             self._journal.system(
-                workload.revision,
-                f"{_whose(probe)}STARTUP {probe.kind} probe failed for container on port {workload.port}. The instance "
+                workload.owner,
+                f"{_whose(probe)}STARTUP {probe.kind} probe failed for container on port {place}. The instance "
                 "was not started.",
                 "ERROR",
             )
@@ -170,13 +207,15 @@ class Instances:
     @staticmethod
     def _not_up(probe: Probe, workload: Workload) -> Unready:
         if probe.configured:
-            return probe_failed(workload.revision)
-        return did_not_listen(workload.revision, workload.port)
+            return probe_failed(workload.owner)
+        return did_not_listen(workload.owner, workload.port)
 
     async def _end(self, slot: Slot, *, hurry: bool = False) -> None:
         instance, slot.instance = slot.instance, None
         if instance is not None:
             await instance.stop(hurry=hurry)
+            if instance.network:
+                self._networks.close(instance.network)
         folder, slot.folder = slot.folder, None
         if folder is not None:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

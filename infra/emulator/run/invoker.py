@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,14 +11,16 @@ from aiohttp import web
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.errors import RpcError
+from infra.emulator.projects.projects import Projects
+from infra.emulator.run.names import ServiceName
 
 PERMISSION = "run.routes.invoke"
 IAP_PERMISSION = "iap.webServiceVersions.accessViaIAP"
 
 
 class Invoker:
-    def __init__(self, policies: Policies, identity: Identity) -> None:
-        self._policies, self._identity = policies, identity
+    def __init__(self, policies: Policies, identity: Identity, projects: Projects) -> None:
+        self._policies, self._identity, self._projects = policies, identity, projects
 
     def refusal(self, service: Any, audiences: Sequence[str], headers: Mapping[str, str]) -> int:
         """The HTTP status to refuse a request with: 401 for a bad token, 403 for lack of permission; 0 to let it in."""
@@ -33,8 +36,8 @@ class Invoker:
             return 401
         if str(claims.get("aud", "")).rstrip("/") not in {*audiences, *service.custom_audiences}:
             return 401
-        allowed = self._policies.allowed(str(claims.get("email", "")), PERMISSION, service.name)
-        return 0 if allowed else 403
+        caller = str(claims.get("email") or claims["sub"])
+        return 0 if self._policies.allowed(caller, PERMISSION, service.name) else 403
 
     def iap_refusal(self, service: Any, headers: Mapping[str, str]) -> web.Response | None:
         """What Identity-Aware Proxy answers instead of the service; None to let the request in.
@@ -45,12 +48,32 @@ class Invoker:
         if scheme.lower() != "bearer":
             return _iap(401, "Invalid IAP credentials: empty token")
         try:
-            email = str(self._identity.id_tokens.claims(token).get("email", ""))
+            claims = self._identity.id_tokens.claims(token)
         except RpcError as error:
             return _iap(401, f"Invalid IAP credentials: {error.status.message}")
+        client, audience = (
+            iap_client(self._projects.find(ServiceName.parse(service.name).project).number),
+            claims["aud"],
+        )
+        if audience != client:  # in Google's words, as users quote them
+            return _iap(
+                401,
+                "Invalid IAP credentials: JWT audience doesn't match this application "
+                f"('aud' claim ({audience}) doesn't match expected value ({client}))",
+            )
+        email = str(claims.get("email", ""))
         if not self._policies.allowed(email, IAP_PERMISSION, service.name):
             return _iap(403, "You don't have access")
         return None
+
+
+def iap_client(project_number: int) -> str:
+    """The OAuth client of the project that Identity-Aware Proxy takes ID tokens for.
+
+    https://cloud.google.com/iap/docs/authentication-howto#obtaining_the_client_id
+    """
+    digest = hashlib.sha256(f"iap {project_number}".encode()).hexdigest()
+    return f"{project_number}-{digest[:32]}.apps.googleusercontent.com"
 
 
 def _iap(status: int, text: str) -> web.Response:

@@ -8,7 +8,8 @@ from typing import Any
 from google.logging.type import log_severity_pb2
 
 from infra.emulator.logs.entries import Logs
-from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.conditions import log_resource
+from infra.emulator.run.names import PoolName, owner_of, short
 from infra.emulator.run.runtime import Sink
 
 SEVERITIES = set(log_severity_pb2.LogSeverity.keys())
@@ -33,14 +34,12 @@ class Journal:
         self._write(revision, "run.googleapis.com/varlog/system", text, severity)
 
     def _write(self, revision: str, log_id: str, text: str | dict[str, Any], severity: str) -> None:
-        name = ServiceName.parse(revision)
-        labels = {
-            "service_name": name.id,
-            "configuration_name": name.id,
-            "revision_name": short(revision),
-            "location": name.location,
-        }
-        self._logs.write(name.project, log_id, "cloud_run_revision", labels, text, severity)
+        name = owner_of(revision)
+        kind, label = log_resource(name)
+        labels = {label: name.id, "revision_name": short(revision), "location": name.location}
+        if name.kind != PoolName.kind:
+            labels["configuration_name"] = name.id
+        self._logs.write(name.project, log_id, kind, labels, text, severity)
 
 
 def structured(line: str) -> tuple[str | dict[str, Any], str]:

@@ -42,6 +42,27 @@ def check_resources(template: Any, container: Any, field: str) -> None:
         _check_gpu(template, container, cpu, memory, gpu, limits)
         return
     _check_cpu(template, container, cpu, f"{limits}.cpu")
+    _check_total(template, container, f"{limits}.cpu")
+    _check_memory(template, cpu, memory, f"{limits}.memory")
+
+
+def check_task_resources(template: Any, container: Any, field: str) -> None:
+    """The same for what takes no requests, which has whole CPUs.
+
+    https://cloud.google.com/run/docs/configuring/jobs/cpu, .../workerpools/cpu
+    """
+    limits = f"{field}.resources.limits"
+    cpu = _cpu(container.resources.limits["cpu"], f"{limits}.cpu")
+    memory = _memory(container.resources.limits["memory"], f"{limits}.memory")
+    if gpu := container.resources.limits.get("nvidia.com/gpu", ""):
+        _check_gpu(template, container, cpu, memory, gpu, limits)
+        return
+    if cpu not in WHOLE_CPUS:
+        raise invalid(
+            f"{limits}.cpu: Invalid value specified for cpu. Without requests it must be one of 1, 2, 4, 6, 8, got "
+            f"{cpu.normalize():f}.",
+            f"{limits}.cpu",
+        )
     _check_memory(template, cpu, memory, f"{limits}.memory")
 
 
@@ -75,7 +96,12 @@ def _check_cpu(template: Any, container: Any, cpu: Decimal, field: str) -> None:
         raise invalid(f"{wrong} Values above 1 must be one of 2, 4, 6, 8, got {cpu.normalize():f}.", field)
     if cpu < SMALLEST_CPU or cpu % STEP:
         raise invalid(f"{wrong} Must be at least {SMALLEST_CPU} in steps of {STEP}, got {cpu.normalize():f}.", field)
-    if cpu >= 1:
+
+
+def _check_total(template: Any, container: Any, field: str) -> None:
+    """Of all containers; one that says nothing has one CPU."""
+    wrong = f"{field}: Invalid value specified for cpu."
+    if sum(_cpu(each.resources.limits.get("cpu", "1"), field) for each in template.containers) >= 1:
         return
     if template.max_instance_request_concurrency > 1:
         raise invalid(f"{wrong}\nTotal cpu < 1 is not supported with concurrency > 1.", field)
@@ -86,7 +112,7 @@ def _check_cpu(template: Any, container: Any, cpu: Decimal, field: str) -> None:
 
 
 def _check_memory(template: Any, cpu: Decimal, memory: int, field: str) -> None:
-    gen2 = template.execution_environment == GEN2
+    gen2 = getattr(template, "execution_environment", GEN2) == GEN2  # pools do not choose, and have that
     least = max(LEAST.get(int(cpu), 0) if cpu >= 1 else 0, MIN_MEMORY_GEN2 if gen2 else MIN_MEMORY)
     most = next((limit for above, limit in MOST if cpu < above), MOST_WITH_6 if cpu == 6 else MOST_WITH_8)
     if not least <= memory <= most:

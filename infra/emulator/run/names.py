@@ -5,35 +5,58 @@ from __future__ import annotations
 import base64
 import secrets
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 SUFFIX_LETTERS = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: a generated name spells no word
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceName:
-    """projects/{project}/locations/{location}/services/{id}"""
+class Name:
+    """projects/{project}/locations/{location}/{kind}/{id}"""
 
+    kind: ClassVar[str]
     project: str
     location: str
     id: str
 
     @classmethod
-    def parse(cls, name: str) -> ServiceName:
-        """`name` may be a service's or one of its revisions'."""
-        _, project, _, location, _, service, *_ = name.split("/")
-        return cls(project, location, service)
+    def parse(cls, name: str) -> Self:
+        """`name` may be the resource's own, or that of one below it."""
+        _, project, _, location, _, id_, *_ = name.split("/")
+        return cls(project, location, id_)
 
     @property
     def parent(self) -> str:
         return f"projects/{self.project}/locations/{self.location}"
 
+    def __str__(self) -> str:
+        return f"{self.parent}/{self.kind}/{self.id}"
+
+
+class OwnerName(Name):
+    """Of what has revisions."""
+
+    __slots__ = ()
+
     def revision(self, name: str) -> str:
         """The full name of a revision given by its short or its full name."""
         return f"{self}/revisions/{short(name)}"
 
-    def __str__(self) -> str:
-        return f"{self.parent}/services/{self.id}"
+
+class ServiceName(OwnerName):
+    __slots__ = ()
+    kind = "services"
+
+
+class PoolName(OwnerName):
+    __slots__ = ()
+    kind = "workerPools"
+
+
+def owner_of(name: str) -> OwnerName:
+    """The name of the service or worker pool that is called so, or that has the revision which is."""
+    kind = name.split("/")[4]
+    return (PoolName if kind == PoolName.kind else ServiceName).parse(name)
 
 
 def short(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Instances under podman: on the machine's own network, with the memory limit of the revision."""
+"""Instances under podman: on the network where podman is called, with the memory limit of the revision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from infra.emulator.artifacts.images import Images
-from infra.emulator.run.runtime import GRACE_S, Order
+from infra.emulator.run.runtime import GRACE_S, Order, port_variable
 from infra.emulator.run.workload import Workload
 
 # Within what an unprivileged shell may set; podman's own defaults can exceed that and then nothing starts.
@@ -23,10 +23,12 @@ NO_MOUNT = ("--storage-opt", "overlay.skip_mount_home=true")  # else the store s
 VARIANTS = (NO_MOUNT, (*NO_MOUNT, "--runtime", "runc", "--cgroup-manager", "cgroupfs"))
 OWN = ("PATH", "HOME", "USER", "TMPDIR", "XDG_RUNTIME_DIR")  # what podman itself needs of the environment
 CHECK_TIMEOUT_S = 20.0
+LOAD_TIMEOUT_S = 600.0  # of an image of some gigabytes, on a disk that others use too
 
 
 class Podman:
     name = "podman"
+    isolates = os.geteuid() == 0  # else podman makes a user namespace itself, which it cannot do within another
 
     def __init__(self, images: Images, folder: Path) -> None:
         self._images, self._folder = images, folder
@@ -46,7 +48,7 @@ class Podman:
     async def prepare(self, workload: Workload, port: int, folder: Path) -> Order:
         image = await self._load(workload.image)
         name = f"slipway-{uuid.uuid4().hex[:12]}"
-        env = {**workload.env, "PORT": str(port)}
+        env = {**workload.env, **port_variable(port)}
         flags = ["--name", name, "--memory", str(workload.memory_bytes), "--entrypoint", ""]
         if workload.working_dir:
             flags += ["--workdir", workload.working_dir]
@@ -85,14 +87,18 @@ class Podman:
                 self._variant = variant
                 await _call(self._podman(variant, "rm", "--all", "--force", "--time", "0"))
                 return ""
-        return f"podman cannot run a container here ({why.strip().splitlines()[-1] if why.strip() else 'it hangs'})"
+        last = why.strip().splitlines()[-1:] or ["it does not say why"]
+        return f"podman cannot run a container here ({last[0]})"
 
     async def _load(self, reference: str) -> str:
         """Brings the image into podman's store; answers its ID there."""
         found = self._images.resolve(reference)
-        layout = self._folder / "layouts" / found.digest.removeprefix("sha256:")
+        # podman makes a name from the path, and not every path makes a legal one; by a reference it would find no
+        # manifest of Docker's type: https://github.com/containers/image/blob/v5.23.0/oci/layout/oci_transport.go
+        layout = self._folder / "layouts" / f"image-{found.digest.removeprefix('sha256:')[:16]}"
         self._write_layout(layout, found.digest, found.media_type)
-        code, out, why = await _call(self._podman(self._variant, "pull", "--quiet", f"oci:{layout}:image"))
+        pull = self._podman(self._variant, "pull", "--quiet", f"oci:{layout.name}")
+        code, out, why = await _call(pull, cwd=layout.parent, timeout_s=LOAD_TIMEOUT_S)
         if code:
             raise RuntimeError(f"podman cannot load {reference}: {why}")
         return out.strip()
@@ -108,7 +114,6 @@ class Podman:
             "mediaType": media_type,
             "digest": digest,
             "size": self._images.blobs.size(digest),
-            "annotations": {"org.opencontainers.image.ref.name": "image"},
         }
         (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [descriptor]}))
 
@@ -117,7 +122,7 @@ class Podman:
         return self._podman(variant, "run", *shared, *arguments)
 
     def _podman(self, variant: Sequence[str], *arguments: str) -> list[str]:
-        store = ("--root", str(self._folder / "store"), "--runroot", str(self._run_root))
+        store = ("--root", str(self._folder.absolute() / "store"), "--runroot", str(self._run_root))
         return ["podman", *store, *variant, *arguments]
 
 
@@ -134,7 +139,9 @@ def _borrow_system(root: Path) -> None:
             link.symlink_to(f"usr/{name}")
 
 
-async def _call(command: Sequence[str]) -> tuple[int, str, str]:
+async def _call(
+    command: Sequence[str], cwd: Path | None = None, timeout_s: float = CHECK_TIMEOUT_S
+) -> tuple[int, str, str]:
     """Exit status, standard output and standard error of a podman command."""
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -142,12 +149,13 @@ async def _call(command: Sequence[str]) -> tuple[int, str, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(_own_env()),
+        cwd=cwd,
     )
     try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             out, error = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
-        return 124, "", ""
+        return 124, "", f"it took longer than {timeout_s:g} s"
     return process.returncode or 0, out.decode(), error.decode()

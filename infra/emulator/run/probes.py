@@ -10,6 +10,8 @@ from typing import Any
 import aiohttp
 
 from infra.emulator.run.defaults import START_LIMIT_S, is_default_probe
+from infra.emulator.run.listeners import SHARED, listening, loopback_only
+from infra.emulator.run.networks import Networks
 
 POLL_S = 0.02
 POLL_LIMIT_S = 0.25
@@ -19,6 +21,7 @@ POLL_LIMIT_S = 0.25
 class Probe:
     """`path` None: it is enough that the port accepts a connection."""
 
+    host: str
     port: int
     path: str | None
     headers: tuple[tuple[str, str], ...]
@@ -34,12 +37,13 @@ class Probe:
         return "TCP" if self.path is None else "HTTP"
 
 
-def startup_probe(container: Any, port: int, start_limit_s: float) -> Probe:
-    """The container's startup probe, aimed at the port where its instance really listens."""
+def startup_probe(container: Any, host: str, port: int, start_limit_s: float) -> Probe:
+    """The container's startup probe, aimed at the place where its instance should listen."""
     spec = container.startup_probe
     http = spec.http_get if spec.HasField("http_get") else None
     budget = spec.initial_delay_seconds + spec.period_seconds * spec.failure_threshold
     return Probe(
+        host=host,
         port=port,
         path=http.path if http is not None else None,
         headers=tuple((header.name, header.value) for header in http.http_headers) if http is not None else (),
@@ -52,7 +56,12 @@ def startup_probe(container: Any, port: int, start_limit_s: float) -> Probe:
     )
 
 
-async def passes(probe: Probe) -> bool:
+def port_probed(spec: Any) -> int:
+    """Where a probe asks, as its specification has it."""
+    return int(getattr(spec, spec.WhichOneof("probe_type") or "tcp_socket").port)
+
+
+async def passes(probe: Probe, networks: Networks) -> bool:
     """Waits until the probe succeeds; False when it has failed for good.
 
     A port that nobody listens on yet is tried often, for as long as all attempts together may take; once somebody
@@ -62,9 +71,9 @@ async def passes(probe: Probe) -> bool:
     await asyncio.sleep(min(probe.delay_s, probe.limit_s))
     failures, poll_s = 0, POLL_S
     while True:
-        if not await _listens(probe.port):
+        if not await _listens(probe, networks):
             pause_s, poll_s = poll_s, min(poll_s * 1.5, POLL_LIMIT_S)
-        elif probe.path is None or await _satisfied(probe):
+        elif probe.path is None or await _satisfied(probe, networks):
             return True
         else:
             failures += 1
@@ -74,22 +83,25 @@ async def passes(probe: Probe) -> bool:
         await asyncio.sleep(pause_s)
 
 
-async def _listens(port: int) -> bool:
+async def _listens(probe: Probe, networks: Networks) -> bool:
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        with networks.take_for(probe.host) as trial:
+            trial.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(trial, (probe.host, probe.port))
     except OSError:
         return False
-    writer.close()
-    return True
+    return probe.host != SHARED or not loopback_only(listening("self"), probe.port)
 
 
-async def _satisfied(probe: Probe) -> bool:
+async def _satisfied(probe: Probe, networks: Networks) -> bool:
     timeout = aiohttp.ClientTimeout(total=probe.timeout_s)
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(socket_factory=networks.take), timeout=timeout
+            ) as session,
             session.get(
-                f"http://127.0.0.1:{probe.port}{probe.path}", headers=dict(probe.headers), allow_redirects=False
+                f"http://{probe.host}:{probe.port}{probe.path}", headers=dict(probe.headers), allow_redirects=False
             ) as response,
         ):
             return 200 <= response.status < 400

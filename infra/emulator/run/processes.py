@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from infra.emulator.artifacts.images import Images
-from infra.emulator.run.runtime import Order
+from infra.emulator.run.runtime import Order, port_variable
 from infra.emulator.run.workload import Workload
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -17,6 +17,7 @@ PYTHONS = ("python", "python3")
 
 class Processes:
     name = "process"
+    isolates = True
 
     def __init__(self, images: Images) -> None:
         self._images = images
@@ -28,7 +29,7 @@ class Processes:
         cwd.mkdir(parents=True, exist_ok=True)
         env = {name: _located(root, value) for name, value in workload.env.items()}
         env["PATH"] = _search_path(root, workload.env.get("PATH", DEFAULT_PATH))
-        env |= {"PORT": str(port), "HOME": str(root)}
+        env |= {**port_variable(port), "HOME": str(root)}
         return Order(command_line(root, cwd, workload.command, env["PATH"]), env, str(cwd))
 
 

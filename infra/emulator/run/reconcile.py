@@ -1,8 +1,9 @@
-"""Brings what runs to what a service asks for: starts its revision, then moves its routes."""
+"""Brings what runs to what a service or a worker pool asks for: starts its revision, then gives it its share."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
@@ -14,24 +15,45 @@ from infra.emulator.kernel.errors import RpcError, aborted
 from infra.emulator.run import revisions
 from infra.emulator.run.conditions import Failure, State, Unready, condition, revision_gone
 from infra.emulator.run.defaults import LATEST
-from infra.emulator.run.doors import Doors
 from infra.emulator.run.instances import Abandoned, Instances
-from infra.emulator.run.names import ServiceName
+from infra.emulator.run.names import owner_of
 from infra.emulator.run.state import State as RunState
-from infra.emulator.run.traffic import routes_of, statuses
+from infra.emulator.run.traffic import routes_of
+
+Addresses = Mapping[str, str]  # by tag; the owner's own is under ''; a pool has none
 
 
-class Reconciler:
-    """One service is reconciled at a time; a change that comes meanwhile waits its turn."""
+class Reconciler(ABC):
+    """One owner of revisions is reconciled at a time; a change that comes meanwhile waits its turn."""
 
-    def __init__(self, state: RunState, behaviour: Behaviour, instances: Instances, doors: Doors) -> None:
-        self._state, self._behaviour, self._instances, self._doors = state, behaviour, instances, doors
+    def __init__(self, state: RunState, behaviour: Behaviour, instances: Instances) -> None:
+        self._state, self._behaviour, self._instances = state, behaviour, instances
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def apply(self, name: str, generation: int, revision: str) -> Any:
-        """Returns the settled service; raises the RpcError that its operation ends with.
+    @abstractmethod
+    def asked(self, owner: Any) -> Any:
+        """The shares of revisions that it asks for."""
 
-        generation: of the service that the operation made. revision: full name of the one its template stands for.
+    @abstractmethod
+    async def open(self, owner: Any) -> Addresses:
+        """Makes ready what its revisions are reached by."""
+
+    @abstractmethod
+    def conclude(self, owner: Any, failure: Failure | None, uris: Addresses) -> None:
+        """Writes into it how its change ended, beside what all owners have."""
+
+    @abstractmethod
+    async def send(self, owner: Any) -> None:
+        """Has what its statuses say come true."""
+
+    @abstractmethod
+    async def close(self, name: str) -> None:
+        """Nothing leads to its revisions any more."""
+
+    async def apply(self, name: str, generation: int, revision: str) -> Any:
+        """Returns the settled owner; raises the RpcError that its operation ends with.
+
+        generation: of the owner that the operation made. revision: full name of the one its template stands for.
         """
         async with self._turns[name]:
             failure = None
@@ -43,16 +65,16 @@ class Reconciler:
             return await self._settle(name, generation, revision, failure)
 
     async def remove(self, name: str) -> Any:
-        """Takes a deleted service away: its doors, its instances, and then its state."""
+        """Takes away what was deleted: the way to it, its instances, and then its state."""
         await self._behaviour.pause("run.traffic")
-        await self._doors.close(name)
+        await self.close(name)
         await self._stop_instances(name)  # a deployment that is under way is given up
         async with self._turns[name]:
             await self._stop_instances(name)
-            service = self._state.service(name)
-            self._state.delete_service(name)
-            service.ClearField("reconciling")
-            return service
+            owner = self._state.owner(name)
+            self._state.delete_owner(name)
+            owner.ClearField("reconciling")
+            return owner
 
     async def remove_revision(self, name: str) -> Any:
         await self._behaviour.pause("run.traffic")
@@ -61,48 +83,34 @@ class Reconciler:
         self._state.delete_revision(name)
         return revision
 
-    async def restore(self, name: str) -> None:
-        """After a restart: opens a service's doors again, on the same ports where they are free."""
-        if self._state.service(name).uri:
-            tags = routes_of(self._state.service(name)).tags
-            uris = await self._doors.open(name, sorted(tags))
-            service = self._state.service(name)
-            _show_addresses(service, uris)
-            self._state.services.put(name, service)
-            await self._send(service)
-
-    async def _stop_instances(self, service: str) -> None:
-        await asyncio.gather(*(self._instances.stop(revision.name) for revision in self._state.revisions_of(service)))
+    async def _stop_instances(self, name: str) -> None:
+        await asyncio.gather(*(self._instances.stop(revision.name) for revision in self._state.revisions_of(name)))
 
     def _must_start(self, name: str) -> bool:
-        """A revision that failed before is tried again only if traffic is to reach it."""
+        """A revision that failed before is tried again only if it is to have a share."""
         revision = self._state.revision(name)
         if revisions.is_ready(revision):
             return False
-        return bool(revision.reconciling) or name in self._targets(self._service_of(name), name)
+        return bool(revision.reconciling) or name in self._targets(self._state.owner(name), name)
 
-    def _service_of(self, revision: str) -> Any:
-        return self._state.service(str(ServiceName.parse(revision)))
-
-    @staticmethod
-    def _targets(service: Any, latest: str) -> list[str]:
-        """The full names of the revisions that the wanted traffic is for; `latest` stands for LATEST."""
-        name = ServiceName.parse(service.name)
-        return [latest if target.type_ == LATEST else name.revision(target.revision) for target in service.traffic]
+    def _targets(self, owner: Any, latest: str) -> list[str]:
+        """The full names of the revisions that are to have a share; `latest` stands for LATEST."""
+        name = owner_of(owner.name)
+        return [latest if target.type_ == LATEST else name.revision(target.revision) for target in self.asked(owner)]
 
     async def _start(self, name: str) -> Failure | None:
-        """Starts the revision's instance and writes down how that went."""
-        service = self._service_of(name)
-        _check_still_wanted(service)
-        service.latest_created_revision = name
-        self._state.services.put(service.name, service)
+        """Starts an instance of the revision and writes down how that went."""
+        owner = self._state.owner(name)
+        check_still_wanted(owner)
+        owner.latest_created_revision = name
+        self._put(owner)
         failure = None
         try:
             await self._instances.prove(name)
         except Unready as unready:
             failure = unready.failure
         except Abandoned:
-            _check_still_wanted(self._service_of(name))
+            check_still_wanted(self._state.owner(name))
             raise asyncio.CancelledError from None  # the emulator stops; the deployment goes on when it is back
         revision = self._state.revision(name)
         revisions.finish(revision, failure)
@@ -110,28 +118,32 @@ class Reconciler:
         return failure
 
     async def _settle(self, name: str, generation: int, revision: str, failure: Failure | None) -> Any:
-        """Moves the routes, unless a newer change waits to do so."""
-        service = self._state.service(name)
-        if failure is None and service.generation == generation:
-            failure = self._unroutable(service, revision)
-        tags = sorted({target.tag for target in service.traffic if target.tag})
-        uris = {} if failure else await self._doors.open(name, tags)
-        service = self._state.service(name)  # it may have been changed meanwhile; from here on it cannot be
-        _check_still_wanted(service)
-        service.latest_created_revision = revision
+        """Gives the shares, unless a newer change waits to do so."""
+        owner = self._state.owner(name)
+        if failure is None and owner.generation == generation:
+            failure = self._unroutable(owner, revision)
+        uris = {} if failure else await self.open(owner)
+        owner = self._state.owner(name)  # it may have been changed meanwhile; from here on it cannot be
+        check_still_wanted(owner)
+        owner.latest_created_revision = revision
         if revisions.is_ready(self._state.revision(revision)):
-            service.latest_ready_revision = revision
-        if service.generation == generation:
-            _conclude(service, failure, uris)
-        self._state.services.put(name, service)
-        await self._send(service)
+            owner.latest_ready_revision = revision
+        if owner.generation == generation:
+            owner.observed_generation = generation
+            owner.ClearField("reconciling")
+            state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
+            owner.terminal_condition.CopyFrom(condition("Ready", state, failure))
+            self.conclude(owner, failure, uris)
+        self._put(owner)
+        await self.send(owner)
+        self._mark_active(owner)
         if failure is not None:
             raise RpcError(Code.INTERNAL, failure.message)
-        return service
+        return owner
 
-    def _unroutable(self, service: Any, latest: str) -> Failure | None:
-        """The first reason why the wanted traffic cannot be routed; None if it can."""
-        for name in self._targets(service, latest):
+    def _unroutable(self, owner: Any, latest: str) -> Failure | None:
+        """The first reason why a share cannot be given; None if all can."""
+        for name in self._targets(owner, latest):
             revision = self._state.revisions.get(name)
             if revision is None:
                 return revision_gone(name).failure
@@ -139,44 +151,17 @@ class Reconciler:
                 return failure
         return None
 
-    async def _send(self, service: Any) -> None:
-        """Sends requests where the service's statuses say, and keeps instances for them."""
-        routes = routes_of(service)
-        self._instances.want(service.name, routes.revisions)
-        self._mark_active(service.name, routes.revisions)
-        await self._doors.route(service.name, routes)
-
-    def _mark_active(self, service: str, serving: set[str]) -> None:
-        for revision in self._state.revisions_of(service):
-            if revisions.is_ready(revision) and revisions.set_active(revision, revision.name in serving):
+    def _mark_active(self, owner: Any) -> None:
+        having = routes_of(owner).revisions
+        for revision in self._state.revisions_of(owner.name):
+            if revisions.is_ready(revision) and revisions.set_active(revision, revision.name in having):
                 self._state.revisions.put(revision.name, revision)
 
-
-def _check_still_wanted(service: Any) -> None:
-    if service.HasField("delete_time"):
-        raise aborted(f"Service '{service.name}' was deleted while it was being deployed.")
+    def _put(self, owner: Any) -> None:
+        self._state.table_of(owner.name).put(owner.name, owner)
 
 
-def _conclude(service: Any, failure: Failure | None, uris: Mapping[str, str]) -> None:
-    """Writes into the service how its change ended."""
-    service.observed_generation = service.generation
-    service.ClearField("reconciling")
-    state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
-    service.terminal_condition.CopyFrom(condition("Ready", state, failure))
-    del service.conditions[:]
-    service.conditions.append(condition("RoutesReady", state, failure))
-    service.conditions.append(condition("ConfigurationsReady", State.CONDITION_SUCCEEDED))
-    if failure is None or not service.traffic_statuses:  # a failure leaves the routes as they were
-        del service.traffic_statuses[:]
-        service.traffic_statuses.extend(statuses(service.traffic))
-    if failure is None:
-        _show_addresses(service, uris)
-
-
-def _show_addresses(service: Any, uris: Mapping[str, str]) -> None:
-    """`uris`: by tag; the service's own is under ''."""
-    service.uri = uris[""]
-    service.urls[:] = [service.uri]
-    for status in service.traffic_statuses:
-        if status.tag:
-            status.uri = uris[status.tag]
+def check_still_wanted(owner: Any) -> None:
+    if owner.HasField("delete_time"):
+        kind = "Worker pool" if "/workerPools/" in owner.name else "Service"
+        raise aborted(f"{kind} '{owner.name}' was deleted while it was being deployed.")

@@ -1,4 +1,4 @@
-"""Revisions: how one is stamped out of a service's template, and when a template asks for a new one."""
+"""Revisions: how one is stamped out of a template, and when a template asks for a new one; of services and pools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from google.cloud import run_v2
 
 from infra.emulator.kernel.errors import already_exists
 from infra.emulator.run.conditions import Failure, State, condition, log_uri
-from infra.emulator.run.names import ServiceName, etag, generated_revision, short
+from infra.emulator.run.names import etag, generated_revision, owner_of, short
 from infra.emulator.run.state import RevisionPb
 from infra.emulator.run.state import State as RunState
 
@@ -24,49 +24,54 @@ def configuration(message: Any) -> Any:
     """The configuration of a template or a revision, as a revision that holds nothing else."""
     bare = RevisionPb()
     for name in CONFIGURATION:
-        field = message.DESCRIPTOR.fields_by_name[name]
+        field = message.DESCRIPTOR.fields_by_name.get(name)
+        if field is None or (field.has_presence and not message.HasField(name)):  # a pool's template has fewer
+            continue
         value = getattr(message, name)
         if field.is_repeated:
             getattr(bare, name).MergeFrom(value)
         elif field.message_type is None:
             setattr(bare, name, value)
-        elif message.HasField(name):
+        else:
             getattr(bare, name).CopyFrom(value)
     return bare
 
 
-def revision_for(state: RunState, service: Any, principal: str) -> Any:
-    """The revision that the service's template stands for: one that exists, or a new one that is not stored yet.
+def revision_for(state: RunState, owner: Any, principal: str, *, anew: bool = False) -> Any:
+    """The revision that the owner's template stands for: one that exists, or a new one that is not stored yet.
+
+    anew: one that nobody has named is made although the template has not changed.
 
     Raises ALREADY_EXISTS when the template names a revision that has another configuration.
     """
-    wanted = state.revisions.get(state.wanted(service.name))
-    template, name = service.template, ServiceName.parse(service.name)
+    wanted = state.revisions.get(state.wanted(owner.name))
+    template, name = owner.template, owner_of(owner.name)
     config = configuration(template)
-    if wanted is not None and template.revision in ("", short(wanted.name)) and configuration(wanted) == config:
+    named = wanted is not None and template.revision == short(wanted.name)
+    if (named or not (template.revision or anew)) and wanted is not None and configuration(wanted) == config:
         return wanted
     if not template.revision:
-        revision = generated_revision(name.id, state.made(service.name) + 1)
-        return stamp(service, config, name.revision(revision), principal)
+        revision = generated_revision(name.id, state.made(owner.name) + 1)
+        return stamp(owner, config, name.revision(revision), principal)
     existing = state.revisions.get(name.revision(template.revision))
     if existing is None:
-        return stamp(service, config, name.revision(template.revision), principal)
+        return stamp(owner, config, name.revision(template.revision), principal)
     if configuration(existing) != config:
         raise already_exists(f"Revision named '{template.revision}' with different configuration already exists.")
     return existing
 
 
-def stamp(service: Any, config: Any, name: str, principal: str) -> Any:
+def stamp(owner: Any, config: Any, name: str, principal: str) -> Any:
     """A new revision, not ready yet."""
     revision = RevisionPb(
         name=name,
         uid=str(uuid.uuid4()),
         generation=1,
-        service=short(service.name),
+        service=short(owner.name),
         launch_stage=LaunchStage.GA,
         reconciling=True,
         creator=principal,
-        log_uri=log_uri(ServiceName.parse(name), short(name)),
+        log_uri=log_uri(owner_of(name), short(name)),
     )
     revision.MergeFrom(config)
     revision.create_time.GetCurrentTime()

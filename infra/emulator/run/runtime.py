@@ -7,13 +7,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from infra.emulator.run.listeners import SHARED
+from infra.emulator.run.networks import IN_A_NETWORK, WARDEN, Factory, Network, Networks
+from infra.emulator.run.ports import free_port
 from infra.emulator.run.workload import Workload
 
-WARDEN = Path(__file__).with_name("warden.py")
 GRACE_S = 10.0  # between SIGTERM and SIGKILL, as Cloud Run gives
 LINE_LIMIT = 256 << 10  # the longest log line Cloud Logging takes
 Sink = Callable[[str, str], None]  # (stdout or stderr, one line)
@@ -34,22 +36,42 @@ class Order:
 class Runtime(Protocol):
     name: str
 
+    @property
+    def isolates(self) -> bool:
+        """Whether its instances can live in a network of their own."""
+        ...
+
     async def prepare(self, workload: Workload, port: int, folder: Path) -> Order:
-        """What to run so that the workload listens on `port` of this machine; `folder` is the instance's own."""
+        """What to run so that the workload listens on `port`, if that is not 0; `folder` is the instance's own."""
         ...
 
 
-class Instance:
-    """One running container or process."""
+def port_variable(port: int) -> dict[str, str]:
+    """Only what takes requests is told a port: https://cloud.google.com/run/docs/container-contract#env-vars"""
+    return {"PORT": str(port)} if port else {}
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, sink: Sink) -> None:
-        self._process, self.port = process, port
+
+class Instance:
+    """One running container or process; `network` is its own, None where it shares this machine's."""
+
+    def __init__(self, process: asyncio.subprocess.Process, network: Network | None, port: int, sink: Sink) -> None:
+        self._process, self.network, self.port = process, network, port
+        self.host = network.address if network else SHARED
         self._pumps = [
             asyncio.create_task(_pump(stream, name, sink))
             for name, stream in (("stdout", process.stdout), ("stderr", process.stderr))
             if stream is not None
         ]
         self.ended = asyncio.create_task(self._end())
+
+    @property
+    def place(self) -> str:
+        """host:port, which no other instance ever has."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -71,19 +93,43 @@ class Instance:
         await asyncio.shield(self.ended)
 
 
-async def launch(order: Order, port: int, sink: Sink) -> Instance:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-I",
-        "-S",
-        str(WARDEN),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LINE_LIMIT,
-        env={},
-        start_new_session=True,
-    )
+def within(workload: Workload, network: Network | None) -> Workload:
+    """As it is told where the metadata server is, which it has in a network of its own alone."""
+    return replace(workload, env={**IN_A_NETWORK, **workload.env}) if network else workload
+
+
+async def begin(
+    runtime: Runtime, workload: Workload, folder: Path, sink: Sink, networks: Networks, metadata: Factory | None
+) -> Instance:
+    """In a network of its own where the runtime isolates. Raises OSError, and what the runtime's `prepare` does."""
+    network = await networks.open() if runtime.isolates else None
+    port = workload.port if network or not workload.port else free_port()
+    try:
+        order = await runtime.prepare(within(workload, network), port, folder)
+        return await launch(order, port, sink, networks, network, metadata)
+    except BaseException:
+        if network:
+            networks.close(network)
+        raise
+
+
+async def launch(
+    order: Order, port: int, sink: Sink, networks: Networks, network: Network | None, metadata: Factory | None
+) -> Instance:
+    """Starts it, in its network if it has one: that is furnished first, with a metadata server. Raises OSError."""
+    if network is None:
+        process = await _start([sys.executable, "-I", "-S", str(WARDEN)])
+    else:
+        with network.entrance() as (command, number):
+            process = await _start(command, number)
+    try:
+        if network:
+            await networks.furnish(network, order.env)
+            if metadata:
+                await network.tell(metadata)
+    except BaseException:
+        process.kill()
+        raise
     assert process.stdin is not None
     words = {
         "command": list(order.command),
@@ -94,7 +140,20 @@ async def launch(order: Order, port: int, sink: Sink) -> Instance:
         "grace_s": order.grace_s,
     }
     process.stdin.write(json.dumps(words).encode() + b"\n")
-    return Instance(process, port, sink)
+    return Instance(process, network, port, sink)
+
+
+async def _start(command: Sequence[str], *inherited: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=LINE_LIMIT,
+        env={},
+        pass_fds=inherited,
+        start_new_session=True,
+    )
 
 
 async def _pump(stream: asyncio.StreamReader, name: str, sink: Sink) -> None:

@@ -31,6 +31,6 @@ class Runtimes:
             return self._processes, "the image holds a program but no system to run it in"
         if refusal := await self.podman.refusal():
             if setting == "podman":
-                raise not_prepared(workload.revision, f"{SETTING}={setting}, but {refusal}")
+                raise not_prepared(workload.owner, f"{SETTING}={setting}, but {refusal}")
             return self._processes, refusal
         return self.podman, "podman works here"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.emulator.iam.admission import Admission
 from infra.emulator.iam.policies import Policies
@@ -16,18 +15,21 @@ from infra.emulator.run.fields import merged
 from infra.emulator.run.lifecycle import check_etag, shown
 from infra.emulator.run.names import ServiceName
 from infra.emulator.run.paging import page_of
+from infra.emulator.run.policies_api import HOST, with_policies
 from infra.emulator.run.system import CloudRun
 
 SERVICES = "google.cloud.run.v2.Services"
 ListServicesResponse: Any = run_v2.ListServicesResponse.pb()
-HOST = "run.googleapis.com"
-V1 = "/v1/{resource=projects/*/locations/*/services/*}"
 
 
+@with_policies(SERVICES, "run.services", "services")
 class Services:
     def __init__(self, cloud: Cloud) -> None:
         self._state, self._lifecycle = cloud.get(CloudRun).state, cloud.get(CloudRun).lifecycle
-        self._admission, self._policies = cloud.get(Admission), cloud.get(Policies)
+        self._admission, self.policies = cloud.get(Admission), cloud.get(Policies)
+
+    def find(self, name: str) -> Any:
+        return self._state.service(name)
 
     @rpc(f"{SERVICES}/CreateService", permission="run.services.create", resource="parent")
     async def create(self, request: Any, call: Call) -> Any:
@@ -58,34 +60,3 @@ class Services:
     @rpc(f"{SERVICES}/DeleteService", permission="run.services.delete")
     async def delete(self, request: Any, _: Call) -> Any:
         return self._lifecycle.delete(request.name, request.etag, validate_only=request.validate_only)
-
-    @rpc(
-        f"{SERVICES}/GetIamPolicy",
-        permission="run.services.getIamPolicy",
-        resource="resource",
-        rest=(("GET", f"{V1}:getIamPolicy", ""),),
-    )
-    async def get_policy(self, request: iam_policy_pb2.GetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._policies.get(self._state.service(request.resource).name)
-
-    @rpc(
-        f"{SERVICES}/SetIamPolicy",
-        permission="run.services.setIamPolicy",
-        resource="resource",
-        rest=(("POST", f"{V1}:setIamPolicy", "*"),),
-    )
-    async def set_policy(self, request: iam_policy_pb2.SetIamPolicyRequest, _: Call) -> policy_pb2.Policy:
-        return self._policies.set(self._state.service(request.resource).name, request.policy)
-
-    @rpc(
-        f"{SERVICES}/TestIamPermissions",
-        resource="resource",
-        rest=(("POST", f"{V1}:testIamPermissions", "*"),),
-    )
-    async def test_permissions(
-        self, request: iam_policy_pb2.TestIamPermissionsRequest, call: Call
-    ) -> iam_policy_pb2.TestIamPermissionsResponse:
-        allowed = self._policies.allowed
-        return iam_policy_pb2.TestIamPermissionsResponse(
-            permissions=[p for p in request.permissions if allowed(call.principal, p, request.resource)]
-        )

@@ -1,4 +1,4 @@
-"""What Cloud Run remembers: services, revisions and the little that neither message has a field for."""
+"""What Cloud Run remembers: services, worker pools, revisions, and the little that no message has a field for."""
 
 from __future__ import annotations
 
@@ -8,27 +8,39 @@ from typing import Any
 from google.cloud import run_v2
 
 from infra.emulator.kernel.errors import not_found
-from infra.emulator.kernel.store import Store
-from infra.emulator.run.names import ServiceName, short
+from infra.emulator.kernel.store import Store, Table
+from infra.emulator.run.names import PoolName, ServiceName, owner_of, short
 
 ServicePb: Any = run_v2.Service.pb()
 RevisionPb: Any = run_v2.Revision.pb()
+PoolPb: Any = run_v2.WorkerPool.pb()
+KINDS = {ServiceName.kind: "SERVICE", PoolName.kind: "WORKERPOOL"}
 
 
 class State:
     def __init__(self, store: Store) -> None:
         self.services = store.messages("run.services", ServicePb)
+        self.pools = store.messages("run.pools", PoolPb)
         self.revisions = store.messages("run.revisions", RevisionPb)
         self._images = store.values("run.images")  # revision -> the digest reference its image had when it was made
-        self._history = store.values("run.history")  # service -> {"made": how many revisions ever, "wanted": newest}
+        self._history = store.values("run.history")  # owner -> {"made": how many revisions ever, "wanted": newest}
         self._ports = store.values("run.ports")  # service or service#tag -> the port of its front door
+
+    def table_of(self, name: str) -> Table[Any]:
+        """Where the service or pool is that is called so, or that has the revision which is."""
+        return self.pools if owner_of(name).kind == PoolName.kind else self.services
+
+    def owner(self, name: str) -> Any:
+        """The service or pool, also by the name of a revision of it: a private copy. Raises NOT_FOUND as Run does."""
+        owner = owner_of(name)
+        found = self.table_of(name).get(str(owner))
+        if found is None:
+            raise missing(str(owner), KINDS[owner.kind])
+        return found
 
     def service(self, name: str) -> Any:
         """A private copy; raises NOT_FOUND in Run's words."""
-        found = self.services.get(name)
-        if found is None:
-            raise missing(name, "SERVICE")
-        return found
+        return self.owner(name)
 
     def revision(self, name: str) -> Any:
         found = self.revisions.get(name)
@@ -36,26 +48,26 @@ class State:
             raise missing(name, "REVISION")
         return found
 
-    def revisions_of(self, service: str) -> Iterator[Any]:
-        return self.revisions.list(f"{service}/revisions/")
+    def revisions_of(self, owner: str) -> Iterator[Any]:
+        return self.revisions.list(f"{owner}/revisions/")
 
     def add_revision(self, revision: Any) -> None:
-        """Stores a new revision and makes it the one its service wants to run."""
-        service = str(ServiceName.parse(revision.name))
+        """Stores a new revision and makes it the one that its owner wants to run."""
+        owner = str(owner_of(revision.name))
         self.revisions.put(revision.name, revision)
-        self._history.put(service, {"made": self.made(service) + 1, "wanted": revision.name})
+        self._history.put(owner, {"made": self.made(owner) + 1, "wanted": revision.name})
 
-    def made(self, service: str) -> int:
-        """How many revisions the service ever had; deleted ones count, so that no generated name comes twice."""
-        return int((self._history.get(service) or {}).get("made", 0))
+    def made(self, owner: str) -> int:
+        """How many revisions it ever had; deleted ones count, so that no generated name comes twice."""
+        return int((self._history.get(owner) or {}).get("made", 0))
 
-    def wanted(self, service: str) -> str:
-        """The revision that the service's present template stands for."""
-        return str((self._history.get(service) or {}).get("wanted", ""))
+    def wanted(self, owner: str) -> str:
+        """The revision that the owner's present template stands for."""
+        return str((self._history.get(owner) or {}).get("wanted", ""))
 
     def want(self, revision: str) -> None:
-        service = str(ServiceName.parse(revision))
-        self._history.put(service, {"made": self.made(service), "wanted": revision})
+        owner = str(owner_of(revision))
+        self._history.put(owner, {"made": self.made(owner), "wanted": revision})
 
     def image(self, revision: str) -> str:
         """The image by digest, once it has been resolved; '' before."""
@@ -74,13 +86,14 @@ class State:
         self.revisions.delete(name)
         self._images.delete(name)
 
-    def delete_service(self, name: str) -> None:
+    def delete_owner(self, name: str) -> None:
+        """With all that it has."""
         for revision in self.revisions.names(f"{name}/revisions/"):
             self.delete_revision(revision)
         for door in [name, *self._ports.names(f"{name}#")]:
             self._ports.delete(door)
         self._history.delete(name)
-        self.services.delete(name)
+        self.table_of(name).delete(name)
 
 
 def missing(name: str, kind: str) -> Exception:

@@ -10,7 +10,7 @@ from typing import Any
 from google.cloud import run_v2
 
 from infra.emulator.run.defaults import LATEST
-from infra.emulator.run.names import ServiceName, short
+from infra.emulator.run.names import PoolName, owner_of, short
 
 StatusPb: Any = run_v2.TrafficTargetStatus.pb()
 
@@ -43,19 +43,19 @@ def statuses(traffic: Sequence[Any]) -> list[Any]:
     ]
 
 
-def routes_of(service: Any) -> Routes:
-    """The routes that the service's traffic statuses stand for."""
-    if not service.latest_ready_revision:
+def routes_of(owner: Any) -> Routes:
+    """The routes that a service's traffic statuses stand for, or how a pool's statuses share its instances."""
+    if not owner.latest_ready_revision:
         return NOWHERE
-    name = ServiceName.parse(service.name)
+    name = owner_of(owner.name)
     shares: dict[str, int] = {}
     tags: dict[str, str] = {}
-    for status in service.traffic_statuses:
-        revision = service.latest_ready_revision if status.type_ == LATEST else name.revision(status.revision)
+    for status in owner.instance_split_statuses if name.kind == PoolName.kind else owner.traffic_statuses:
+        revision = owner.latest_ready_revision if status.type_ == LATEST else name.revision(status.revision)
         if status.percent:
             shares[revision] = shares.get(revision, 0) + status.percent
-        if status.tag:
-            tags[status.tag] = revision
+        if tag := getattr(status, "tag", ""):
+            tags[tag] = revision
     return Routes(shares, tags)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from infra.emulator.kernel.errors import invalid
@@ -83,12 +83,17 @@ def is_reserved(key: str) -> bool:
     return any(namespace == name or namespace.endswith(f".{name}") for name in RESERVED)
 
 
-def check_template(template: Any, service_id: str, location: str) -> None:
-    field = "service.template"
+def check_head(template: Any, owner_id: str, field: str) -> None:
+    """What is said of a revision beside its containers."""
     if template.revision:
-        _check_revision_name(template.revision, service_id, f"{field}.revision")
+        _check_revision_name(template.revision, owner_id, f"{field}.revision")
     check_labels(template.labels, f"{field}.labels")
     check_annotations(template.annotations, f"{field}.annotations")
+
+
+def check_template(template: Any, service_id: str, location: str) -> None:
+    field = "service.template"
+    check_head(template, service_id, field)
     if not template.containers:
         raise invalid(f"{field}.containers: Revision template must contain at least one container.", field)
     if ingress_container(template.containers) is None:
@@ -98,7 +103,7 @@ def check_template(template: Any, service_id: str, location: str) -> None:
     ingress = ingress_container(template.containers)
     for index, container in enumerate(template.containers):
         where = f"{field}.containers[{index}]"
-        _check_container(container, where)
+        check_container(container, where)
         if container is ingress:
             check_resources(template, container, where)
         else:
@@ -113,8 +118,8 @@ def check_template(template: Any, service_id: str, location: str) -> None:
         )
 
 
-def _check_revision_name(revision: str, service_id: str, field: str) -> None:
-    if not revision.startswith(f"{service_id}-") or not REVISION_ID.fullmatch(revision):
+def _check_revision_name(revision: str, owner_id: str, field: str) -> None:
+    if not revision.startswith(f"{owner_id}-") or not REVISION_ID.fullmatch(revision):
         raise invalid(
             f"{field}: Revision name '{revision}' must be prefixed by the name of the enclosing service with a "
             "trailing -, use only lowercase letters, numbers and '-', and have at most 63 characters.",
@@ -122,10 +127,11 @@ def _check_revision_name(revision: str, service_id: str, field: str) -> None:
         )
 
 
-def _check_container(container: Any, field: str) -> None:
+def check_container(container: Any, field: str, reserved_names: Collection[str] = RESERVED_ENV) -> None:
+    """What holds for a container wherever it runs."""
     _check_image(container.image, f"{field}.image")
     names = [variable.name for variable in container.env]
-    if reserved := [name for name in names if name in RESERVED_ENV]:
+    if reserved := [name for name in names if name in reserved_names]:
         raise invalid(
             f"{field}.env: The following reserved env names were provided: {', '.join(reserved)}. These values are "
             "automatically set by the system.",
@@ -174,13 +180,8 @@ def _check_probe(probe: Any, field: str, limit_s: int) -> None:
 
 def check_traffic(traffic: Any, service_id: str) -> None:
     field = "service.traffic"
+    check_shares(traffic, field, "Traffic")
     for target in traffic:
-        if not 0 <= target.percent <= 100:
-            raise invalid(f"{field}: Traffic percent must be between 0 and 100, got {target.percent}.", field)
-        if target.type_ == BY_REVISION and not target.revision:
-            raise invalid(f"{field}: A target of type REVISION must name a revision.", field)
-        if target.type_ == LATEST and target.revision:
-            raise invalid(f"{field}: A target of type LATEST must not name a revision.", field)
         if target.tag and not TAG.fullmatch(target.tag):
             raise invalid(
                 f"{field}: Traffic tag '{target.tag}' must use only lowercase letters, numbers and '-', begin with a "
@@ -193,20 +194,34 @@ def check_traffic(traffic: Any, service_id: str) -> None:
                 f"{MAX_TAGGED_NAME} characters.",
                 field,
             )
-    if sum(target.percent for target in traffic) != 100:
-        total = sum(target.percent for target in traffic)
-        raise invalid(f"{field}: Traffic percents must sum to 100, but sum to {total}.", field)
     tags = [target.tag for target in traffic if target.tag]
     if len(set(tags)) != len(tags):
         raise invalid(f"{field}: Traffic tags must be unique.", field)
-    shares = [(target.type_, short(target.revision)) for target in traffic if target.percent]
+
+
+def check_shares(targets: Any, field: str, what: str) -> None:
+    """What holds of traffic and of instances alike: targets of one kind, with percents of one whole."""
+    for target in targets:
+        if not 0 <= target.percent <= 100:
+            raise invalid(f"{field}: {what} percent must be between 0 and 100, got {target.percent}.", field)
+        if target.type_ == BY_REVISION and not target.revision:
+            raise invalid(f"{field}: A target of type REVISION must name a revision.", field)
+        if target.type_ == LATEST and target.revision:
+            raise invalid(f"{field}: A target of type LATEST must not name a revision.", field)
+    if (total := sum(target.percent for target in targets)) != 100:
+        raise invalid(f"{field}: {what} percents must sum to 100, but sum to {total}.", field)
+    shares = [(target.type_, short(target.revision)) for target in targets if target.percent]
     if len(set(shares)) != len(shares):
         raise invalid(f"{field}: A revision, or LATEST, may be given a percent once only.", field)
 
 
 def check_first_traffic(service: Any) -> None:
     """On creation there is no revision that traffic could name but the one that comes with it."""
-    for index, target in enumerate(service.traffic):
-        if (target.type_ == BY_REVISION or target.revision) and short(target.revision) != service.template.revision:
-            kind = "type.googleapis.com/google.cloud.run.v2.TrafficTarget"
-            raise invalid(f"Invalid value at 'service.traffic' ({kind}), {index}", "service.traffic")
+    check_first_shares(service.template, service.traffic, "service.traffic", "TrafficTarget")
+
+
+def check_first_shares(template: Any, targets: Any, field: str, message: str) -> None:
+    for index, target in enumerate(targets):
+        if (target.type_ == BY_REVISION or target.revision) and short(target.revision) != template.revision:
+            kind = f"type.googleapis.com/google.cloud.run.v2.{message}"
+            raise invalid(f"Invalid value at '{field}' ({kind}), {index}", field)

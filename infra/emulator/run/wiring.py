@@ -6,11 +6,13 @@ https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services#
 from __future__ import annotations
 
 import re
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from infra.emulator.kernel.errors import invalid
 
 CLOUD_SQL_INSTANCE = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+")  # a domain's project first
+CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 CLOUD_SQL_FOLDER = "/cloudsql"
 
 
@@ -22,15 +24,38 @@ def check_wiring(template: Any, field: str, location: str) -> None:
         _check_network(template.vpc_access, f"{field}.vpc_access", location)
 
 
+def check_container_name(name: str, field: str) -> None:
+    """In the words of https://github.com/hashicorp/terraform-provider-google/issues/21035."""
+    if not CONTAINER_NAME.fullmatch(name):
+        raise invalid(
+            f"{field}: Invalid container name '{name}'. Must conform to RFC 1123: only lowercase letters, digits, "
+            "hyphens, and periods are allowed, must begin and end with a letter or digit, and be less than 64 "
+            "characters",
+            field,
+        )
+
+
 def _check_dependencies(containers: Any, field: str) -> None:
-    names = [container.name for container in containers]
-    if len(set(names)) != len(names):
+    """A container may wait for others without having a name itself, as that issue shows; a startup probe is what it
+    waits for: https://github.com/GoogleCloudPlatform/cloud-run-samples/issues/230.
+    """
+    by_name = {container.name: container for container in containers}
+    if len(by_name) != len(containers):
         raise invalid(f"{field}: Container names must be unique, and given where there are several.", field)
     for index, container in enumerate(containers):
-        unknown = [name for name in container.depends_on if name not in names or name == container.name]
-        if unknown:
-            where = f"{field}[{index}].depends_on"
-            raise invalid(f"{where}: '{unknown[0]}' is not another container of this template.", where)
+        if container.name:
+            check_container_name(container.name, f"{field}[{index}].name")
+    for index, container in enumerate(containers):
+        where = f"{field}[{index}].depends_on"
+        for needed in container.depends_on:
+            if needed not in by_name or needed == container.name:
+                raise invalid(f"{where}: '{needed}' is not another container of this template.", where)
+            if not by_name[needed].HasField("startup_probe"):
+                raise invalid(f"{where}: Dependent container '{needed}' must have startup probe specified", where)
+    try:
+        TopologicalSorter({name: list(each.depends_on) for name, each in by_name.items()}).prepare()
+    except CycleError as error:
+        raise invalid(f"{field}: containers wait for each other: {' -> '.join(error.args[1])}.", field) from error
 
 
 def _check_volumes(template: Any, field: str) -> None:

@@ -42,10 +42,15 @@ class JsonObjects:
             archived = self._objects.archived(bucket, query.prefix)
             live = [self._objects.stat(bucket, name) for name, _ in keys]
             keys = sorted((found["name"], int(found["generation"])) for found in (*archived, *live))
-        elif flag(request.query, "softDeleted"):
-            keys = []
+        soft = flag(request.query, "softDeleted")
+        if soft:
+            if flag(request.query, "versions"):
+                raise bad_request("softDeleted and versions cannot both be true.")
+            gone = self._objects.soft_deleted.within(bucket, query.prefix)
+            keys = sorted((one["name"], int(one["generation"])) for one in gone)
         page = listing.list_page(keys, query)
-        found = [self._objects.stat(bucket, name, generation or None) for name, generation in page.keys]
+        look = self._soft_deleted if soft else self._objects.stat
+        found = [look(bucket, name, generation or None) for name, generation in page.keys]
         answer: Resource = {"kind": "storage#objects"}
         answer |= {"items": [object_view(request, resource) for resource in found]} if found else {}
         answer |= {"prefixes": page.prefixes} if page.prefixes else {}
@@ -56,24 +61,42 @@ class JsonObjects:
     @api("GET", f"/download{OBJECT}", method="storage.objects.get")
     async def get(self, request: web.Request, call: Call, bucket: str, name: str) -> web.StreamResponse:
         self._access.bucket(call, "storage.objects.get", bucket)
-        resource = self._objects.stat(bucket, name, number(request.query, "generation"))
+        generation = number(request.query, "generation")
+        if flag(request.query, "softDeleted"):
+            return web.json_response(object_view(request, self._soft_deleted(bucket, name, generation)))
+        resource = self._objects.stat(bucket, name, generation)
         if (response := _not_modified(request, resource)) is not None:
             return response
         if request.query.get("alt") == "media":
             return await media.send(request, resource, self._objects.path(resource))
         return web.json_response(object_view(request, resource))
 
+    def _soft_deleted(self, bucket: str, name: str, generation: int | None) -> Resource:
+        if generation is None:
+            raise bad_request("You must specify a generation to get or restore a soft-deleted object.", "required")
+        return self._objects.soft_deleted.get(bucket, name, generation)
+
+    @api("POST", f"{OBJECT}/restore", method="storage.objects.restore")
+    async def restore(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
+        self._access.bucket(call, "storage.objects.restore", bucket)
+        self._access.writing(call, bucket, name)
+        source = self._soft_deleted(bucket, name, number(request.query, "generation"))
+        restored = self._objects.restore(bucket, name, int(source["generation"]), preconditions(request.query))
+        return web.json_response(object_view(request, restored))
+
     @api("PATCH", OBJECT, method="storage.objects.patch")
     async def patch(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
+        given = await body(request)  # before the look: nobody may write between that and the change
         resource = self._changing(request, call, bucket, name)
-        changes = {key: value for key, value in (await body(request)).items() if key in WRITABLE}
+        changes = {key: value for key, value in given.items() if key in WRITABLE}
         return web.json_response(object_view(request, self._objects.put(merged(resource, changes))))
 
     @api("PUT", OBJECT, method="storage.objects.update")
     async def update(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
+        given = await body(request)
         resource = self._changing(request, call, bucket, name)
         kept = {key: value for key, value in resource.items() if key not in WRITABLE}
-        changed = kept | {"contentType": "application/octet-stream"} | settings(await body(request))
+        changed = kept | {"contentType": "application/octet-stream"} | settings(given)
         return web.json_response(object_view(request, self._objects.put(changed)))
 
     def _changing(self, request: web.Request, call: Call, bucket: str, name: str) -> Resource:

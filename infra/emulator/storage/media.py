@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -40,12 +41,17 @@ def headers(resource: Resource) -> dict[str, str]:
     }
 
 
-async def send(request: web.Request, resource: Resource, path: Path) -> web.StreamResponse:
-    """200 or 206 with the bytes as stored (gzip stays gzip); 416 for a range that starts past the end."""
+async def send(
+    request: web.Request, resource: Resource, path: Path, instead: Mapping[str, str] | None = None
+) -> web.StreamResponse:
+    """200 or 206 with the bytes as stored (gzip stays gzip); 416 for a range that starts past the end.
+
+    instead: headers that take the place of the object's own.
+    """
     size = int(resource["size"])
     wanted = span(request, size)
     start, end = wanted or (0, size)
-    response = web.StreamResponse(status=206 if wanted else 200, headers=headers(resource))
+    response = web.StreamResponse(status=206 if wanted else 200, headers=headers(resource) | dict(instead or {}))
     if wanted:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     response.content_length = end - start

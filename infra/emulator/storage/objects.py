@@ -14,6 +14,7 @@ from infra.emulator.projects.projects import Projects
 from infra.emulator.storage.buckets import Buckets
 from infra.emulator.storage.errors import bad_request, bucket_not_empty, no_object
 from infra.emulator.storage.resources import NONE, Preconditions, Resource, check_name, new_object, timestamp, touched
+from infra.emulator.storage.softdelete import FLEETING, SoftDeleted, check_retained
 from infra.emulator.storage.staging import Staged
 
 HASHES = ("size", "md5Hash", "crc32c", "componentCount")
@@ -24,6 +25,7 @@ class Objects:
         self.buckets = Buckets(store, projects, policies)
         self.live = store.values("objects")  # bucket/name -> resource
         self._archived = store.values("archived-objects")  # bucket/name#generation -> resource
+        self.soft_deleted = SoftDeleted(store)
         self._growing = store.values("growing-objects")  # bucket/name -> size for which the hashes are right
         self._folder = data / "objects"
         self._last = 0
@@ -39,6 +41,8 @@ class Objects:
         if self.live.names(f"{name}/") or self._archived.names(f"{name}/"):
             raise bucket_not_empty()
         self.buckets.delete(name)
+        for resource in self.soft_deleted.forget(name):
+            self.path(resource).unlink(missing_ok=True)
 
     def exists(self, bucket: str) -> bool:
         return bucket in self.buckets
@@ -101,7 +105,7 @@ class Objects:
         """Makes staged contents the live generation; the staged file is gone afterwards, whatever happens."""
         try:
             check_name(name)
-            preconditions.check(self.find(bucket, name))
+            self._check_replaceable(bucket, name, preconditions)
             for field, actual in staged.hashes().items():
                 if properties.get(field, actual) != actual:
                     raise bad_request(f"Provided {field} doesn't match calculated value {actual}.")
@@ -119,7 +123,7 @@ class Objects:
     ) -> Resource:
         """A new object with the contents of `source`; instant, since a generation's contents never change."""
         check_name(name)
-        preconditions.check(self.find(bucket, name))
+        self._check_replaceable(bucket, name, preconditions)
         resource = self._new(bucket, name, properties | {key: source[key] for key in HASHES if key in source})
         self.path(resource).parent.mkdir(parents=True, exist_ok=True)
         if f"{source['bucket']}/{source['name']}" in self._growing:
@@ -156,6 +160,8 @@ class Objects:
         """Deletes the live object (a versioned bucket archives it), or exactly `generation` and for good."""
         resource = self.stat(bucket, name, generation)
         preconditions.check(resource)
+        if generation is not None or not self._versioned(bucket):
+            check_retained(self.buckets.get(bucket), resource)
         if generation is None:
             self._replace(bucket, name, None)
             return
@@ -165,7 +171,13 @@ class Objects:
         else:
             self.live.delete(key)
             self._growing.delete(key)
-        self.path(resource).unlink(missing_ok=True)
+        self._give_up(resource)
+
+    def restore(self, bucket: str, name: str, generation: int, preconditions: Preconditions = NONE) -> Resource:
+        """A new live object made of a soft-deleted one, which stays what it is. Raises 404."""
+        source = self.soft_deleted.get(self.buckets.get(bucket)["name"], name, generation)
+        kept = {key: value for key, value in source.items() if key not in FLEETING}
+        return self.copy(source, bucket, name, kept, preconditions)
 
     def reset(self) -> None:
         """Removes every file; the store forgets the rest."""
@@ -180,16 +192,35 @@ class Objects:
         """Puts `new`, or nothing, in the live generation's place; a kill in between leaves at most a file behind."""
         key = f"{bucket}/{name}"
         old = self.live.get(key)
-        versioned = bool(self.buckets.get(bucket).get("versioning", {}).get("enabled"))
+        versioned = self._versioned(bucket)
+        if old:
+            old = self._measured(old)
         if old and versioned:
-            self._archived.put(f"{key}#{old['generation']}", {**self._measured(old), "timeDeleted": timestamp()})
+            self._archived.put(f"{key}#{old['generation']}", {**old, "timeDeleted": timestamp()})
         self._growing.delete(key)
         if new:
             self.live.put(key, new)
         else:
             self.live.delete(key)
         if old and not versioned:
-            self.path(old).unlink(missing_ok=True)
+            self._give_up(old)
+
+    def _versioned(self, bucket: str) -> bool:
+        return bool(self.buckets.get(bucket).get("versioning", {}).get("enabled"))
+
+    def _check_replaceable(self, bucket: str, name: str, preconditions: Preconditions) -> None:
+        old = self.find(bucket, name)
+        preconditions.check(old)
+        if old and not self._versioned(bucket):
+            check_retained(self.buckets.get(bucket), old)
+
+    def _give_up(self, resource: Resource) -> None:
+        """Soft-deletes a generation if its bucket says so; else, and when its time is over, it is gone."""
+        over = self.soft_deleted.expired()
+        if not self.soft_deleted.take(resource, self.buckets.get(resource["bucket"])):
+            over.append(resource)
+        for each in over:
+            self.path(each).unlink(missing_ok=True)
 
     def _measured(self, resource: Resource) -> Resource:
         """With size and hashes of a growing object brought up to date."""

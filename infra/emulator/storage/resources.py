@@ -90,8 +90,10 @@ def settled(bucket: Resource) -> Resource:
         uniform.pop("lockedTime", None)
     access["bucketPolicyOnly"] = dict(uniform)
     access.setdefault("publicAccessPrevention", "inherited")
-    if "softDeletePolicy" in bucket:
-        bucket["softDeletePolicy"].setdefault("effectiveTime", timestamp())
+    for policy, duration in (("softDeletePolicy", "retentionDurationSeconds"), ("retentionPolicy", "retentionPeriod")):
+        if bucket.get(policy):
+            bucket[policy].setdefault("effectiveTime", timestamp())
+            bucket[policy][duration] = str(bucket[policy].get(duration) or 0)  # clients send numbers too
     return bucket
 
 

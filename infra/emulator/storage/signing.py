@@ -38,16 +38,36 @@ def _v4(request: web.Request, query: dict[str, str], identity: Identity) -> str:
         raise bad_request("Invalid signed URL.") from None
     if query.get("x-goog-algorithm") != ALGORITHM or not 0 < lifetime_s <= LONGEST_S:
         raise bad_request("Invalid signed URL.")
+    if not _in_scope(scope, f"{issued:%Y%m%d}") or "host" not in query.get("x-goog-signedheaders", "").split(";"):
+        raise bad_request("Invalid signed URL.")
     if issued.timestamp() + lifetime_s < time.time():
         raise _expired(issued + datetime.timedelta(seconds=lifetime_s))
-    digest = hashlib.sha256(canonical_request(request, query).encode()).hexdigest()
-    text = "\n".join((ALGORITHM, query["x-goog-date"], scope, digest))
-    if not identity.signed_by(email, text.encode(), signature):
-        raise _mismatch(text)
-    return email
+    for verb in _verbs(request.method):
+        digest = hashlib.sha256(canonical_request(request, query, verb).encode()).hexdigest()
+        text = "\n".join((ALGORITHM, query["x-goog-date"], scope, digest))
+        if identity.signed_by(email, text.encode(), signature):
+            return email
+    raise _mismatch(text)
 
 
-def canonical_request(request: web.Request, query: dict[str, str]) -> str:
+def _in_scope(scope: str, day: str) -> bool:
+    """DATE/LOCATION/storage/goog4_request: https://cloud.google.com/storage/docs/authentication/signatures#credential-scope
+
+    Any location is taken.
+    """
+    parts = scope.split("/")
+    return len(parts) == 4 and parts[0] == day and parts[1] != "" and parts[2:] == ["storage", "goog4_request"]
+
+
+def _verbs(method: str) -> tuple[str, ...]:
+    """As which a request may have been signed: "both GET and HEAD requests can be made" with a URL for GET.
+
+    https://cloud.google.com/dotnet/docs/reference/Google.Cloud.Storage.V1/latest/Google.Cloud.Storage.V1.UrlSigner.RequestTemplate
+    """
+    return ("HEAD", "GET") if method == "HEAD" else (method,)
+
+
+def canonical_request(request: web.Request, query: dict[str, str], verb: str) -> str:
     """https://cloud.google.com/storage/docs/authentication/canonical-requests"""
     names = query.get("x-goog-signedheaders", "").split(";")
     headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names)
@@ -57,7 +77,7 @@ def canonical_request(request: web.Request, query: dict[str, str]) -> str:
         if key.lower() != "x-goog-signature"
     )
     payload = request.headers.get("x-goog-content-sha256", "UNSIGNED-PAYLOAD")
-    return "\n".join((request.method, request.rel_url.raw_path, "&".join(pairs), headers, ";".join(names), payload))
+    return "\n".join((verb, request.rel_url.raw_path, "&".join(pairs), headers, ";".join(names), payload))
 
 
 def _v2(request: web.Request, query: dict[str, str], identity: Identity) -> str:

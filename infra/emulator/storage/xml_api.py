@@ -39,7 +39,7 @@ class XmlApi:
         self._require(request, call, "storage.objects.get", bucket)
         resource = self._objects.stat(bucket, name, number(request.query, "generation"))
         _preconditions(request).check(resource)
-        return await media.send(request, resource, self._objects.path(resource))
+        return await media.send(request, resource, self._objects.path(resource), _asked_for(request))
 
     @api("PUT", OBJECT, method="storage.objects.insert", form=xml_form)
     async def put(self, request: web.Request, call: Call, bucket: str, name: str) -> web.Response:
@@ -74,6 +74,12 @@ class XmlApi:
         page = listing.list_page([(name, 0) for name in self._objects.names(bucket, query.prefix)], query)
         found = [self._objects.stat(bucket, name) for name, _ in page.keys]
         return web.Response(text=_listing(bucket, query, page, found), content_type="application/xml")
+
+
+def _asked_for(request: web.Request) -> dict[str, str]:
+    """Headers of the answer that the URL names: https://cloud.google.com/storage/docs/xml-api/reference-headers#query"""
+    named = {"Content-Disposition": "response-content-disposition", "Content-Type": "response-content-type"}
+    return {header: request.query[name] for header, name in named.items() if name in request.query}
 
 
 def _preconditions(request: web.Request) -> Preconditions:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from google.cloud import artifactregistry_v1 as ar
+from google.iam.v1 import iam_policy_pb2
 from google.protobuf import field_mask_pb2
 
 from infra.gcp.calls.clients import READ, call, client, finish, read
+from infra.gcp.calls.paging import each
+from infra.gcp.calls.rest import listed
+
+HOST = "artifactregistry.googleapis.com"
+FIELD = "repositories"
+AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +34,50 @@ async def get_repository(name: str) -> Repository | None:
     if found is None:
         return None
     return Repository(found.name, found.format_.name, found.docker_config.immutable_tags, dict(found.labels))
+
+
+async def list_repositories(project: str) -> list[str]:
+    """Full names, of any format, wherever Artifact Registry is.
+
+    https://cloud.google.com/artifact-registry/docs/reference/rest/v1/projects.locations/list
+    """
+    locations = await listed(
+        "artifactregistry.locations.list", f"https://{HOST}/v1/projects/{project}/locations", "locations"
+    )
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def within(location: str) -> list[str]:
+        request = {"parent": f"projects/{project}/locations/{location}"}
+        async with gate:
+            method = _client().list_repositories
+            return [found.name async for found in each("artifactregistry.repositories.list", method, request, FIELD)]
+
+    answers = await asyncio.gather(*(within(location["locationId"]) for location in locations))
+    return [name for names in answers for name in names]
+
+
+async def policy(name: str) -> dict[str, set[str]]:
+    """The repository's own IAM policy: members by role; none where it is gone."""
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
+    request.options.requested_policy_version = 3  # https://cloud.google.com/iam/docs/policies#versions
+    found = await read("artifactregistry.repositories.getIamPolicy", _client().get_iam_policy, request)
+    members: dict[str, set[str]] = {}
+    for binding in found.bindings if found else ():
+        members.setdefault(binding.role, set()).update(binding.members)
+    return members
+
+
+async def policy_members(name: str) -> frozenset[str]:
+    """Everybody whom the repository's IAM policy names; nobody where it is gone."""
+    return frozenset().union(*(await policy(name)).values())
+
+
+async def test_permissions(name: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on the repository."""
+    request = iam_policy_pb2.TestIamPermissionsRequest(resource=name, permissions=sorted(permissions))
+    method = _client().test_iam_permissions
+    answer = await call("artifactregistry.repositories.testIamPermissions", method, request, retry=READ)
+    return set(answer.permissions)
 
 
 async def create_repository(name: str, labels: dict[str, str], timeout_s: float) -> None:

@@ -151,6 +151,20 @@ async def attempted(
     return await tries(once)
 
 
+async def in_thread(name: str, work: Callable[[], T]) -> T:
+    """The result of a library that blocks, google-auth's above all, under the name of what it asks; as a READ.
+
+    Not by asyncio.wait_for: up to Python 3.11 it loses a cancellation that arrives together with the result, and
+    whatever waited with a limit goes on for ever (https://github.com/python/cpython/issues/86296).
+    """
+
+    async def once() -> T:
+        async with asyncio.timeout(READ.timeout_s):
+            return await asyncio.to_thread(work)
+
+    return await attempted(name, once, READ)
+
+
 def _pause_s(state: RetryCallState) -> float:
     """Twice as long each time, with jitter so that many callers do not come back at once, or as Google says."""
     asked_s = getattr(_error(state), "retry_after_s", None) or 0.0

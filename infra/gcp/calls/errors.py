@@ -8,6 +8,7 @@ and whatever the socket layer throws; long-running operations report failures as
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ _HTTP_TO_STATUS = {
     504: "DEADLINE_EXCEEDED",
 }
 _RETRY_AFTER = urllib3.Retry(retry_after_max=30 * 86_400)  # its own most is 6 h, shorter than a daily quota's
+_DENIED = re.compile(r"""['"]status['"]: ?['"]PERMISSION_DENIED['"]""")  # in an answer that google-auth only quotes
 _DETAILS = "google.rpc."  # the package of google/rpc/error_details.proto
 
 
@@ -187,6 +189,8 @@ def _from_auth_error(exc: auth.GoogleAuthError, method: str) -> GoogleError:
     """No credentials, or credentials that Google turned down, or the token server could not be reached."""
     if isinstance(exc, auth.TransportError) or exc.retryable:
         return GoogleError(method, "UNAVAILABLE", _text(exc))
+    if _DENIED.search(_text(exc)):  # the credentials are good, but not allowed to act as whom they name
+        return GoogleError(method, "PERMISSION_DENIED", _text(exc), http_status=403)
     reason = "CREDENTIALS_MISSING" if isinstance(exc, auth.DefaultCredentialsError) else "ACCESS_TOKEN_EXPIRED"
     return GoogleError(method, "UNAUTHENTICATED", _text(exc), reason=reason, domain="googleapis.com")
 

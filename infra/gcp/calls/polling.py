@@ -24,7 +24,8 @@ async def until(
 ) -> T:
     """What is seen once it is `done`; TimeoutError after `limit_s`, and at once whatever `look` raises.
 
-    The pause between two looks is `pause_s`; it grows to `longest_s` if that is more.
+    The pause between two looks is `pause_s`; it grows to `longest_s` if that is more, by a tenth each time: so it is
+    about a tenth of what has been waited already, and nothing is seen much later than it has come about.
     """
 
     async def seen() -> T:  # tenacity awaits only what is declared as async, no lambda
@@ -32,7 +33,7 @@ async def until(
 
     looks = AsyncRetrying(
         retry=retry_if_result(lambda found: not done(found)),
-        wait=wait_exponential(multiplier=pause_s, exp_base=1.4, max=max(pause_s, longest_s)),
+        wait=wait_exponential(multiplier=pause_s, exp_base=1.1, max=max(pause_s, longest_s)),
         sleep=sleep,
     )
     async with asyncio.timeout(limit_s):

@@ -21,6 +21,7 @@ class ServiceAccount:
     email: str
     etag: str
     disabled: bool
+    display_name: str = ""
 
 
 async def list_accounts(project: str) -> list[ServiceAccount]:
@@ -45,6 +46,20 @@ async def test_permissions(email: str, permissions: Collection[str]) -> set[str]
     return set((await call("iam.serviceAccounts.testIamPermissions", method, request, retry=READ)).permissions)
 
 
+async def has_keys(name: str) -> bool:
+    """Whether somebody holds a key of the account: https://cloud.google.com/iam/docs/keys-list-get"""
+    request = {"name": name, "key_types": [iam_admin_v1.ListServiceAccountKeysRequest.KeyType.USER_MANAGED]}
+    method = _client().list_service_account_keys
+    return bool((await call("iam.serviceAccountKeys.list", method, request, retry=READ)).keys)
+
+
+async def may_act_as(name: str) -> frozenset[str]:
+    """Who may use the account, by its own policy: another account, a federated identity, a person."""
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=name)
+    policy = await call("iam.serviceAccounts.getIamPolicy", _client().get_iam_policy, request, retry=READ)
+    return frozenset(member for binding in policy.bindings for member in binding.members)
+
+
 async def disable_account(name: str) -> bool:
     """Enabling it undoes this. False if it was gone already."""
     method = _client().disable_service_account
@@ -62,4 +77,4 @@ def _client() -> iam_admin_v1.IAMAsyncClient:
 
 
 def _account(found: Any) -> ServiceAccount:
-    return ServiceAccount(found.name, found.email, found.etag.hex(), found.disabled)
+    return ServiceAccount(found.name, found.email, found.etag.hex(), found.disabled, found.display_name)

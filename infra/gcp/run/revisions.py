@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import run_v2
+from google.protobuf import json_format
 
 from infra.gcp.calls.clients import client, delete, read
 from infra.gcp.calls.paging import each
 from infra.gcp.run.templates import Template, template_of
+
+_TEMPLATE, _REVISION = (
+    {field.json_name for field in kind.pb().DESCRIPTOR.fields} for kind in (run_v2.RevisionTemplate, run_v2.Revision)
+)
+_CONFIGURATION = frozenset(_TEMPLATE & _REVISION)
+UNTOLD = frozenset(_TEMPLATE - _REVISION - {"revision"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,16 @@ class Revision:
     full_name: str  # projects/{project}/locations/{region}/services/{service}/revisions/{name}
     etag: str
     template: Template
+    keeps_instances: bool = False  # while it has traffic or a tag, also without requests
+    wire: bytes = field(
+        default=b"", repr=False, compare=False
+    )  # as it came, with fields of a newer API than the client
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """The template it was made from, v2 as JSON: what of a template no revision tells is in UNTOLD."""
+        found = json_format.MessageToDict(run_v2.Revision.pb().FromString(self.wire))
+        return {key: value for key, value in found.items() if key in _CONFIGURATION}
 
 
 async def get_revision(service: str, revision: str) -> Revision | None:
@@ -65,6 +82,8 @@ def _revision(found: Any) -> Revision:
         full_name=found.name,
         etag=found.etag,
         template=template_of(found),
+        keeps_instances=found.scaling.min_instance_count > 0,
+        wire=found.SerializeToString(),
     )
 
 

@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from google.cloud import run_v2
-from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.protobuf import field_mask_pb2, json_format
 
 from infra.gcp.calls.attempts import PASSING
-from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read
+from infra.gcp.calls.clients import OPERATIONS, READ, call, client, delete, finish, read, unless_gone
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.paging import each
-from infra.gcp.calls.polling import until
-from infra.gcp.calls.rest import get_json
-from infra.gcp.run.revisions import condition_reason
+from infra.gcp.run.revisions import Revision, condition_reason
+from infra.gcp.run.settling import once_settled, written_all_the_same
 from infra.gcp.run.templates import Template, template_of
 from infra.gcp.run.traffic import TrafficTarget
+from infra.gcp.run.unknown import keep_unknown
 
 LATEST = "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST"
 REVISION = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-INVOKER = "roles/run.invoker"
-SETTLE_POLL_S = 0.5
+FENCE = "slipway-fence"  # a label of ours whose value means nothing
+# What is said of a service as a whole, beside its template and traffic; each may be written by itself.
+# https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services
+WHOLE = {
+    "annotations": "annotations",
+    "binaryAuthorization": "binary_authorization",
+    "customAudiences": "custom_audiences",
+    "defaultUriDisabled": "default_uri_disabled",
+    "description": "description",
+    "iapEnabled": "iap_enabled",
+    "ingress": "ingress",
+    "invokerIamDisabled": "invoker_iam_disabled",
+    "labels": "labels",
+    "scaling": "scaling",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,15 @@ class RunService:
     created: datetime
     template: Template
     body: Mapping[str, Any] = field(repr=False, compare=False)
+    wire: bytes = field(
+        default=b"", repr=False, compare=False
+    )  # as it came, with fields of a newer API than the client
+
+    @property
+    def mostly(self) -> str:
+        """The revision that most requests go to now; '' if none."""
+        shares = self.routed
+        return max((r for r in shares if r), key=lambda revision: shares[revision], default="") or ""
 
     @property
     def id(self) -> str:
@@ -60,16 +81,49 @@ class RunService:
     @property
     def routed(self) -> dict[str, int]:
         """Percent by revision as requests are routed now, LATEST's at the revision it stands for."""
+        return self._shares(self.live)
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Percent by revision as it is to be, LATEST's at the revision it stands for."""
+        return self._shares(self.traffic)
+
+    def _shares(self, targets: Iterable[TrafficTarget]) -> dict[str, int]:
         shares: dict[str, int] = {}
-        for target in self.live:
+        for target in targets:
             if target.percent:
                 revision = target.revision or self.latest_ready
                 shares[revision] = shares.get(revision, 0) + target.percent
         return shares
 
+    @property
+    def service_account(self) -> str:
+        """What its newest revision runs as; Google fills in the default."""
+        return str(self.body.get("template", {}).get("serviceAccount", ""))
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether it asks no caller who they are: https://cloud.google.com/run/docs/authenticating/public"""
+        return bool(self.body.get("invokerIamDisabled"))
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What is said of the service as a whole."""
+        return {key: value for key, value in self.body.items() if key in WHOLE}
+
+    @property
+    def disabled(self) -> bool:
+        """Scaled to no instances by hand."""
+        scaling = self.body.get("scaling") or {}
+        return scaling.get("scalingMode") == "MANUAL" and not scaling.get("manualInstanceCount")
+
     def uri_of(self, revision: str) -> str:
         """The URL of its own that a revision has; '' for one without a tag."""
         return next((target.uri for target in self.live if target.uri and target.revision == revision), "")
+
+    def tag_of(self, revision: str) -> str:
+        """'' for one without a tag."""
+        return next((target.tag for target in self.live if target.tag and target.revision == revision), "")
 
     def uri_of_tag(self, tag: str) -> str:
         """'' where nothing is routed by it."""
@@ -96,12 +150,17 @@ async def create_service(name: str, body: Mapping[str, Any], timeout_s: float) -
     return _service(await finish("run.services.create", operation, timeout_s))
 
 
-async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout_s: float) -> RunService:
+async def update_service(
+    body: Mapping[str, Any], fields: Sequence[str], timeout_s: float, over: RunService | Revision | None = None
+) -> RunService:
     """Writes only `fields` of the service that `body` names; its etag, if given, guards against others' changes.
 
+    over: what the template was made from; what this client does not know of it is kept.
     When Google's answer is lost, the service itself is asked whether the change was made; it is never written twice.
     """
     message, deadline = _message(body), time.monotonic() + timeout_s
+    if over is not None:
+        keep_unknown(run_v2.Service.pb(message).template, _template_as_it_came(over))
     request = run_v2.UpdateServiceRequest(service=message, update_mask=field_mask_pb2.FieldMask(paths=list(fields)))
     try:
         operation = await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request)
@@ -115,47 +174,54 @@ async def update_service(body: Mapping[str, Any], fields: Sequence[str], timeout
 async def _unless_written(
     message: run_v2.Service, fields: Sequence[str], error: GoogleError, timeout_s: float
 ) -> RunService:
-    """The service, settled, if the change that ended with `error` was made all the same; else raises `error`.
-
-    ABORTED then means what callers take it for, that the service has changed since its etag was read: a write that
-    was aborted for a reason of Google's own is UNAVAILABLE.
-    """
+    """The service, settled, if the change that ended with `error` was made all the same; else raises `error`."""
     found = await get_service(message.name)
-    if found is None or not _as_asked(found, message, fields):
-        if error.status == "ABORTED" and found is not None and found.etag == message.etag:
-            raise replace(error, status="UNAVAILABLE") from error
-        raise error
-    settled = await until_settled(found, timeout_s)
-    if not settled.ready:
-        raise GoogleError(error.method, "FAILED_PRECONDITION", settled.message, reason=settled.reason)
-    return settled
+    as_asked = found is not None and _as_asked(found, message, fields)
+    return await written_all_the_same(
+        found, as_asked, message.etag, error, lambda there: until_settled(there, timeout_s)
+    )
 
 
 def _as_asked(found: RunService, message: run_v2.Service, fields: Sequence[str]) -> bool:
-    """Names of revisions are given once, so the same name is the same template."""
-    asked = {"traffic": tuple(_target(target) for target in message.traffic), "template": message.template.revision}
-    has = {
-        "traffic": tuple(replace(target, uri="") for target in found.traffic),
-        "template": found.body.get("template", {}).get("revision", ""),
-    }
-    return all(asked[name] == has[name] for name in fields if name in asked)
+    """Whether every one of the fields is as the message has it. What Google adds of itself is no difference."""
+    asked, names = _service(message), run_v2.Service.pb(message).DESCRIPTOR.fields_by_name
+    return all(_has(found, asked, field, names[field].json_name) for field in fields)
+
+
+def _has(found: RunService, asked: RunService, field: str, json_name: str) -> bool:
+    if field == "traffic":
+        return asked.traffic == tuple(replace(target, uri="") for target in found.traffic)
+    wanted, there = asked.body.get(json_name), found.body.get(json_name)
+    if field == "template":  # names of revisions are given once, so the same name is the same template
+        name = (wanted or {}).get("revision")
+        return bool(name) and name == (there or {}).get("revision")
+    return _within(wanted, there)
+
+
+def _within(asked: object, there: object) -> bool:
+    """Values of JSON: whether the one holds all of the other; what is not asked for is to be empty."""
+    if isinstance(asked, Mapping) and isinstance(there, Mapping):
+        return all(key in there and _within(value, there[key]) for key, value in asked.items())
+    return asked == there if asked else not there
+
+
+async def validate_service(body: Mapping[str, Any], fields: Sequence[str]) -> None:
+    """Has Google look at what would be written, be the service there or not, and writes nothing. Raises GoogleError.
+
+    https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services/patch, validateOnly
+    """
+    request = run_v2.UpdateServiceRequest(
+        service=_message(body),
+        update_mask=field_mask_pb2.FieldMask(paths=list(fields)),
+        validate_only=True,
+        allow_missing=True,
+    )
+    await call("run.services.update", client(run_v2.ServicesAsyncClient).update_service, request, retry=READ)
 
 
 async def until_settled(service: RunService, timeout_s: float) -> RunService:
     """The service once nothing is reconciling any more. Raises GoogleError DEADLINE_EXCEEDED or NOT_FOUND."""
-
-    async def look() -> RunService:
-        found = await get_service(service.name)
-        if found is None:
-            raise GoogleError("run.services.get", "NOT_FOUND", f"{service.name} was deleted meanwhile.")
-        return found
-
-    if service.settled:
-        return service
-    try:
-        return await until(look, lambda found: found.settled, limit_s=timeout_s, pause_s=SETTLE_POLL_S)
-    except TimeoutError:
-        raise GoogleError("run.services.get", "DEADLINE_EXCEEDED", f"{service.name} has not settled.") from None
+    return await once_settled(service, get_service, "run.services.get", timeout_s)
 
 
 async def set_traffic(name: str, targets: Sequence[TrafficTarget], etag: str, timeout_s: float) -> RunService:
@@ -175,44 +241,34 @@ def traffic_body(target: TrafficTarget) -> dict[str, Any]:
     return body
 
 
+async def disable_service(name: str, etag: str, timeout_s: float) -> bool:
+    """No instances, whoever calls; automatic scaling undoes it. False if it was gone already.
+
+    https://cloud.google.com/run/docs/managing/services#disable
+    """
+    body = {"name": name, "etag": etag, "scaling": {"scalingMode": "MANUAL", "manualInstanceCount": 0}}
+    return await unless_gone(update_service(body, ["scaling"], timeout_s))
+
+
+async def fence(service: RunService, token: str, timeout_s: float) -> RunService:
+    """Changes nothing but the service's etag, so that a change that was sent with an older one is refused.
+
+    Raises GoogleError ABORTED if such a change has come before. token: a label value that differs from the last one.
+    """
+    labels = {**service.labels, FENCE: token}
+    return await update_service({"name": service.name, "etag": service.etag, "labels": labels}, ["labels"], timeout_s)
+
+
 async def delete_service(name: str, etag: str, timeout_s: float) -> bool:
     """With all its revisions; False if it was gone already. Raises GoogleError ABORTED if it is not as `etag` says."""
     method = client(run_v2.ServicesAsyncClient).delete_service
     return await delete("run.services.delete", method, {"name": name, "etag": etag}, timeout_s)
 
 
-async def list_regions(project: str) -> tuple[str, ...]:
-    """Where Cloud Run is: https://cloud.google.com/run/docs/reference/rest/v1/projects.locations/list"""
-    regions: list[str] = []
-    token = ""
-    while True:
-        url = f"https://run.googleapis.com/v1/projects/{project}/locations?pageSize=500&pageToken={token}"
-        page = await get_json("run.locations.list", url)
-        regions += [location["locationId"] for location in page.get("locations", [])]
-        token = page.get("nextPageToken", "")
-        if not token:
-            return tuple(sorted(regions))
-
-
-async def is_public(service: str) -> bool:
-    return any(b.role == INVOKER and "allUsers" in b.members for b in (await _policy(service)).bindings)
-
-
-async def allow_everyone(service: str) -> bool:
-    """Lets the whole world invoke the service; answers whether that was a change."""
-    policy = await _policy(service)
-    if any(b.role == INVOKER and "allUsers" in b.members for b in policy.bindings):
-        return False
-    policy.bindings.add(role=INVOKER, members=["allUsers"])
-    request = iam_policy_pb2.SetIamPolicyRequest(resource=service, policy=policy)
-    await call("run.services.setIamPolicy", client(run_v2.ServicesAsyncClient).set_iam_policy, request)
-    return True
-
-
-async def _policy(service: str) -> policy_pb2.Policy:
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=service)
-    method = client(run_v2.ServicesAsyncClient).get_iam_policy
-    return await call("run.services.getIamPolicy", method, request, retry=READ)
+def _template_as_it_came(over: RunService | Revision) -> Any:
+    if isinstance(over, Revision):
+        return run_v2.Revision.pb().FromString(over.wire)
+    return run_v2.Service.pb().FromString(over.wire).template
 
 
 def _message(body: Mapping[str, Any]) -> run_v2.Service:
@@ -241,6 +297,7 @@ def _service(found: run_v2.Service) -> RunService:
         created=message.create_time.ToDatetime(UTC),
         template=template_of(message.template),
         body=json_format.MessageToDict(message),
+        wire=message.SerializeToString(),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from google.cloud import storage
 from google.cloud.exceptions import NotFound
 
+from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage.client import OPTIONS, call
 
+TRIES = 3  # of a change that somebody else may make at the same time
 SOFT_DELETE_S = 7 * 24 * 3600  # the default: https://cloud.google.com/storage/docs/soft-delete
 
 
@@ -33,6 +36,15 @@ async def get_bucket(name: str) -> Bucket | None:
         return None if found is None else _bucket(found)
 
     return await call("storage.buckets.get", get)
+
+
+async def test_permissions(name: str, permissions: Collection[str]) -> set[str]:
+    """Which of these permissions the caller has on the bucket."""
+
+    def test(client: storage.Client) -> set[str]:
+        return set(client.bucket(name).test_iam_permissions(sorted(permissions), **OPTIONS))
+
+    return await call("storage.buckets.testIamPermissions", test)
 
 
 async def list_buckets(project: str) -> list[Bucket]:
@@ -64,6 +76,19 @@ async def is_empty(name: str) -> bool:
     return await call("storage.objects.list", look)
 
 
+async def policy_members(name: str) -> frozenset[str]:
+    """Everybody whom the bucket's IAM policy names; nobody where it is gone."""
+
+    def read(client: storage.Client) -> frozenset[str]:
+        try:
+            policy = client.bucket(name).get_iam_policy(requested_policy_version=3, **OPTIONS)
+        except NotFound:
+            return frozenset()
+        return frozenset(member for binding in policy.bindings for member in binding["members"])
+
+    return await call("storage.buckets.getIamPolicy", read)
+
+
 async def turn_on_soft_delete(name: str) -> bool:
     """What is deleted from now on can be restored for a week. False if the bucket is gone."""
 
@@ -77,6 +102,29 @@ async def turn_on_soft_delete(name: str) -> bool:
         return True
 
     return await call("storage.buckets.patch", patch)
+
+
+async def keep_versions(name: str, days: int) -> None:
+    """What is replaced or deleted stays as an earlier version for so many days; one that keeps them already is left.
+
+    https://cloud.google.com/storage/docs/lifecycle#dayssincenoncurrenttime
+    """
+
+    def patch(client: storage.Client) -> None:
+        bucket = client.get_bucket(name, **OPTIONS)
+        if bucket.versioning_enabled:
+            return
+        bucket.versioning_enabled = True
+        bucket.add_lifecycle_delete_rule(days_since_noncurrent_time=days)
+        bucket.patch(if_metageneration_match=bucket.metageneration, **OPTIONS)
+
+    for left in reversed(range(TRIES)):
+        try:
+            await call("storage.buckets.patch", patch)
+            return
+        except GoogleError as error:  # several runs may begin at the same time: the first one has done it for all
+            if error.status != "FAILED_PRECONDITION" or not left:
+                raise
 
 
 async def delete_bucket(name: str, metageneration: int) -> bool:

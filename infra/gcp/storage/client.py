@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from google.api_core.client_info import ClientInfo
 from google.auth.credentials import Credentials
-from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage
 
 from infra.gcp.calls.attempts import READ, Attempts, attempted, current_caller
 from infra.gcp.calls.clients import current_credentials
+from infra.gcp.calls.sessions import session
 
 T = TypeVar("T")
 CLIENT_INFO = ClientInfo(user_agent="slipway")
@@ -31,12 +31,6 @@ async def call(name: str, work: Callable[[storage.Client], T], attempts: Attempt
     )
 
 
-@lru_cache(maxsize=1)
-def _session(credentials: Credentials) -> AuthorizedSession:
-    """The connections, which all clients share: a process that sees many runs would keep those of each run open."""
-    return AuthorizedSession(credentials)
-
-
 @lru_cache(maxsize=16)
 def _client(credentials: Credentials, reason: str) -> storage.Client:
     """One client per request reason: the reason is a header of all its requests."""
@@ -45,5 +39,5 @@ def _client(credentials: Credentials, reason: str) -> storage.Client:
         credentials=credentials,
         client_info=CLIENT_INFO,
         extra_headers={"X-Goog-Request-Reason": reason} if reason else {},
-        _http=_session(credentials),
+        _http=session(credentials),
     )

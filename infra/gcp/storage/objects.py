@@ -70,15 +70,20 @@ async def read_from(bucket: str, name: str, start: int) -> bytes:
 
 async def read_json(bucket: str, name: str) -> tuple[Any, int] | None:
     """The value and its generation, None if there is no such object."""
+    found = await read_bytes(bucket, name)
+    return None if found is None else (json.loads(found[0]), found[1])
 
-    def download(client: storage.Client) -> tuple[Any, int] | None:
-        while blob := client.bucket(bucket).get_blob(name, **OPTIONS):
-            pinned = client.bucket(bucket).blob(name, generation=blob.generation)
-            try:
-                return json.loads(pinned.download_as_bytes(**OPTIONS)), int(blob.generation)
-            except NotFound:  # replaced between the two requests
-                continue
-        return None
+
+async def read_bytes(bucket: str, name: str) -> tuple[bytes, int] | None:
+    """All of the object and its generation, None if there is no such object."""
+
+    def download(client: storage.Client) -> tuple[bytes, int] | None:
+        blob = client.bucket(bucket).blob(name)
+        try:
+            content = bytes(blob.download_as_bytes(**OPTIONS))
+        except NotFound:
+            return None
+        return content, int(blob.generation)  # the answer's header: content and generation are of one moment
 
     return await call("storage.objects.get", download)
 
@@ -89,19 +94,29 @@ async def write_json(bucket: str, name: str, value: Any, generation: int | None)
     Raises GoogleError FAILED_PRECONDITION (HTTP 412) if somebody else wrote meanwhile. An object that holds just this
     was written by an attempt whose answer was lost.
     """
-    return await write_text(bucket, name, json.dumps(value, indent=2, sort_keys=True).encode(), generation)
+    return await write_text(bucket, name, as_json(value), generation)
+
+
+def as_json(value: Any) -> bytes:
+    """As `write_json` writes it."""
+    return json.dumps(value, indent=2, sort_keys=True).encode()
 
 
 async def write_text(bucket: str, name: str, text: bytes, generation: int | None) -> int:
     """`write_json` for what is JSON already."""
+    return await write_bytes(bucket, name, text, "application/json", generation)
+
+
+async def write_bytes(bucket: str, name: str, content: bytes, kind: str, generation: int | None) -> int:
+    """The same for any content; `kind` is its media type."""
 
     def upload(client: storage.Client) -> int:
         blob = client.bucket(bucket).blob(name)
         try:
-            blob.upload_from_string(text, "application/json", if_generation_match=generation, **OPTIONS)
+            blob.upload_from_string(content, kind, if_generation_match=generation, **OPTIONS)
         except PreconditionFailed:
             blob.reload(**OPTIONS)
-            if blob.md5_hash != _md5(text):
+            if blob.md5_hash != _md5(content):
                 raise
         return int(blob.generation)
 
@@ -113,9 +128,36 @@ def _md5(data: bytes) -> str:
     return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
-async def list_objects(bucket: str, prefix: str) -> list[StoredObject]:
+async def touch(bucket: str, name: str, generation: int, mark: str) -> None:
+    """Notes a mark beside the object, whose content and generation stay; only its metageneration grows.
+
+    Raises GoogleError FAILED_PRECONDITION (HTTP 412) if it has another generation by now, NOT_FOUND if it is gone.
+    https://cloud.google.com/storage/docs/metadata#generation-number
+    """
+
+    def patch(client: storage.Client) -> None:
+        blob = client.bucket(bucket).blob(name)
+        blob.metadata = {"mark": mark}
+        blob.patch(if_generation_match=generation, **OPTIONS)
+
+    await call("storage.objects.update", patch)
+
+
+async def age_of(bucket: str, name: str) -> tuple[int, int] | None:
+    """Its generation, and its metageneration within that; None if there is no such object."""
+
+    def find(client: storage.Client) -> tuple[int, int] | None:
+        blob = client.bucket(bucket).get_blob(name, **OPTIONS)
+        return None if blob is None else (int(blob.generation), int(blob.metageneration))
+
+    return await call("storage.objects.get", find)
+
+
+async def list_objects(bucket: str, prefix: str, start: str | None = None) -> list[StoredObject]:
+    """In the order of their names; `start`: only this one and those after it."""
+
     def listing(client: storage.Client) -> list[StoredObject]:
-        return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, **OPTIONS)]
+        return [_stored(b) for b in client.list_blobs(bucket, prefix=prefix, start_offset=start, **OPTIONS)]
 
     return await call("storage.objects.list", listing)
 

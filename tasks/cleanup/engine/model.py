@@ -123,7 +123,9 @@ class RetentionRule:
     max_age_s: float | None = 90 * DAY_S  # what is younger stays; None: age alone keeps nothing
     min_age_s: float = DAY_S  # what is younger stays, standing and foreign things as well
     foreign: Foreign = Foreign.REPORT
-    max_percent: float = 20.0  # of the kind's items that are ours to judge; more in one run is refused
+    max_percent: float = (
+        20.0  # of the kind's items that are ours to judge; more wait for a later run, one may always go
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ class Policy:
     now: AwareDatetime
     rules: Mapping[Kind, RetentionRule]
     protect: tuple[str, ...] = ()  # globs over name, digest, tags and labels ("key=value")
-    max_items: int = 50  # of all kinds together; more in one run is refused
+    max_items: int = 50  # of all kinds together; more wait for a later run
     max_listing_age_s: float = 3600.0
     min_live: int = 1  # fewer live uses than this in the whole world are not believed
 
@@ -151,6 +153,7 @@ class Why(StrEnum):
     TOO_YOUNG = "too young"
     NEWEST = "among the newest"
     SUBJECT_UNKNOWN = "its subject is not listed"
+    MANAGED = "managed by something else"
     LOCKED = "cannot be deleted"
     SETTLING = "first step not old enough"
     NEEDED = "needed by what stays"
@@ -189,7 +192,10 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in this order. Refused as a whole or not at all: with `refusals` there are no `steps`."""
+    """What to do, in this order. Refused as a whole or not at all: with `refusals` there are no `steps`.
+
+    What exceeds the caps is `withheld`: a later run takes it, or one that a person starts with this plan's name.
+    """
 
     app: str
     made: AwareDatetime
@@ -197,7 +203,8 @@ class Plan:
     kept: tuple[Kept, ...] = ()
     reports: tuple[Report, ...] = ()
     refusals: tuple[str, ...] = ()
-    withheld: tuple[CleanupStep, ...] = ()  # what would have been the steps, had a cap not stopped them
+    withheld: tuple[CleanupStep, ...] = ()  # what comes after the steps, had a cap not stopped it
+    caps: tuple[str, ...] = ()  # which caps did, in words
 
     @property
     def freed_bytes(self) -> int:

@@ -6,8 +6,8 @@ N counts: all items of the same kind, owner and group whose age is known, newest
 children of an index and what is attached to an image (signatures, SBOMs).
 
 Nothing goes at all when an answer that the plan rests on is missing, failed, partial, stale, repeated or empty beyond
-belief, or when a cap is exceeded. Caps are fuses, not pacers: they stop before the first action and name the numbers,
-so that a mistake that makes everything look unused meets a person instead of proceeding fifty a night.
+belief. Caps bound what one run takes that nobody has looked at: the oldest up to the cap, and nothing that something
+withheld needs. The rest is saved with the plan; a person who starts a run with the plan's name has looked at it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 import graphlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from tasks.cleanup.engine.model import (
     Foreign,
     Item,
     Kept,
+    Kind,
     Listing,
     Plan,
     Policy,
@@ -54,8 +55,7 @@ def plan(world: World, policy: Policy) -> Plan:
         return Plan(policy.app, policy.now, refusals=(f"{circle}: no order can be right.",))
     reports = (*_missing(kept, world, facts), *_findings(world.items, facts))
     planned = Plan(policy.app, policy.now, steps, tuple(kept.values()), reports)
-    exceeded = _exceeded(planned, world.items, policy)
-    return replace(planned, steps=(), withheld=steps, refusals=exceeded) if exceeded else planned
+    return _capped(planned, world.items, facts)
 
 
 def refusals(world: World, policy: Policy) -> tuple[str, ...]:
@@ -145,17 +145,55 @@ def _step(item: Item, facts: Facts) -> CleanupStep:
     return CleanupStep(facts.next_action(item), item, why)
 
 
-def _exceeded(planned: Plan, items: Iterable[Item], policy: Policy) -> tuple[str, ...]:
-    """The caps that the steps break."""
-    problems = []
-    if len(planned.steps) > policy.max_items:
-        problems.append(f"{len(planned.steps)} items would go; at most {policy.max_items} may in one run (max_items).")
+def uncapped(saved: Plan) -> Plan:
+    """What a person has asked for by the plan's name: all of it."""
+    return replace(saved, steps=(*saved.steps, *saved.withheld), withheld=(), caps=())
+
+
+def _capped(planned: Plan, items: Iterable[Item], facts: Facts) -> Plan:
+    """The first steps that the caps allow; what something withheld needs waits with it."""
+    limits = _limits(planned.steps, items, facts.policy)
+    taken: Counter[Kind] = Counter()
+    going: list[CleanupStep] = []
+    withheld: list[CleanupStep] = []
+    waiting: set[str] = set()  # keys that something withheld holds directly; what it holds comes after it
+    for step in planned.steps:
+        item = step.item
+        full = taken[item.kind] >= limits[item.kind] or len(going) >= facts.policy.max_items
+        if full or item.key in waiting:
+            withheld.append(step)
+            waiting.update(item.needs, facts.links.referrers.get(item.key, ()))
+        else:
+            going.append(step)
+            taken[item.kind] += 1
+    while withheld:
+        needed = facts.links.needed_by(step.item for step in withheld)
+        stays = [step for step in going if step.item.key not in needed]
+        if len(stays) == len(going):
+            break
+        withheld += [step for step in going if step.item.key in needed]
+        going = stays
+    chosen = {step.item.name for step in going}
+    rest = tuple(step for step in planned.steps if step.item.name not in chosen)
+    return replace(planned, steps=tuple(going), withheld=rest, caps=_exceeded(planned.steps, limits, facts.policy))
+
+
+def _limits(steps: Iterable[CleanupStep], items: Iterable[Item], policy: Policy) -> Mapping[Kind, int]:
+    """How many of each kind may go: its share of what is ours to judge, and one at least, else few things never go."""
     judged = Counter(item.kind for item in items if _is_ours_to_judge(item, policy))
-    for kind, count in Counter(step.item.kind for step in planned.steps).items():
-        limit = policy.rules[kind].max_percent
-        if count * 100 > limit * judged[kind]:
-            share = f"{count} of {judged[kind]} {kind}s would go"
-            problems.append(f"{share}; at most {limit:g} % may in one run (max_percent).")
+    kinds = {step.item.kind for step in steps}
+    return {kind: max(1, int(judged[kind] * policy.rules[kind].max_percent / 100)) for kind in kinds}
+
+
+def _exceeded(steps: Sequence[CleanupStep], limits: Mapping[Kind, int], policy: Policy) -> tuple[str, ...]:
+    """The caps that all the steps would break."""
+    problems = []
+    if len(steps) > policy.max_items:
+        problems.append(f"{len(steps)} items may go, at most {policy.max_items} of them in one run (max_items).")
+    for kind, count in Counter(step.item.kind for step in steps).items():
+        if count > limits[kind]:
+            share = f"at most {limits[kind]} of them in one run (max_percent {policy.rules[kind].max_percent:g})."
+            problems.append(f"{count} {kind}s may go, {share}")
     return tuple(problems)
 
 

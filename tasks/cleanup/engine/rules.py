@@ -30,6 +30,10 @@ from tasks.cleanup.engine.model import (
 # No container image is older than Docker; reproducible builds date theirs 1970 or 1980.
 FIRST_CREDIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 
+# Labels of what something else keeps as it wants it: Google's own products, Config Connector, Infrastructure Manager.
+# https://cloud.google.com/functions/docs/concepts/functions-and-run: a function is a service labelled goog-managed-by
+MANAGED_BY = ("goog-managed-by", "managed-by-cnrm", "goog-config-connector", "goog-solutions-deployment-name")
+
 _NO_RULE = RetentionRule()
 _UNKNOWN = Traits()  # only until `refusals` has seen that the world does not say what such a kind is
 
@@ -90,7 +94,7 @@ def _places(world: World, links: Links, policy: Policy) -> dict[str, int]:
     groups: dict[tuple[Kind, str | None, str], list[Item]] = defaultdict(list)
     for item in world.items:
         part = item.subject or (item.key in links.parents and not item.tags)
-        if not part and not world.kinds.get(item.kind, _UNKNOWN).standing and _time(item) is not None:
+        if not part and not world.kinds.get(item.kind, _UNKNOWN).standing:
             groups[item.kind, item.owner, item.group].append(item)
     places: dict[str, int] = {}
     for (kind, _, _), members in groups.items():
@@ -166,13 +170,17 @@ def _subject_unknown(item: Item, facts: Facts) -> str | None:
     return None if known else f"attached to {item.subject}"
 
 
+def _managed(item: Item, _: Facts) -> str | None:
+    return next((f"labelled {key}={item.labels[key]}" for key in MANAGED_BY if key in item.labels), None)
+
+
 def _locked(item: Item, facts: Facts) -> str | None:
     return item.locked or None
 
 
 def _settling(item: Item, facts: Facts) -> str | None:
     traits = facts.traits(item)
-    if traits.first == DELETE or item.prepared is None:
+    if item.prepared is None:
         return None
     since_s = (facts.policy.now - item.prepared).total_seconds()
     text = f"{traits.first} {since_s / 3600:.1f} h ago, deleted after {traits.settle_s / 3600:.0f} h"
@@ -189,6 +197,7 @@ _RULES: tuple[tuple[Why, Callable[[Item, Facts], str | None]], ...] = (
     (Why.TOO_YOUNG, _too_young),
     (Why.NEWEST, _among_the_newest),
     (Why.SUBJECT_UNKNOWN, _subject_unknown),
+    (Why.MANAGED, _managed),
     (Why.LOCKED, _locked),
     (Why.SETTLING, _settling),
 )

@@ -54,9 +54,15 @@ class Claim:
     by: str  # reads after "in use by"
     needs: tuple[Reference, ...]
     live: bool = False  # used at this moment: there is no plan unless all of it is listed
+    any_of: tuple[Kind, ...] = ()  # kinds of which it may need anything: nobody can tell what it does need
 
-    def use(self, keys: Callable[[Iterable[Reference]], tuple[str, ...]]) -> Use:
-        return Use(self.by, keys(self.needs), self.live)
+    def use(
+        self,
+        keys: Callable[[Iterable[Reference]], tuple[str, ...]],
+        every: Callable[[Iterable[Kind]], Iterable[str]] = lambda _: (),
+    ) -> Use:
+        """keys: of what is called so; every: the keys of all that is listed of some kinds."""
+        return Use(self.by, (*keys(self.needs), *every(self.any_of)), self.live)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,7 @@ class Found:
     parts: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict)  # item's name -> what it cannot do without
 
     @classmethod
-    def together(cls, found: Iterable[Found]) -> Found:
+    def merged(cls, found: Iterable[Found]) -> Found:
         found = tuple(found)
         return cls(
             tuple(item for each in found for item in each.items),
@@ -117,6 +123,8 @@ class Look:
     earlier: Look | None = None  # of this run: then only what may have changed since matters
     going: frozenset[str] = frozenset()  # names of what this run takes away
     asked: dict[object, asyncio.Future[Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)  # what may go and is not judged, and why, for people
+    unseen: list[str] = field(default_factory=list)  # what would only be reported and could not be listed
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     @property
@@ -191,6 +199,10 @@ class ResourceKind(Consumer):
         """The reversible step of `traits.first`; False if it was gone already. Raises GoogleError."""
         raise NotImplementedError(f"{self.kind} has no first step")
 
+    def undo(self, step: CleanupStep) -> str:
+        """How the step is undone, as a command or in words, for the journal; '' where nothing undoes it."""
+        return ""
+
     @asynccontextmanager
     async def opened(self, steps: Sequence[CleanupStep], note: Note) -> AsyncIterator[None]:
         """Around the steps of a run: what has to be opened for them, and closed again; `note` keeps what is open."""
@@ -199,6 +211,18 @@ class ResourceKind(Consumer):
     async def close(self, requests: Sequence[Request]) -> tuple[str, ...]:
         """Closes what a run that was killed left open; answers what that was."""
         return ()
+
+    async def close_again(self, opened: Sequence[str]) -> None:
+        """Closes what the journal of a run that was killed says that it had opened; repeatable."""
+
+
+def refuse_another(item: Item, created: datetime, etag: str = "") -> None:
+    """Raises GoogleError ABORTED if what has the item's name now is not what was planned.
+
+    For what is read again by a step itself, because its own etag says more than what a plan rests on.
+    """
+    if (created, etag) != (item.uploaded, item.etag):
+        raise GoogleError(f"cleanup.{item.kind}", "ABORTED", f"{item.name} has changed since the plan was made.")
 
 
 Note = Callable[[Sequence[str]], Awaitable[None]]

@@ -10,6 +10,7 @@ from tasks.cleanup.engine.model import Kind
 from tasks.cleanup.kinds.adapter import Found, Look
 from tasks.cleanup.kinds.stored_files import StoredFiles
 from tasks.model import Request
+from tasks.orchestration.gather import all_of
 
 BUILD_LOG = Kind("build log")
 PREFIX = "logs/log-"  # where Cloud Build puts them: see tasks.builds.recipe
@@ -18,17 +19,18 @@ PREFIX = "logs/log-"  # where Cloud Build puts them: see tasks.builds.recipe
 class BuildLogs(StoredFiles):
     kind = BUILD_LOG
 
-    async def within(self, request: Request, look: Look) -> Found:
+    async def within(self, requests: Sequence[Request], look: Look) -> Found:
         """Logs of the app's own builds: several apps may share the bucket, and the file does not say whose it is."""
-        bucket = request.settings.bucket
-        found = await self.files(look, bucket, PREFIX, lambda _: request.app)
-        made, of_builds = await look.listed(f"builds for {bucket}", _finished, request)
+        bucket = requests[0].settings.bucket
+        found = await self.files(look, bucket, PREFIX, lambda _: look.app)
+        made, of_builds = await look.listed(f"builds for {bucket}", _finished, requests)
         ours = {f"gs://{bucket}/{PREFIX}{build}.txt" for build in made}
         items = tuple(item for item in found.items if item.name in ours)
         return replace(found, items=items, listings=(*found.listings, of_builds))
 
 
-async def _finished(request: Request) -> Sequence[str]:
-    """The ids of the app's builds that have ended."""
-    found = await builds.list_builds(request.project, request.build_region, f'tags="app-{request.app}"')
-    return [each.id for each in found if each.finished]
+async def _finished(requests: Sequence[Request]) -> Sequence[str]:
+    """The ids of the app's builds that have ended, wherever its environments build."""
+    places = dict.fromkeys((request.project, request.build_region) for request in requests)
+    found = await all_of([builds.list_builds(*place, f'tags="app-{requests[0].app}"') for place in places])
+    return [each.id for some in found for each in some if each.finished]

@@ -6,9 +6,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from infra.gcp.run import jobs, revisions, services, worker_pools
+from infra.gcp.run import instances, jobs, regions, revisions, services, worker_pools
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.templates import Template, Workload
 from tasks.cleanup.engine.model import Listing
@@ -20,11 +20,13 @@ from tasks.failures.roles import Need
 from tasks.history.record import State
 from tasks.model import Outcome, Request
 from tasks.names import resources
+from tasks.names.labels import owner_of
 
 T = TypeVar("T")
 Where = tuple[str, str]  # project, region
 SERVICES, REVISIONS = "Cloud Run services", "Cloud Run revisions"
 JOBS, WORKER_POOLS = "Cloud Run jobs", "Cloud Run worker pools"
+EXECUTIONS, INSTANCES = "Cloud Run executions", "Cloud Run instances"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,19 @@ async def all_jobs(look: Look) -> Survey[Workload]:
     return await _survey(look, JOBS, jobs.list_jobs, not_suddenly_none(before))
 
 
-async def all_worker_pools(look: Look) -> Survey[Workload]:
+async def all_worker_pools(look: Look) -> Survey[worker_pools.WithRevisions]:
     before = await look.earlier.once(all_worker_pools) if look.earlier else None
     return await _survey(look, WORKER_POOLS, worker_pools.list_worker_pools, not_suddenly_none(before))
+
+
+async def all_executions(look: Look) -> Survey[Workload]:
+    """They come and go: none where there was one is no surprise. Only jobs have any."""
+    there = (await look.once(all_jobs)).found
+    return await _survey(look, EXECUTIONS, jobs.list_executions, {}, [where for where, found in there.items() if found])
+
+
+async def all_instances(look: Look) -> Survey[Workload]:
+    return await _survey(look, INSTANCES, instances.list_instances, {})
 
 
 def staying(before: Survey[services.RunService], going: Collection[str]) -> Mapping[Where, int]:
@@ -117,7 +129,34 @@ class WorkerPools(Consumer):
         return sources(WORKER_POOLS, requests)
 
     async def list(self, look: Look) -> Found:
-        return _consuming(await look.once(all_worker_pools))
+        """What revisions of ours need is said where they are listed."""
+        survey = await look.once(all_worker_pools)
+        pools = (runs(each.name, each.needs) for each in survey.everything)
+        others = (each for each in survey.everything if owner_of(each.pool.labels, look.app) != look.app)
+        revisions = (runs(each.full_name, each.template) for pool in others for each in pool.revisions)
+        return Found(claims=(*pools, *revisions), listings=survey.listings)
+
+
+class Executions(Consumer):
+    needs = (Need("run.executions.list", "roles/run.admin", "see which images running executions need"),)
+    live = True
+
+    def required(self, requests: Sequence[Request]) -> Iterable[str]:
+        return ()
+
+    async def list(self, look: Look) -> Found:
+        return _consuming(await look.once(all_executions))
+
+
+class Instances(Consumer):
+    needs = (Need("run.instances.list", "roles/run.admin", "see which images instances need"),)
+    live = True
+
+    def required(self, requests: Sequence[Request]) -> Iterable[str]:
+        return sources(INSTANCES, requests)
+
+    async def list(self, look: Look) -> Found:
+        return _consuming(await look.once(all_instances))
 
 
 def _consuming(survey: Survey[Workload]) -> Found:
@@ -125,9 +164,13 @@ def _consuming(survey: Survey[Workload]) -> Found:
 
 
 async def _survey(
-    look: Look, label: str, lister: Callable[[str, str], Awaitable[Sequence[T]]], floors: Mapping[Where, int]
+    look: Look,
+    label: str,
+    lister: Callable[[str, str], Awaitable[Sequence[T]]],
+    floors: Mapping[Where, int],
+    only: Sequence[Where] | None = None,
 ) -> Survey[T]:
-    places, _ = await look.once(_places)
+    places = (await look.once(_places))[0] if only is None else only
 
     async def ask(where: Where) -> tuple[Sequence[T], Listing]:
         return await look.listed(_source(label, where), lister, *where, floor=floors.get(where, 0))
@@ -138,16 +181,12 @@ async def _survey(
 
 
 async def _places(look: Look) -> tuple[tuple[Where, ...], tuple[Listing, ...]]:
-    """Every region that Cloud Run has; later in a run, where the environments are and where anything was."""
-    required = _required(look.requests)
+    """Every region that Cloud Run has; later in a run the same: something may have come to an empty one."""
     if look.earlier:
-        surveys: list[Survey[Any]] = [
-            await look.earlier.once(ask) for ask in (all_services, all_jobs, all_worker_pools)
-        ]
-        busy = (where for survey in surveys for where, found in survey.found.items() if found)
-        return tuple(dict.fromkeys((*required, *busy))), ()
+        return (await look.earlier.once(_places))[0], ()
+    required = _required(look.requests)
     answers = await asyncio.gather(
-        *(look.listed(f"Cloud Run regions of {each}", services.list_regions, each, floor=1) for each in look.projects)
+        *(look.listed(f"Cloud Run regions of {each}", regions.list_regions, each, floor=1) for each in look.projects)
     )
     everywhere = (
         (project, region) for project, (regions, _) in zip(look.projects, answers, strict=True) for region in regions

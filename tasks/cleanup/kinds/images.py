@@ -18,7 +18,8 @@ from infra.gcp.calls.errors import GoogleError
 from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Listing
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Keys, Look, Note, ResourceKind
 from tasks.failures.roles import Need
-from tasks.history.record import good
+from tasks.history.record import ReleaseRecord, good
+from tasks.manifest.manifest import BESIDE
 from tasks.model import Request
 from tasks.names import resources
 from tasks.names.labels import owner_of
@@ -51,7 +52,13 @@ class Images(ResourceKind):
             async with gate:
                 return await _find(each, look)
 
-        return Found.together(await asyncio.gather(*(find(each) for each in image_repositories(look.requests))))
+        records = [record for history in look.histories.values() for record in history.records]
+        former, others = once_released(records), made_elsewhere(look.requests, records)
+        places = [
+            replace(each, services=tuple(sorted({*each.services, *former})), elsewhere=_within(each.prefix, others))
+            for each in image_repositories(look.requests)
+        ]
+        return Found.merged(await asyncio.gather(*(find(each) for each in places)))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
         return References(image_repositories(look.requests), items).keys
@@ -80,9 +87,9 @@ class Images(ResourceKind):
     async def opened(self, steps: Sequence[CleanupStep], note: Note) -> AsyncIterator[None]:
         """Within, tags can be deleted in the repositories where a tagged image is to go.
 
-        Artifact Registry deletes no tagged image while tags are immutable. No release can move a tag meanwhile, as the
-        lock keeps them away; and a repository that a killed run left open is refused by the next release's preflight,
-        and closed by the next clean-up.
+        Artifact Registry deletes no tagged image while tags are immutable. A release that begins meanwhile closes the
+        app's own repository first, and clean-up steps aside. What a killed run left open is closed by whoever comes
+        next: a release, reconcile, or a clean-up by the journal.
         """
         tagged = {each.item.name.partition("/dockerImages/")[0] for each in steps if each.item.tags}
         found = await asyncio.gather(*(repositories.get_repository(name) for name in sorted(tagged)))
@@ -107,6 +114,11 @@ class Images(ResourceKind):
         await all_of([repositories.set_immutable_tags(name, immutable=True) for name in opened])
         return tuple(f"tags could be moved in {name}; now they are immutable again" for name in opened)
 
+    async def close_again(self, opened: Sequence[str]) -> None:
+        found = await asyncio.gather(*(repositories.get_repository(name) for name in opened))
+        there = [each.name for each in found if each and not each.immutable_tags]
+        await all_of([repositories.set_immutable_tags(name, immutable=True) for name in there])
+
 
 @dataclass(frozen=True, slots=True)
 class ImageRepository:
@@ -116,6 +128,8 @@ class ImageRepository:
     app: str
     environments: tuple[str, ...]
     services: tuple[str, ...]
+    elsewhere: frozenset[str] = frozenset()  # names of images that slipway.yaml says, or said, others make
+    adopted: bool = False  # made by others, and slipway.yaml says that it is the app's as well
 
     @property
     def source(self) -> str:
@@ -135,10 +149,41 @@ def image_repositories(requests: Sequence[Request]) -> tuple[ImageRepository, ..
         by_name.setdefault(name, []).append(request)
     return tuple(
         ImageRepository(
-            name, sharing[0].app, tuple(request.environment for request in sharing), tuple(sharing[0].services)
+            name,
+            sharing[0].app,
+            tuple(request.environment for request in sharing),
+            tuple(sharing[0].image_names),
+            adopted=resources.last(name) in sharing[0].manifest.retention.adopt,
         )
         for name, sharing in by_name.items()
     )
+
+
+def once_released(records: Iterable[ReleaseRecord]) -> frozenset[str]:
+    """The services of all releases: what slipway.yaml no longer has was the app's all the same."""
+    return frozenset(name for record in records for name in record.images)
+
+
+def made_elsewhere(requests: Iterable[Request], records: Iterable[ReleaseRecord]) -> frozenset[str]:
+    """The URIs of images that slipway.yaml names, or named at any release: nobody knows who else needs these."""
+    manifests = [request.manifest.without_values() for request in requests]
+    manifests += [record.manifest for record in records if record.manifest]
+    named = (
+        service.get("image")
+        for manifest in manifests
+        for services in (
+            manifest["services"],
+            *(manifest.get(key, {}) for key in BESIDE),
+            *(each.get("services", {}) for each in manifest["environments"].values()),
+        )
+        for service in services.values()
+    )
+    return frozenset(ImageReference.parse(image).uri for image in named if image)
+
+
+def _within(prefix: str, uris: Iterable[str]) -> frozenset[str]:
+    """Their names in the repository whose references begin so."""
+    return frozenset(uri.removeprefix(prefix) for uri in uris if uri.startswith(prefix))
 
 
 class References:
@@ -206,11 +251,14 @@ def _released(prefix: str, look: Look) -> int:
 
 
 def image_item(found: DockerImage, repository: ImageRepository, there: Repository) -> Item:
-    """Ours if the repository carries our app's labels and the image the name of a service; else nobody's we know."""
-    owner = of_repository = owner_of(there.labels, repository.app)
-    if owner == repository.app and found.image not in repository.services:
+    """Ours if the repository is our app's, by its labels or adopted, and the image has the name of a service."""
+    labelled = owner_of(there.labels, repository.app)
+    owner = of_repository = labelled or (repository.app if repository.adopted else None)
+    others = found.image in repository.elsewhere
+    if owner == repository.app and (others or found.image not in repository.services):
         owner = None
     stuck = of_repository is None and there.immutable_tags and found.tags
+    locked = "tagged, in a repository of somebody else's with immutable tags" if stuck else ""
     return Item(
         kind=IMAGE,
         name=found.name,
@@ -224,7 +272,7 @@ def image_item(found: DockerImage, repository: ImageRepository, there: Repositor
         tags=found.tags,
         labels=_NO_LABELS,
         size_bytes=found.size_bytes,
-        locked="tagged, in a repository of somebody else's with immutable tags" if stuck else "",
+        locked="built elsewhere, as slipway.yaml says" if others else locked,
     )
 
 

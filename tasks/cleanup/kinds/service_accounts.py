@@ -39,14 +39,14 @@ class ServiceAccounts(ResourceKind):
 
     async def list(self, look: Look) -> Found:
         """Accounts carry no labels, so one that slipway.yaml does not name is foreign, whoever made it."""
-        found = Found.together(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
+        found = Found.merged(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
         named = {
             account
             for request in look.requests
             for name in request.manifest.services
             if (account := request.service(name).service_account)
         }
-        me = await asyncio.to_thread(identity.whoami)
+        me = await identity.whoami()
         claims = (
             Claim("slipway.yaml", tuple(Reference(SERVICE_ACCOUNT, email) for email in sorted(named))),
             Claim("this clean-up, which runs as it", (Reference(SERVICE_ACCOUNT, me),)),

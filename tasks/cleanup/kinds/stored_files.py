@@ -19,8 +19,8 @@ class StoredFiles(ResourceKind):
     traits = Traits(replaceable=True)
 
     @abstractmethod
-    async def within(self, request: Request, look: Look) -> Found:
-        """Those of the app in the bucket of one environment."""
+    async def within(self, requests: Sequence[Request], look: Look) -> Found:
+        """Those of the app in the bucket that these environments share."""
 
     def required(self, requests: Sequence[Request]) -> Iterable[str]:
         return (self.source(bucket) for bucket in dict.fromkeys(request.settings.bucket for request in requests))
@@ -29,25 +29,27 @@ class StoredFiles(ResourceKind):
         return f"{self.kind}s in gs://{bucket}"
 
     async def list(self, look: Look) -> Found:
-        by_bucket = {request.settings.bucket: request for request in look.requests}
-        return Found.together(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
+        by_bucket: dict[str, list[Request]] = {}
+        for request in look.requests:
+            by_bucket.setdefault(request.settings.bucket, []).append(request)
+        return Found.merged(await asyncio.gather(*(self.within(each, look) for each in by_bucket.values())))
 
     async def files(self, look: Look, bucket: str, prefix: str, group: Callable[[str], str]) -> Found:
         """All that the bucket has under the prefix; group: by the name of the object."""
         found, listing = await look.listed(self.source(bucket), _list, bucket, prefix)
-        items = (
-            Item(
-                self.kind,
-                f"gs://{bucket}/{each.name}",
-                group=f"{group(each.name)} in {bucket}",
-                owner=look.app,
-                uploaded=each.created,
-                etag=str(each.generation),
-                size_bytes=each.size_bytes,
-            )
-            for each in found
-        )
+        items = (self.file(bucket, each, f"{group(each.name)} in {bucket}", look.app) for each in found)
         return Found(tuple(items), listings=(listing,))
+
+    def file(self, bucket: str, found: StoredObject, group: str, owner: str) -> Item:
+        return Item(
+            self.kind,
+            f"gs://{bucket}/{found.name}",
+            group,
+            owner,
+            uploaded=found.created,
+            etag=str(found.generation),
+            size_bytes=found.size_bytes,
+        )
 
     async def again(self, before: Item) -> Item | None:
         found = await objects.find_object(*_bucket_and_name(before))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.logs import RUN_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 REQUEST_TIMEOUT = (
     rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.logs import QUOTAS
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 _LESS_OR_MORE = (
     f"Ask for less (fewer instances, less CPU or memory) or delete what is unused, or raise the quota at {QUOTAS}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.failures.catalogue.rule import MAYBE, NO, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 _NO_FAILURE = (
     r"(?![\s\S]*(?:(?<!\b0\s)(?<!\bno\s)(?:error|fail)|denied|exception|fatal|refused|cannot|could not|unable|not found|timed? ?out|crash"
@@ -49,7 +49,7 @@ NOT_AN_ERROR = (
         r"completed with status \"?cancell?ed",
         r"(?:aborted|cancell?ed|interrupted) by (?:the )?(?:user|operator|caller)",
         r"command killed by keyboard interrupt|keyboardinterrupt|operation was cancell?ed",
-        r"context cancell?ed|\bcancelled: ",
+        r"context cancell?ed|\bcancelled: |error: (?:operation canceled|execution halted)",
     ),
     rule(
         Cause.OTHER,
@@ -66,6 +66,22 @@ NOT_AN_ERROR = (
 )
 
 INVALID_FOR_SURE = (
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "API Gateway refuses the OpenAPI document.",
+        "Correct what the message names in the file of `provision.gateway.openapi` in slipway.yaml.",
+        "https://cloud.google.com/api-gateway/docs/openapi-overview",
+        r"cannot convert to service config",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
+        "The Terraform provider is not the one that its lock file was made for.",
+        "Make bundle and lock file anew where there is internet: `slipway provision bundle FOLDER`.",
+        "https://developer.hashicorp.com/terraform/language/files/dependency-lock",
+        r"match any of the checksums (?:previously )?recorded",
+    ),
     rule(
         Cause.INVALID_CONFIG,
         NO,

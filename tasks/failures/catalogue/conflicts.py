@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.logs import AUDIT_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 _STATE_LOCK_REMEDY = (
     "Wait until the other Terraform run has ended and run again; if none is running, release its lock with "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.logs import AUDIT_LOG, BUILD_LOG, QUOTAS, READ_ITS_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 _FAILS = r"(?:err(?:ors?)?|fail\w*|unable|cannot|can't|could ?n[o']t|not|den(?:ied|ies)|refus\w+|reject\w+|invalid|missing|expired)"
 _IS_OFF = (

@@ -58,7 +58,7 @@ from tasks.failures.catalogue.workload import (
     PROGRAM,
     PROGRAM_FOR_SURE,
 )
-from tasks.failures.errors import Cause, Transient
+from tasks.failures.cause import Cause, Transient
 
 __all__ = ["BUILD_RULES", "RULES", "WRAPPERS", "Match", "Rule", "match"]
 

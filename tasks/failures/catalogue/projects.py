@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.grammar import GOOGLES_CLIENTS
 from tasks.failures.catalogue.rule import MAYBE, NO, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 BILLING = (
     rule(

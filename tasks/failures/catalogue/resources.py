@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.failures.catalogue.rule import NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 IMAGE_MISSING = (
     rule(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tasks.failures.errors import Cause, Transient
+from tasks.failures.cause import Cause, Transient
 
 MAYBE, NO, YES = Transient.MAYBE, Transient.NO, Transient.YES  # the rules read as a table
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 ANY = frozenset(Cause)
 _REFUSED = frozenset(

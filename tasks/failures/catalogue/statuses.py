@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tasks.failures.catalogue.logs import READ_ITS_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, YES, rule
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 
 _CODES = "https://cloud.google.com/apis/design/errors"
 

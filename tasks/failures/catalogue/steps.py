@@ -6,12 +6,20 @@ from dataclasses import replace
 
 from tasks.failures.catalogue.logs import BUILD_LOG
 from tasks.failures.catalogue.rule import MAYBE, NO, Rule, rule
-from tasks.failures.errors import Cause
+from tasks.failures.catalogue.workload import NO_PROGRAM
+from tasks.failures.cause import Cause
 
 _BUILD_LINK = "https://cloud.google.com/build/docs/troubleshooting"
 
 
 _BUILDPACKS_LINK = "https://cloud.google.com/docs/buildpacks/overview"
+
+
+_NO_PROGRAM = "A command of the build is not in the image that it runs in."
+_INSTALL_IT = (
+    "Install it in a line above, or build from an image that has it: npm is in `node`, pip in `python`, not the other "
+    "way round."
+)
 
 
 BUILD_STEP_FOR_SURE = (
@@ -151,6 +159,14 @@ BUILD_STEP = (
     rule(
         Cause.BUILD_STEP_FAILED,
         NO,
+        _NO_PROGRAM,
+        _INSTALL_IT,
+        _BUILD_LINK,
+        r"(?:non-zero code|exit code|exit status):? 127\b",
+    ),
+    rule(
+        Cause.BUILD_STEP_FAILED,
+        NO,
         "A command of the Dockerfile failed.",
         "Read the lines above it in the build's log, and try the same command with `docker build .`.",
         _BUILD_LINK,
@@ -214,6 +230,8 @@ def in_a_build(rule: Rule) -> Rule:
     """The rule as it reads of a build's log, where the program that failed is not the service."""
     if rule.cause is not Cause.CONTAINER_CRASH:
         return rule
+    if rule is NO_PROGRAM:
+        return replace(rule, cause=Cause.BUILD_STEP_FAILED, problem=_NO_PROGRAM, remedy=_INSTALL_IT, link=_BUILD_LINK)
     return replace(
         rule,
         cause=Cause.BUILD_STEP_FAILED,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tasks.failures.catalogue.logs import READ_ITS_LOG, RUN_LOG
-from tasks.failures.catalogue.rule import NO, rule
-from tasks.failures.errors import Cause
+from tasks.failures.catalogue.rule import NO, Rule, rule
+from tasks.failures.cause import Cause
 
 _RUN_LINK = "https://cloud.google.com/run/docs/troubleshooting"
 
@@ -61,7 +61,38 @@ CONTAINER_CRASH = (
 
 # The port message is what Cloud Run says of every container that ends early: what its log says counts more.
 _PORT_MESSAGE = r"\A(?=[\s\S]*(?:listen on the port|startup probe))(?=[\s\S]*(?:"
+_NOT_FOUND = r"(?:\bsh|bash|exec|env): [^\n]{1,80}: not found"
+_NO_OBJECT = r"failed to find attribute '|error loading asgi|could not import module"
+
+
+def _no_program(pattern: str) -> Rule:
+    return rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The container is to run a program that is not in its image.",
+        "Install it in the Dockerfile (pip, npm or apt-get), or correct ENTRYPOINT or CMD; `docker run` with the same "
+        "image says the same.",
+        "https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start",
+        pattern,
+    )
+
+
+def _no_object(pattern: str) -> Rule:
+    return rule(
+        Cause.CONTAINER_CRASH,
+        NO,
+        "The web server in the container does not find the app that it is to serve.",
+        "Correct MODULE:NAME in ENTRYPOINT or CMD: `gunicorn main:app` serves the variable app of main.py, which must be "
+        "in the image's working folder.",
+        "https://cloud.google.com/run/docs/quickstarts/build-and-deploy/deploy-python-service",
+        pattern,
+    )
+
+
+NO_PROGRAM = _no_program(_NOT_FOUND)  # in a build it is one of the build's
 CRASH_BEHIND_PORT = (
+    _no_program(f"{_PORT_MESSAGE}{_NOT_FOUND}))"),
+    _no_object(f"{_PORT_MESSAGE}{_NO_OBJECT}))"),
     rule(
         Cause.CONTAINER_CRASH,
         NO,
@@ -70,7 +101,7 @@ CRASH_BEHIND_PORT = (
         _RUN_LINK,
         _PORT_MESSAGE
         + r"traceback \(most|cannot find module|uncaught|unhandled|panic: |[a-z_.]*[a-z]{2}(?:error|exception): "
-        r"|exit\([1-9]|failed to find attribute '|worker failed to boot|(?:sh|bash|env): [^\n]{1,80}: not found))",
+        r"|exit\([1-9]|worker failed to boot))",
     ),
 )
 
@@ -89,6 +120,8 @@ PROGRAM_FOR_SURE = (
 )
 
 PROGRAM = (
+    NO_PROGRAM,
+    _no_object(_NO_OBJECT),
     rule(
         Cause.CONTAINER_CRASH,
         NO,
@@ -105,7 +138,6 @@ PROGRAM = (
         r"crashloopbackoff",
         r"modulenotfounderror|importerror|no module named",
         r"(?:syntax|name|type|key|attribute|value|indentation|runtime|assertion|reference|permission)error:",
-        r"failed to find attribute '|could not import module|error loading asgi",
         r"cannot find module|err_module_not_found|err_require_esm|error: cannot find package",
         r"unhandled (?:exception|rejection|promise)|uncaught exception|uncaughtexception",
         r"panic: |segmentation fault|segfault|sigsegv|sigabrt|core dumped|goroutine \d+",

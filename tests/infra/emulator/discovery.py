@@ -177,9 +177,12 @@ class Document:
             yield f"{place}{error.json_path[1:]}: {error.message[:300]}"
 
     def _schema_of(self, type_url: str) -> str | None:
-        """type.googleapis.com/google.cloud.run.v2.Service -> GoogleCloudRunV2Service, or just Service."""
-        parts = type_url.rpartition("/")[2].split(".")
-        names = ("".join(part[0].upper() + part[1:] for part in parts), parts[-1])
+        """type.googleapis.com/google.cloud.run.v2.Service -> GoogleCloudRunV2Service, V2Service, or just Service.
+
+        API Gateway's documents put the API's name before it: ApigatewayApi.
+        """
+        parts = [part[0].upper() + part[1:] for part in type_url.rpartition("/")[2].split(".")]
+        names = ("".join(parts), "".join(parts[-2:]), f"{parts[-3]}{parts[-1]}", parts[-1])
         return next((name for name in names if name in self._definitions), None)
 
 

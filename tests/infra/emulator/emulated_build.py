@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import json
@@ -121,6 +122,20 @@ class Builds:
         body = {"format": "DOCKER", "dockerConfig": {"immutableTags": immutable}}
         self.http.post(url, params={"repositoryId": name}, json=body).raise_for_status()
         return f"{HOST}/{PROJECT}/{name}"
+
+    def secret(self, value: str) -> str:
+        """A new secret that builds may read; answers its full name."""
+        secrets = f"https://secretmanager.googleapis.com/v1/projects/{PROJECT}/secrets"
+        name = f"builds-{next(_numbers)}"
+        body: Json = {"replication": {"automatic": {}}}
+        self.http.post(secrets, params={"secretId": name}, json=body).raise_for_status()
+        payload = {"payload": {"data": base64.b64encode(value.encode()).decode()}}
+        self.http.post(f"{secrets}/{name}:addVersion", json=payload).raise_for_status()
+        account = self.get(f"{self.parent}/defaultServiceAccount")["serviceAccountEmail"].rpartition("/")[2]
+        binding = {"role": "roles/secretmanager.secretAccessor", "members": [f"serviceAccount:{account}"]}
+        policy = {"policy": {"bindings": [binding]}}
+        self.http.post(f"{secrets}/{name}:setIamPolicy", json=policy).raise_for_status()
+        return f"projects/{PROJECT}/secrets/{name}"
 
     def create(self, *steps: Json, **fields: Any) -> Json:
         """Starts a build; answers its operation."""

@@ -24,23 +24,28 @@ class Process:
 
     cloud: LocalCloud
     process: subprocess.Popen[str]
+    said: str  # the line with which it says that it listens
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(timeout=30)
 
-    @contextlib.contextmanager
-    def rest(self, api: str) -> Iterator[Checked]:
-        """A checked session as gcloud's user, by way of this emulator's own proxy."""
-        token = (self.cloud.data / "gcloud-token").read_text()
-        with Checked(
-            base_url=f"https://{api}.googleapis.com",
-            headers={"Authorization": f"Bearer {token}"},
-            proxy=self.cloud.env["HTTPS_PROXY"],
-            verify=context(self.cloud),
-            trust_env=False,
-        ) as session:
-            yield session
+    def rest(self, api: str) -> contextlib.AbstractContextManager[Checked]:
+        return rest_of(self.cloud, api)
+
+
+@contextlib.contextmanager
+def rest_of(cloud: LocalCloud, api: str) -> Iterator[Checked]:
+    """A checked session as gcloud's user, by way of the emulator's own proxy."""
+    token = (cloud.data / "gcloud-token").read_text()
+    with Checked(
+        base_url=f"https://{api}.googleapis.com",
+        headers={"Authorization": f"Bearer {token}"},
+        proxy=cloud.env["HTTPS_PROXY"],
+        verify=context(cloud),
+        trust_env=False,
+    ) as session:
+        yield session
 
 
 def context(cloud: LocalCloud) -> ssl.SSLContext:
@@ -54,10 +59,10 @@ def emulator(data: Path, profile: str = "instant") -> Iterator[Process]:
     process = subprocess.Popen([*command, "--project", PROJECT], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout:
-        process.stdout.readline()  # says that it listens
+        said = process.stdout.readline()
         word = json.loads((data / "emulator.json").read_text())
         try:
-            yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process)
+            yield Process(LocalCloud({**os.environ, **word["environment"]}, word["admin"], data), process, said)
         finally:
             if process.poll() is None:
                 process.terminate()

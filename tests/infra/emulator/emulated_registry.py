@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from google.api_core.retry import Retry
 from google.cloud import artifactregistry_v1 as ar
 
 from tests.conftest import PROJECT, LocalCloud
@@ -24,6 +25,7 @@ PARENT = f"projects/{PROJECT}/locations/{LOCATION}"
 HOST = f"{LOCATION}-docker.pkg.dev"
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+QUICK = Retry(initial=0.01, maximum=0.05, timeout=30)
 _numbers = itertools.count()
 
 
@@ -136,3 +138,9 @@ def write(folder: Path, name: str, text: str) -> Path:
     path = folder / name
     path.write_text(text)
     return path
+
+
+def error(answer: httpx.Response) -> tuple[int, str, str]:
+    """HTTP status, code and message of a refusal in the registry's form."""
+    (only,) = answer.json()["errors"]
+    return answer.status_code, only["code"], only["message"]

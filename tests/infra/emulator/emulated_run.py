@@ -56,7 +56,7 @@ class App(http.server.BaseHTTPRequestHandler):
         if self.command != "HEAD": self.wfile.write(text)
     do_POST = do_HEAD = do_PUT = do_DELETE = do_GET
     def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), App).serve_forever()
 """
 
 

@@ -11,6 +11,7 @@ from google.cloud import storage
 from tests.conftest import LocalCloud
 from tests.infra.emulator.discovery import Checked
 
+MEBIBYTE = 1 << 20
 _numbers = itertools.count(1)
 
 

@@ -118,6 +118,8 @@ def test_service_accounts_act_with_their_keys(
     gcloud("iam", "service-accounts", "keys", "create", "key.json", f"--iam-account={email}")
     assert json.loads((tmp_path / "key.json").read_text())["client_email"] == email
     assert email in [account["email"] for account in gcloud("iam", "service-accounts", "list")]
+    creator = ("--member=user:you@example.com", "--role=roles/iam.serviceAccountTokenCreator")
+    gcloud("iam", "service-accounts", "add-iam-policy-binding", email, *creator)
     token = gcloud("auth", "print-identity-token", f"--impersonate-service-account={email}", "--audiences=https://x")
     assert token["id_token"].count(".") == 2
     refused = attempt("secrets", "list", f"--impersonate-service-account={email}")
@@ -133,6 +135,31 @@ def test_secrets(gcloud: Gcloud, tmp_path: Path) -> None:
     (version,) = gcloud("secrets", "versions", "list", "gcloud-secret")
     assert version["state"] == "DISABLED"
     gcloud("secrets", "delete", "gcloud-secret")
+
+
+def test_gateways_and_keys(
+    gcloud: Gcloud, attempt: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    path = {"get": {"operationId": "root", "responses": {"200": {"description": "fine"}}}}
+    said = {"swagger": "2.0", "info": {"title": "Hello", "version": "1"}, "paths": {"/": path}}
+    (tmp_path / "good.json").write_text(json.dumps(said))
+    (tmp_path / "bad.json").write_text(json.dumps(said | {"paths": {"/a/": path}}))
+    create = ("api-gateway", "api-configs", "create")
+    refused = attempt(*create, "bad", "--api=gcloud-api", "--openapi-spec=bad.json")  # makes the API, too
+    assert "unexpected end of input" in refused.stderr
+    gcloud(*create, "good", "--api=gcloud-api", "--openapi-spec=good.json")
+    made = ("gcloud-gateway", "--location=us-central1")
+    gcloud("api-gateway", "gateways", "create", *made, "--api=gcloud-api", "--api-config=good")
+    found = gcloud("api-gateway", "gateways", "describe", *made)
+    assert (found["state"], found["defaultHostname"].endswith(".uc.gateway.dev")) == ("ACTIVE", True)
+    keys = ("services", "api-keys")
+    gcloud(
+        *keys, "create", "--key-id=gcloud-key", "--display-name=By gcloud", "--api-target=service=run.googleapis.com"
+    )
+    name = f"projects/{PROJECT}/locations/global/keys/gcloud-key"
+    assert len(gcloud(*keys, "get-key-string", name)["keyString"]) == 39
+    gcloud(*keys, "delete", name)
+    gcloud(*keys, "undelete", name)
 
 
 def test_logs(gcloud: Gcloud) -> None:

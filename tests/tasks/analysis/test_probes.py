@@ -1,11 +1,23 @@
-"""Which answers a probe accepts."""
+"""Which answers a probe accepts, and how often it is asked."""
 
 from __future__ import annotations
 
-import pytest
+from http.server import BaseHTTPRequestHandler
 
-from tasks.analysis.probes import wrong_with
+import httpx
+import pytest
+from google.cloud import run_v2
+from prefect.logging import disable_run_logger
+
+from infra.emulator.run.invoker import iap_client
+from infra.gcp import project
+from tasks.analysis.probes import _probe, asking, probe_until_accepted, probe_until_clear, rules_of, wrong_with
+from tasks.analysis.verdict import Probe, judge_probes
 from tasks.manifest.settings import Health
+from tasks.model import Verdict
+from tasks.rollout.traffic import OFTEN, OFTEN_S
+from tests.serving import serving
+from tests.tasks.preflight.requests import name_of, release, to_ship
 
 
 @pytest.mark.parametrize(
@@ -24,3 +36,75 @@ def test_an_answer_counts_by_its_status_and_body(
     status: int, body: str, settings: dict[str, object], accepted: bool
 ) -> None:
     assert (wrong_with(status, body, Health(**settings)) == "") is accepted
+
+
+def test_the_beginning_of_a_refused_answer_is_told() -> None:
+    said = wrong_with(400, "Bad Request (400)", Health())
+    assert said == "status 400, accepted are 200, 204; the answer begins 'Bad Request (400)'"
+    assert wrong_with(400, "", Health()) == "status 400, accepted are 200, 204"
+
+
+@pytest.mark.parametrize("blip", [1, 3, 10])
+async def test_one_failed_answer_after_the_first_accepted_one_asks_for_more_and_passes(blip: int) -> None:
+    health, asked = Health(), 0
+
+    async def ask() -> Probe:
+        nonlocal asked
+        asked += 1
+        return Probe(asked != blip + 1, 20.0, 200)
+
+    probes = await probe_until_clear(ask, health)
+    assert judge_probes(probes, rules_of(health)).verdict is Verdict.HEALTHY
+    assert len(probes) == blip + 1 + health.samples
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """503 everywhere, and silence at /gone."""
+
+    def do_GET(self) -> None:
+        if self.path != "/gone":
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+
+@pytest.mark.parametrize("path", ["/ready", "/gone"])
+async def test_what_is_wrong_names_the_path_that_was_asked(path: str) -> None:
+    health = Health(path=path)
+    with serving(_Answers) as address, disable_run_logger():
+        async with httpx.AsyncClient() as client:
+            probe = await _probe(client, address + path, health)
+    assert str(probe).startswith(f"{path}: ")
+    judgement = judge_probes([probe] * health.tries, rules_of(health))
+    assert path in judgement.reason
+
+
+@pytest.mark.parametrize(("each_s", "asked"), [(0.0, 40), (30.0, 3), (300.0, 1)])
+async def test_tries_that_are_not_answered_end_with_the_time_that_there_is(each_s: float, asked: int) -> None:
+    """Forty tries of 30 s were 20 minutes in which a service that hung kept all its users."""
+    now = 0.0
+
+    async def ask() -> Probe:
+        nonlocal now
+        now += each_s
+        return Probe(False, each_s * 1000)
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    health = Health().model_copy(update=OFTEN)
+    probes = await probe_until_accepted(ask, health, sleep, OFTEN_S, lambda: now)
+    assert len(probes) == asked
+    assert now <= OFTEN_S + each_s + 2
+
+
+@pytest.mark.parametrize(("known", "status"), [(True, 200), (False, 401)])
+async def test_identity_aware_proxy_is_told_who_asks(cloud_env: dict[str, str], *, known: bool, status: int) -> None:
+    """Everybody may call the service, so that nobody else would ask for a token."""
+    request = to_ship()
+    audience = iap_client((await project.get_project(request.project)).number) if known else None
+    url = release(request, run_v2.Service(iap_enabled=True), public=True)
+    with disable_run_logger():
+        async with asking(name_of(request), url, url, Health(audience=audience)) as ask:
+            assert (await ask()).status == status

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from random import Random
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.analysis.proof import judge
+from infra.gcp.run.traffic import TrafficTarget
+from tasks.analysis.probes import Ask
+from tasks.analysis.proof import judge, prove_candidate, refuse_unproven
+from tasks.analysis.senses import Senses
 from tasks.analysis.verdict import Probe
+from tasks.failures.errors import ProofFailed
 from tasks.manifest.settings import Health
-from tasks.model import Place, Verdict
+from tasks.model import Candidate, Place, Proof, Snapshot, Verdict
+from tests.tasks.builders import a_request
 
 API = Place("api", "europe-west1")
 HEALTH = Health(samples=5)
@@ -29,12 +40,25 @@ def test_a_candidate_that_never_answers_right_is_unhealthy() -> None:
     assert "status 500" in proof.reason
 
 
+@pytest.mark.parametrize(("status", "hosts"), [(400, True), (421, True), (404, False), (None, False)])
+def test_what_is_not_proven_says_what_the_container_said_and_when_it_may_be_the_name_it_is_asked_by(
+    status: int | None, *, hosts: bool
+) -> None:
+    proof = judge(API, [Probe(False, 10, status, "status")] * 5, [], HEALTH)
+    said = "\nIts last lines:\n  Invalid HTTP_HOST header\n  password=hunter2222"
+    with pytest.raises(ProofFailed) as failed:
+        refuse_unproven([replace(proof, said=said)])
+    assert "Invalid HTTP_HOST header" in failed.value.problem
+    assert "hunter2222" not in str(failed.value)
+    assert ("ALLOWED_HOSTS" in failed.value.remedy) is hosts
+
+
 def test_one_bad_answer_among_the_last_ones_is_no_proof_of_health() -> None:
     assert judge(API, [GOOD, GOOD, BAD, GOOD, GOOD], [], HEALTH).verdict is not Verdict.HEALTHY
 
 
 def test_a_candidate_three_times_slower_than_stable_is_unhealthy() -> None:
-    slow = [Probe(True, 90 + n % 7, 200) for n in range(21)]
+    slow = [Probe(True, 90 + n % 7, 200) for n in range(20)]  # as many as the prober makes
     stable = [30.0 + n % 7 for n in range(20)]
     proof = judge(API, slow, stable, Health(samples=20))
     assert proof.verdict is Verdict.UNHEALTHY
@@ -47,3 +71,46 @@ def test_percentiles_leave_the_cold_start_out(times: list[float]) -> None:
     assert proof.p50_ms is not None
     assert proof.p95_ms is not None
     assert proof.p50_ms <= proof.p95_ms <= max(times) + 0.1
+
+
+async def proven(candidate_ms: Callable[[int], float], stable_ms: float, seed: int) -> Proof:
+    """By typical latencies, the candidate's by how often it was asked before; both scatter alike."""
+    random = Random(seed)
+
+    @asynccontextmanager
+    async def asking(_service: str, _service_url: str, url: str, _health: Health) -> AsyncIterator[Ask]:
+        asked = 0
+
+        async def ask() -> Probe:
+            nonlocal asked
+            asked += 1
+            typical_ms = candidate_ms(asked) if url == "new" else stable_ms
+            return Probe(True, typical_ms * random.lognormvariate(0, 0.6), 200)
+
+        yield ask
+
+    before = Snapshot(API, (TrafficTarget("old", 100),), "old", "old", "old")
+    candidate = Candidate("new", "v2", "new", "service", before, before.traffic, Health())
+    return await prove_candidate(a_request(), candidate, Senses(asking=asking))
+
+
+@pytest.mark.parametrize(
+    "candidate_ms",
+    [
+        pytest.param(lambda _: 100.0, id="equal"),
+        pytest.param(lambda asked: 100.0 * (1 + 2 * 0.97**asked), id="three-times-slower-until-it-is-warm"),
+        pytest.param(lambda asked: 100.0 + (3_000.0 if asked == 1 else 0.0), id="a-cold-start"),
+    ],
+)
+async def test_what_is_as_fast_as_stable_once_it_is_warm_is_never_refused(
+    candidate_ms: Callable[[int], float],
+) -> None:
+    proofs = [await proven(candidate_ms, 100.0, seed) for seed in range(100)]
+    assert {proof.verdict for proof in proofs} == {Verdict.HEALTHY}
+
+
+@pytest.mark.parametrize(("candidate_ms", "stable_ms"), [(200.0, 2.0), (300.0, 75.0)])
+async def test_a_gross_slowdown_is_refused(candidate_ms: float, stable_ms: float) -> None:
+    proofs = [await proven(lambda _: candidate_ms, stable_ms, seed) for seed in range(20)]
+    assert {proof.verdict for proof in proofs} == {Verdict.UNHEALTHY}
+    assert "slower than stable" in proofs[0].reason

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.builds.archive import Archive, pack
+from tasks.builds.archive import Archive, pack, plan
+from tasks.builds.ignore import own_file
 from tasks.failures.errors import SourceError
 from tasks.source.source import Source, open_source
 from tests.tasks.repos import Repo
@@ -100,7 +101,7 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder: Path, tmp_path: 
     (folder / ".dockerignore").write_text("out\n")
     (folder / "out").symlink_to(tmp_path)
     (folder / "link").symlink_to(target)
-    with pytest.raises(SourceError, match=r"the symbolic link .*link leads out of the source folder"):
+    with pytest.raises(SourceError, match=r"the symbolic link link leads out of the source folder"):
         pack(folder, tmp_path / "out.tar.gz")
     (folder / ".dockerignore").write_text("out\nlink\n")
     assert "link" not in members(pack(folder, tmp_path / "out.tar.gz"))
@@ -110,6 +111,40 @@ def test_a_link_that_leads_out_of_the_folder_is_refused(folder: Path, tmp_path: 
 def test_a_link_that_stays_inside_is_kept_wherever_it_leads(folder: Path, tmp_path: Path, target: str) -> None:
     (folder / "loop").symlink_to(target)
     assert members(pack(folder, tmp_path / "out.tar.gz"))["loop"].linkname == target
+
+
+def test_all_that_cannot_be_packed_is_named_at_once(folder: Path, tmp_path: Path) -> None:
+    (folder / "one").symlink_to("/etc/passwd")
+    (folder / "two").symlink_to("../../secret")
+    with pytest.raises(SourceError, match=r"link one leads out .*; the symbolic link two leads out"):
+        plan(folder)
+
+
+@pytest.mark.parametrize("dockerfile", ["cfg/adc.json", "cfg/sub/adc.json", "here/cfg/adc.json", "adc.json"])
+def test_nothing_leaves_the_folder_through_the_name_of_the_dockerfile(
+    folder: Path, tmp_path: Path, dockerfile: str
+) -> None:
+    for name in ("adc.json", "sub/adc.json"):
+        (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "home" / name).write_text("secret")
+    (folder / "cfg").symlink_to(tmp_path / "home")
+    (folder / "here").symlink_to(".")
+    (folder / "adc.json").symlink_to("../home/adc.json")
+    (folder / ".dockerignore").write_text("cfg\nadc.json\n")
+    with pytest.raises(SourceError, match="leads out of the source folder"):
+        pack(folder, tmp_path / "out.tar.gz", dockerfile)
+
+
+def test_a_dockerfile_behind_links_is_packed_with_the_links(folder: Path, tmp_path: Path) -> None:
+    (folder / "docker").mkdir()
+    (folder / "docker/Dockerfile.prod").touch()
+    (folder / "docker/current").symlink_to("../docker/Dockerfile.prod")
+    (folder / "linked").symlink_to("docker")
+    (folder / ".dockerignore").write_text("docker\nlinked\napp\n")
+    packed = members(pack(folder, tmp_path / "out.tar.gz", "linked/current"))
+    assert {"linked", "docker/current", "docker/Dockerfile.prod"} < packed.keys()
+    assert "linked/current" not in packed
+    assert packed["linked"].issym()
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
@@ -140,3 +175,11 @@ def test_names_of_any_kind_survive(folder: Path, tmp_path: Path) -> None:
         (folder / name).write_text(name, errors="surrogateescape")
     archive = pack(folder, tmp_path / "out.tar.gz")
     assert set(names) <= members(archive).keys()
+
+
+def test_a_change_of_slipway_yaml_alone_packs_the_same(folder: Path, tmp_path: Path) -> None:
+    digests = set()
+    for text in ("app: shop\n", "app: shop\nretention: {keep: 3}\n"):
+        (folder / "slipway.yaml").write_text(text)
+        digests.add(pack(folder, tmp_path / "out.tar.gz", own=own_file(folder, folder)).sha256)
+    assert len(digests) == 1

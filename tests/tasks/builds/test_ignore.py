@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks.builds.ignore import source_files
+from tasks.builds.ignore import own_file, source_files
 from tasks.failures.errors import SourceError
 
 DOCKER = json.loads((Path(__file__).parents[2] / "data/dockerignore.json").read_text())
@@ -72,13 +72,47 @@ def test_without_an_ignore_file_everything_but_git_is_sent(folder: Path) -> None
     assert source_files(folder) == sorted(FILES)
 
 
-def test_gcloudignore_comes_before_dockerignore_and_that_before_gitignore(folder: Path) -> None:
-    (folder / ".gitignore").write_text("src\n")
-    assert left_out(folder) == below("src/")
+def test_gcloudignore_comes_before_the_dockerfiles_own_and_that_before_dockerignore(folder: Path) -> None:
     (folder / ".dockerignore").write_text("docs\n")
     assert left_out(folder) == below("docs/")
+    (folder / "Dockerfile.dockerignore").write_text("src\n")
+    assert left_out(folder) == below("src/")
     (folder / ".gcloudignore").write_text("vendor\n")
     assert left_out(folder) == below("vendor/")
+
+
+def test_gitignore_has_no_say(folder: Path) -> None:
+    (folder / ".gitignore").write_text("src\n")
+    assert left_out(folder) == set()
+
+
+@pytest.mark.parametrize("ignore_file", [".dockerignore", ".gcloudignore"])
+@pytest.mark.parametrize("text", ["\ufeffvendor\nsrc\n", "vendor\r\nsrc\r\n", "\ufeffvendor\r\n!no\r\nsrc"])
+def test_marks_and_line_ends_of_windows_are_no_part_of_a_pattern(folder: Path, ignore_file: str, text: str) -> None:
+    (folder / ignore_file).write_bytes(text.encode())
+    assert left_out(folder) == below("vendor/", "src/")
+
+
+def test_a_dockerignore_that_notepad_has_saved_keeps_secrets_out_of_the_upload(folder: Path) -> None:
+    for name in (".env", "id.pem"):
+        (folder / name).touch()
+    (folder / ".dockerignore").write_bytes(b"\xef\xbb\xbf.env\r\n*.pem\r\n")
+    assert not {".env", "id.pem"} & set(source_files(folder))
+
+
+def test_only_a_line_feed_ends_a_pattern(folder: Path) -> None:
+    (folder / "a\x0bb").touch()
+    (folder / ".gcloudignore").write_text("a\x0bb\n")
+    assert {"a.log", "a\x0bb"} & set(source_files(folder)) == {"a.log"}
+
+
+def test_an_ignore_file_outside_of_the_folder_is_not_read(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "rules"
+    outside.write_text("src\n")
+    (folder / ".dockerignore").symlink_to(outside)
+    assert left_out(folder) == set()
 
 
 def test_gcloudignore_includes_another_file(folder: Path) -> None:
@@ -118,3 +152,44 @@ def test_the_order_is_that_of_bytes_in_every_locale(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert source_files(tmp_path) == ["B", "a-b", "a/b", "b", "ä"]
+
+
+class TestSlipwaysOwnFile:
+    @pytest.fixture
+    def app(self, folder: Path) -> Path:
+        for name in ("slipway.yaml", "src/slipway.yaml"):
+            (folder / name).touch()
+        return folder
+
+    @pytest.mark.parametrize(
+        ("name", "text", "sent"),
+        [
+            ("", "", False),
+            (".dockerignore", "*.log", False),
+            (".gcloudignore", "*.log", False),
+            (".dockerignore", "!slipway.yaml", True),
+            (".gcloudignore", "*.log\n!slipway.yaml", True),
+            (".dockerignore", "!slipway.yaml\nslipway.yaml", False),
+        ],
+    )
+    def test_what_is_said_to_slipway_is_no_part_of_the_image_unless_the_ignore_file_says_so(
+        self, app: Path, name: str, text: str, sent: bool
+    ) -> None:
+        if name:
+            (app / name).write_text(text)
+        found = source_files(app, own=own_file(app, app))
+        assert ("slipway.yaml" in found) is sent
+        assert "src/slipway.yaml" in found  # another app's
+
+    def test_an_image_that_is_to_have_it_gets_it(self, app: Path) -> None:
+        (app / "Dockerfile").write_text("FROM scratch\nCOPY app.py slipway.yaml /app/\n")
+        assert "slipway.yaml" in source_files(app, own=own_file(app, app))
+
+    def test_where_it_lies_is_told_from_the_source_folder(self, app: Path) -> None:
+        assert own_file(app, app / "src" / "..") == "slipway.yaml"
+        assert own_file(app, app / "src") == ""
+        assert own_file(app / "src", app) == "src/slipway.yaml"
+
+
+def test_nothing_else_is_left_out_where_there_is_no_ignore_file(folder: Path) -> None:
+    assert set(FILES) <= set(source_files(folder, own="slipway.yaml"))

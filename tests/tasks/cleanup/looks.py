@@ -8,14 +8,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from google.cloud import run_v2
+
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.templates import Template, Workload
 from infra.gcp.run.traffic import TrafficTarget
+from infra.gcp.run.worker_pools import WithRevisions, _pool
 from tasks.cleanup.engine.model import Item, Listing, Use
 from tasks.cleanup.inventory import Names
 from tasks.cleanup.kinds.adapter import Found, History, Look
-from tasks.cleanup.kinds.cloud_run import Survey, all_jobs, all_revisions, all_services, all_worker_pools
+from tasks.cleanup.kinds.cloud_run import (
+    Survey,
+    all_executions,
+    all_instances,
+    all_jobs,
+    all_revisions,
+    all_services,
+    all_worker_pools,
+)
 from tasks.cleanup.kinds.registry import CONSUMERS, KINDS
 from tasks.cleanup.memory import Memory
 from tasks.history.record import ReleaseRecord
@@ -58,12 +69,32 @@ def a_revision(
     )  # fmt: skip
 
 
+def a_pool(
+    name: str,
+    template: Template | None = None,
+    labels: Mapping[str, str] | None = None,
+    splits: Mapping[str, int] | None = None,
+    revisions: Sequence[Revision] = (),
+) -> WithRevisions:
+    """Whose instances are of these revisions, by short name; without any, of the newest that is ready."""
+    needs, given = template or Template(), splits or {}
+    message = run_v2.WorkerPool.pb()(name=name, labels=labels or {})
+    message.template.containers.extend([run_v2.Container.pb()(image=image) for image in needs.images])
+    message.template.service_account = needs.account
+    message.instance_splits.extend(
+        [run_v2.InstanceSplit.pb()(revision=revision, percent=percent) for revision, percent in given.items()]
+    )
+    return WithRevisions(_pool(message), tuple(revisions))
+
+
 def a_look(
     requests: tuple[Request, ...],
     services: Sequence[RunService] = (),
     revisions: Sequence[Revision] = (),
     jobs: Sequence[Workload] = (),
-    pools: Sequence[Workload] = (),
+    pools: Sequence[WithRevisions] = (),
+    executions: Sequence[Workload] = (),
+    instances: Sequence[Workload] = (),
     histories: Mapping[str, Sequence[ReleaseRecord]] | None = None,
 ) -> Look:
     """Which has asked Cloud Run already. To be called where an event loop runs."""
@@ -77,6 +108,8 @@ def a_look(
         all_revisions: [(each.full_name, each) for each in revisions],
         all_jobs: [(each.name, each) for each in jobs],
         all_worker_pools: [(each.name, each) for each in pools],
+        all_executions: [(each.name, each) for each in executions],
+        all_instances: [(each.name, each) for each in instances],
     }
     for ask, found in there.items():
         places: dict[tuple[str, str], list[Any]] = defaultdict(list)
@@ -95,6 +128,6 @@ def names_of(look: Look, listed: Iterable[Item]) -> Names:
 
 async def live(look: Look, listed: Iterable[Item]) -> tuple[tuple[Item, ...], tuple[Use, ...]]:
     """The items and uses of all that lives, where these other items are listed."""
-    found = Found.together([await each.list(look) for each in CONSUMERS if each.live])
+    found = Found.merged([await each.list(look) for each in CONSUMERS if each.live])
     names = names_of(look, (*listed, *found.items))
     return names.items(found), names.uses(found)

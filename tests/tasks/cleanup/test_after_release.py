@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect import flow
 
+from infra.gcp.run import services
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.services import RunService
-from tasks.cleanup.after_release import old_revisions
+from infra.gcp.run.traffic import TrafficTarget
+from infra.gcp.storage import buckets, objects
+from tasks.cleanup.after_release import clean_up_service, clock_trouble, old_revisions
 from tasks.history.record import ReleaseRecord, State, TargetRecord
+from tasks.history.store import list_records, prefix
+from tasks.orchestration.lock import before_all_others
+from tests.conftest import PROJECT
+from tests.infra.emulator.emulated_run import HELLO, new_name
 from tests.tasks.builders import MANIFEST, NOW, a_request
 from tests.tasks.cleanup import looks
+from tests.tasks.rollout.two import Two
 
 SERVICE = "projects/acme-prod/locations/europe-west1/services/shop-api"
 OURS = {"managed-by": "slipway", "slipway-app": "shop"}
@@ -76,3 +88,43 @@ def test_a_service_that_seems_to_serve_nothing_loses_nothing() -> None:
 def test_a_listing_that_lacks_what_serves_is_not_believed() -> None:
     revisions = [a_revision(f"r{n}", 100 + n) for n in range(1, 5)]
     assert gone(a_service("r0"), revisions, 1) == []
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["nobody ships", "a rollback has the lock"])
+async def test_it_leaves_alone_what_somebody_is_just_shipping(prefect: None, busy: bool) -> None:
+    two = await Two().made()
+    await two.move(two=100)
+    live, old = await two.live(), f"{two.app}-web-0"
+    split = (*live.service.traffic, TrafficTarget(old, 0, "old"))
+    template = {
+        "revision": old,
+        "containers": [{"image": HELLO}],
+        "labels": {**OURS, "slipway-tag": "old"},
+        "scaling": {"minInstanceCount": 1},  # which the tag keeps running
+    }
+    body = {"name": two.name, "template": template, "traffic": [services.traffic_body(each) for each in split]}
+    await services.update_service({**body, "etag": live.service.etag}, ["template", "traffic"], 60)
+
+    async def made_way() -> None:
+        """There is nobody to cancel."""
+
+    @flow(name="deploy")
+    async def after_release() -> int:
+        async with AsyncExitStack() as other:
+            if busy:
+                await other.enter_async_context(before_all_others(two.request, made_way))
+            return await clean_up_service(two.request, two.candidate, ())
+
+    assert await after_release() == 0
+    assert ("old" in [each.tag for each in (await two.live()).service.traffic]) is busy
+
+
+async def test_a_worker_whose_clock_is_wrong_takes_nothing_away(cloud_env: dict[str, str]) -> None:
+    """A year ahead, everything but the newest seems old enough; Google dated the release's own record."""
+    request, bucket = a_request(), f"{PROJECT}-{new_name('clock')}"
+    request = replace(request, settings=request.settings.model_copy(update={"bucket": bucket}))
+    await buckets.create_bucket(bucket, PROJECT, "europe-west1", {})
+    await objects.write_json(bucket, f"{prefix(request.app, request.environment)}1.json", {}, 0)
+    now, listed = datetime.now(UTC), await list_records(bucket, request.app, request.environment)
+    assert clock_trouble(listed, now) == ""
+    assert "ages cannot be told" in clock_trouble(listed, now + timedelta(days=365))

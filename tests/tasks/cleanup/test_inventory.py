@@ -12,10 +12,12 @@ from tasks.cleanup.inventory import doubts
 from tasks.cleanup.kinds.adapter import Look
 from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.releases import claims_of
 from tasks.cleanup.kinds.revisions import REVISION
 from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
-from tests.tasks.builders import NOW, a_request
-from tests.tasks.cleanup.looks import a_look, a_revision, a_service, a_template, live
+from tasks.history.pool_record import PoolRecord
+from tests.tasks.builders import NOW, a_record, a_request
+from tests.tasks.cleanup.looks import a_look, a_pool, a_revision, a_service, a_template, live
 
 REQUESTS = (a_request("staging"), a_request("production"))
 REGION = "projects/acme-prod/locations/europe-west1"
@@ -34,9 +36,7 @@ def image(name: str, digest: str, *tags: str) -> Item:
 async def test_jobs_and_worker_pools_anywhere_need_their_images() -> None:
     jobs = [Workload("projects/acme-prod/locations/asia-east1/jobs/nightly", a_template(f"{HOST}/virtual/api:v1"))]
     pools = [
-        Workload(
-            "projects/acme-staging/locations/us-west1/workerPools/mail", a_template(f"{HOST}/shop/web@sha256:three")
-        )
+        a_pool("projects/acme-staging/locations/us-west1/workerPools/mail", a_template(f"{HOST}/shop/web@sha256:three"))
     ]
     _, uses = await live(a_look(REQUESTS, jobs=jobs, pools=pools), [image("api", "one", "v1"), image("web", "three")])
     assert {use.by: use.needs for use in uses if use.needs} == {
@@ -68,7 +68,7 @@ async def test_what_routes_say_is_told_of_the_revision_that_they_lead_to() -> No
 
 
 async def test_accounts_that_something_runs_as_and_buckets_that_something_mounts_are_in_use() -> None:
-    mail = Workload(f"{REGION}/workerPools/mail", a_template(account="mail@acme.iam.gserviceaccount.com"))
+    mail = a_pool(f"{REGION}/workerPools/mail", a_template(account="mail@acme.iam.gserviceaccount.com"))
     files = a_service(f"{REGION}/services/files", template=a_template(buckets=("acme-files", "of-somebody-else")))
     listed = [
         Item(SERVICE_ACCOUNT, "projects/acme/serviceAccounts/mail@acme.iam.gserviceaccount.com", "", None),
@@ -106,3 +106,43 @@ def test_what_is_asked_before_each_step_is_doubted_like_what_the_plan_rests_on(
     problems = list(doubts(items, (Use("api", (REVISION_NAME,)),), (listing,)))
     assert len(problems) == len(said)
     assert all(part in problem for part, problem in zip(said, problems, strict=True))
+
+
+MAILER = f"{REGION}/workerPools/shop-mailer"
+POOL_REVISIONS = [f"{MAILER}/revisions/shop-mailer-v{number}" for number in range(4)]
+
+
+def of_a_pool(labels: dict[str, str], splits: dict[str, int] | None) -> Look:
+    made = [a_revision(name, labels, a_template(f"{HOST}/shop/web@sha256:three")) for name in POOL_REVISIONS]
+    pool = a_pool(MAILER, labels=labels, splits=splits, revisions=made)
+    record = a_record("v2", 2, targets=(), pools=(PoolRecord(pool="mailer", name=MAILER, revision="shop-mailer-v2"),))
+    later = a_record("v3", 3, targets=())  # of a service: what it goes back to is the pool's of v2
+    return a_look(REQUESTS, pools=[pool], histories={"production": [later, record]})
+
+
+async def test_a_worker_pools_old_revisions_may_go_and_those_with_instances_and_of_a_rollback_stay() -> None:
+    items, uses = await live(of_a_pool(OURS, {"shop-mailer-v3": 100}), [image("web", "three")])
+    assert [item.name for item in items if item.kind == REVISION] == POOL_REVISIONS
+    assert {item.group for item in items} == {"worker pool shop-mailer/production in europe-west1"}
+    (use,) = [use for use in uses if use.live and POOL_REVISIONS[3] in use.needs]
+    assert (use.by, use.needs) == (
+        "the worker pool shop-mailer in europe-west1: 100 % of its instances", (POOL_REVISIONS[3],),
+    )  # fmt: skip
+    assert all(item.needs == ("sha256:three",) for item in items)
+    look = of_a_pool(OURS, {"shop-mailer-v3": 100})
+    needed = {need.name for claim in claims_of(REQUESTS[1], look.histories["production"].records, 1)
+              for need in claim.needs if need.kind == REVISION}  # fmt: skip
+    assert needed == {POOL_REVISIONS[2]}
+
+
+async def test_of_a_worker_pool_whose_instances_nobody_knows_all_revisions_stay() -> None:
+    _, uses = await live(of_a_pool(OURS, None), ())
+    assert set(POOL_REVISIONS) <= {key for use in uses for key in use.needs}
+
+
+async def test_revisions_of_others_worker_pools_are_not_ours_to_judge_and_need_their_images() -> None:
+    items, uses = await live(of_a_pool({}, {"shop-mailer-v3": 100}), [image("web", "three")])
+    assert items == ()
+    assert [use.by for use in uses if "sha256:three" in use.needs] == [
+        f"shop-mailer-v{number} in europe-west1" for number in range(4)
+    ]

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tasks.cleanup.engine.model import Item, Listing
+from tasks.cleanup.journal import is_of_a_plan
 from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
-from tasks.cleanup.memory import Memory
+from tasks.cleanup.memory import Memory, skew
 from tests.tasks.builders import NOW, a_request
 from tests.tasks.cleanup.looks import a_look
 
@@ -50,3 +51,15 @@ async def test_every_listing_of_a_look_must_have_something_where_there_was_somet
     _, never = await look.listed("buckets of acme-staging", nothing)
     assert "at least 1 are known to exist" in suddenly.doubt
     assert not never.doubt
+
+
+def test_a_clock_that_is_wrong_by_more_than_minutes_is_noticed() -> None:
+    """A worker a year ahead finds everything old enough to go."""
+    assert not skew(NOW, NOW + timedelta(minutes=4))
+    assert "ages cannot be told" in skew(NOW, NOW + timedelta(days=365))
+    assert "ages cannot be told" in skew(NOW, NOW - timedelta(hours=1))
+
+
+def test_of_the_files_of_clean_up_only_plans_and_journals_are_pruned() -> None:
+    names = ["20260301T120000.000000Z.json", "20260301T120000.000000Z.journal.json", "memory.json", "environments.json"]
+    assert [name for name in names if is_of_a_plan(name)] == names[:2]

@@ -12,7 +12,7 @@ from tasks.drift.compare import Difference, DriftKind, classify, compare
 from tests.tasks.drift.specs import IDS, IMAGE, NAMES, SPECS, Spec, served
 
 ENV, LIMITS = "template.containers[0].env", "template.containers[0].resources.limits"
-SETTINGS = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def service(**container: Any) -> Spec:

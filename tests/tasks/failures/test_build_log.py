@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from tasks.failures.build_log import FETCH_SOURCE, PUSH, diagnose
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 from tasks.failures.explain import explain
 
 
@@ -159,3 +159,13 @@ def test_secrets_that_a_step_printed_are_masked() -> None:
     )
     found = diagnose(text)
     assert "0123456789abcdef" not in repr(found)
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh: 1: npm: not found", "/bin/sh: npm: not found"])
+@pytest.mark.parametrize("ending", ["; The command '/bin/sh -c npm ci' returned a non-zero code: 127", ""])
+def test_a_program_that_the_build_lacks_is_to_be_installed_in_it(shell: str, ending: str) -> None:
+    text = log(f"build-web: Step 4/7 : RUN npm ci; {shell}{ending}", ending=failed(0, 127))
+    found = diagnose(text)
+    assert found.cause is Cause.BUILD_STEP_FAILED
+    assert found.remedy.startswith("Install it in a line above")
+    assert "not in the image that it runs in" in explain(text).problem

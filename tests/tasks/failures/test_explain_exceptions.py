@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from infra.gcp.calls.errors import GoogleError, Violation
-from tasks.failures.errors import Cause, CloudError, ReleaseBusy, SlipwayError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import CloudError, ReleaseBusy, SlipwayError
 from tasks.failures.explain import explain, to_slipway
 
 

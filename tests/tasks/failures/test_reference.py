@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.failures.catalogue.matching import RULES
-from tasks.failures.errors import Cause, SlipwayError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import SlipwayError
 from tasks.failures.reference import page
 
 PAGE = Path(__file__).parents[3] / "docs/reference/errors.md"

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.history.job_record import JobRecord
 from tasks.history.record import (
     Approval,
     ReleaseRecord,
@@ -18,12 +19,17 @@ from tasks.history.record import (
     with_ending,
     with_snapshot,
 )
+from tasks.manifest.settings import Health
 from tasks.model import Candidate, Ending, Outcome, Override, Place, Snapshot
 from tests.tasks.builders import NOW, a_record
 
 REGION = "europe-west1"
 API = Place("api", REGION)
 BEFORE = Snapshot(API, (), "api-1", "api-1", config={"timeout": "5s"})
+
+
+def revision_of(target: TargetRecord | None) -> str | None:
+    return target.revision if target else None
 
 
 def named(*releases: ReleaseRecord) -> list[str]:
@@ -53,17 +59,17 @@ class TestSeenHealthy:
     HISTORY = (a_record("v3", 3, state=State.FAILED), a_record("v2", 2), a_record("v1", 1))
 
     def test_the_newest_good_release_counts_and_a_failed_one_never(self) -> None:
-        assert seen_healthy(self.HISTORY, API, ("api-v4",)) == "api-v2"
+        assert revision_of(seen_healthy(self.HISTORY, API, ("api-v4",))) == "api-v2"
 
     def test_what_is_known_to_be_bad_is_passed_over(self) -> None:
-        assert seen_healthy(self.HISTORY, API, ("api-v4", "api-v2")) == "api-v1"
+        assert revision_of(seen_healthy(self.HISTORY, API, ("api-v4", "api-v2"))) == "api-v1"
 
     def test_a_place_in_which_nothing_was_released_has_none(self) -> None:
-        assert seen_healthy(self.HISTORY, Place("api", "elsewhere"), ()) == ""
+        assert seen_healthy(self.HISTORY, Place("api", "elsewhere"), ()) is None
 
     def test_nothing_from_before_an_irreversible_migration_is_gone_back_to(self) -> None:
         history = (a_record("v4", 4, state=State.STARTED, irreversible=True), *self.HISTORY)
-        assert seen_healthy(history, API, ()) == ""
+        assert seen_healthy(history, API, ()) is None
 
 
 def test_a_record_of_an_older_version_of_slipway_is_read_and_what_it_did_not_say_is_empty() -> None:
@@ -74,17 +80,47 @@ def test_a_record_of_an_older_version_of_slipway_is_read_and_what_it_did_not_say
     }  # fmt: skip
     read = ReleaseRecord.model_validate(old)
     assert (read.images, read.approval, read.override, read.targets[0].before) == ({}, None, None, ())
-    assert seen_healthy([read], API, ()) == "api-v1"
+    assert read.hooks == ()
+    assert revision_of(seen_healthy([read], API, ())) == "api-v1"
 
 
 def test_the_snapshot_is_recorded_before_there_is_a_candidate_and_stays_with_it() -> None:
     planned = TargetRecord(service="api", region=REGION)
     snapped = with_snapshot(planned, BEFORE)
     assert (snapped.serving, snapped.config, snapped.revision) == ("api-1", {"timeout": "5s"}, "")
-    candidate = Candidate("api-2", "v2", "https://v2", "https://api", BEFORE, ())
+    candidate = Candidate("api-2", "v2", "https://v2", "https://api", BEFORE, (), Health())
     deployed = with_candidate(snapped, candidate, {"api": "image@sha256:2"})
     assert (deployed.revision, deployed.serving, deployed.image) == ("api-2", "api-1", "image@sha256:2")
     assert deployed.outcome == "dark"
+
+
+def test_a_revision_is_known_for_ever_by_the_health_it_was_proven_with() -> None:
+    health = Health.model_validate({"path": "/old", "status": [200, 301], "body": "ok", "timeout": "5s"})
+    candidate = Candidate("api-2", "v2", "https://v2", "https://api", BEFORE, (), health)
+    kept = with_candidate(TargetRecord(service="api", region=REGION), candidate, {})
+    read = TargetRecord.model_validate_json(kept.model_dump_json())
+    assert read.proven_by == health
+    assert TargetRecord.model_validate({"service": "api", "region": REGION}).proven_by is None
+
+
+def test_a_record_is_open_while_anything_could_not_be_given_back() -> None:
+    ended = a_record("v1", 0, state=State.FAILED)
+    owed = ended.targets[0].model_copy(update={"outcome": Outcome.FAILED})
+    assert not ended.is_open
+    assert ended.model_copy(update={"targets": (owed,)}).is_open
+    assert a_record("v1", 0, state=State.STARTED).is_open
+    assert not a_record("v1", 0, state=State.RELEASED, targets=(owed,)).is_open
+    job = JobRecord(job="tidy", name="projects/p/locations/r-r1/jobs/tidy", outcome=Outcome.FAILED)
+    for state in (State.RELEASED, State.FAILED):
+        assert a_record("v1", 0, state=state, jobs=(job,)).is_open
+    done = job.model_copy(update={"outcome": Outcome.LIVE})
+    assert not a_record("v1", 0, state=State.RELEASED, jobs=(done,)).is_open
+
+
+def test_a_record_of_before_jobs_were_kept_can_be_read() -> None:
+    kept = a_record("v1", 0).model_dump(mode="json")
+    del kept["jobs"]
+    assert ReleaseRecord.model_validate(kept).jobs == ()
 
 
 def test_what_was_never_deployed_was_not_touched_by_a_failed_release() -> None:
@@ -131,7 +167,7 @@ def test_who_decided_what_and_when_survives_the_way_through_the_bucket() -> None
 
 
 def test_the_words_of_an_outcome_stay_the_same_in_records() -> None:
-    words = ["planned", "dark", "live", "untouched", "taken back", "left", "escalated", "failed"]
+    words = ["planned", "dark", "live", "untouched", "taken back", "left", "escalated", "failed", "being given back"]
     assert [str(outcome) for outcome in Outcome] == words
     target = TargetRecord(service="api", region=REGION, outcome=Outcome.TAKEN_BACK)
     assert target.model_dump(mode="json")["outcome"] == "taken back"

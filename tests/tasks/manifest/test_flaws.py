@@ -11,7 +11,8 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.failures.errors import Cause, ManifestError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import ManifestError
 from tasks.manifest.loading import parse_manifest
 from tests.tasks.manifests import FULL, SMALL
 
@@ -117,19 +118,31 @@ def test_every_broken_rule_is_told_at_once_when_the_values_are_right() -> None:
         ("{concurrency: 1001}", "concurrency: must be less than or equal to 1000"),
         ("{env: {PORT: '1'}}", "env.PORT: is set by Cloud Run itself and cannot be given"),
         ("{env: {K_SERVICE: x}}", "env.K_SERVICE: is set by Cloud Run itself and cannot be given"),
-        ("{env: {9LIVES: x}}", "env.9LIVES: must be letters, digits and underscores"),
+        ("{env: {9LIVES: x}}", "env.9LIVES: must be letters, digits, _, . and -"),
         ("{secrets: {KEY: 'key:latest'}}", "secrets.KEY: must be the name of a secret, or name:7"),
         ("{secrets: {KEY: 'key:0'}}", "secrets.KEY: must be the name of a secret, or name:7"),
         ("{env: {KEY: x}, secrets: {KEY: key}}", "secrets.KEY: KEY is in env too; a variable has one source"),
         ("{depends_on: [web]}", "depends_on: depends on itself: web -> web"),
+        ("{urls: {API: web}}", "urls: depends on itself: web -> web"),
+        ("{urls: {API: webb}}", "urls.API: there is no service 'webb'; did you mean 'web'?"),
+        ("{urls: {PORT: web}}", "urls.PORT: is set by Cloud Run itself and cannot be given"),
         ("{health: {status: []}}", "health.status: must have at least 1 item"),
         ("{health: {status: [99]}}", "health.status[0]: must be greater than or equal to 100"),
+        ("{health: {path: /healthz}}", "health.path: is kept by Google: paths that end in z"),
+        ("{health: {path: '/readyz?full=1'}}", "health.path: is kept by Google: paths that end in z"),
+        ("{health: {path: /_ah/health}}", "health.path: is kept by Google"),
+        ("{health: {path: /eventlog}}", "health.path: is kept by Google"),
         ("{health: {path: healthz}}", "health.path: must be a path that starts with /"),
         ("{health: {backoff_min: 1m}}", "health.backoff_min: must not be longer than backoff_max"),
+        (
+            "{health: {tries: 20, timeout: 5m}}",
+            "health: 20 tries of 300 s and the waits between them may take 6510 s, but environments.staging.timeouts."
+            "prove allows 1800 s",
+        ),
         ("{health: ok}", "health: must be a mapping of keys to values"),
         ("{build: {machine_type: e2-highcpu-8}}", "build.machine_type: must be a Cloud Build machine type"),
         ("{service_account: 'a b'}", "service_account: must be a service account"),
-        ("{name: other}", "name: unknown key"),
+        ("{nme: other}", "nme: unknown key; did you mean 'name'?"),
         ("[]", "must be a mapping of keys to values"),
     ],
 )
@@ -142,21 +155,29 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("strategy: canary", "strategy: must be direct, blue_green or {canary: [5, 25, 50], bake: 2m}"),
+        ("strategy: canary", "strategy: must be direct, blue_green or {canary: [5, 25, 50], bake: 5m}"),
         ("strategy: {canary: []}", "strategy.canary: must have at least 1 item"),
         ("strategy: {canary: [5, 100]}", "strategy.canary[1]: must be less than or equal to 99"),
         ("strategy: {canary: [5, 5]}", "strategy.canary: must increase from step to step"),
         ("strategy: {canary: [5], bakes: 1m}", "strategy.bakes: unknown key; did you mean 'bake'?"),
-        ("approval: maybe", "approval: must be 'none' or 'required'"),
+        ("approval: maybe", "approval: must be 'none', 'required' or 'another'"),
         ("approval: required, approval_timeout: 7d", "approval_timeout: must not be longer than timeouts.total"),
+        ("approval: another, approval_timeout: 7d", "approval_timeout: must not be longer than timeouts.total"),
         ("accepts: []", "accepts: must have at least 1 item"),
         ("accepts: [latest]", "accepts[0]: must be 'release', 'prerelease' or 'development'"),
-        ("on_inconclusive: promote", "on_inconclusive: must be 'wait', 'pause' or 'rollback'"),
+        ("on_inconclusive: promote", "on_inconclusive: must be 'probe', 'wait', 'pause' or 'rollback'"),
         ("waves: [[europe-west1, us-central1]]", "waves: must have each region once: europe-west1"),
         ("waves: []", "waves: must have each region once: europe-west1"),
         ("bucket: gs://x", "bucket: must be the name of a bucket, without gs://"),
         ("freeze: [{from: 2026-01-02, to: 2026-01-01}]", "freeze[0]: must end after it begins"),
-        ("freeze: [{from: soon, to: 2026-01-01}]", "freeze[0].from: must be a valid datetime or date"),
+        ("freeze: [{from: soon, to: 2026-01-01}]", "freeze[0].from: must be a date like 2026-12-20"),
+        ("freeze: [{from: 20200101, to: 2026-01-01}]", "freeze[0].from: must be a date like 2026-12-20"),
+        ("freeze: [{from: '20200101', to: 2026-01-01}]", "freeze[0].from: must be a date like 2026-12-20"),
+        ("freeze: [{from: 2020-01-01, to: 2027}]", "freeze[0].to: must be a date like 2026-12-20"),
+        ("freeze: [{from: 2020-01-01, to: 1.5}]", "freeze[0].to: must be a date like 2026-12-20"),
+        ("freeze: [{from: 2026-13-01, to: 2027-01-01}]", "freeze[0].from: must be a valid datetime or date"),
+        ("waves: europe-west1", "waves: must be a list, like [a, b]"),
+        ("freeze: weekends", "freeze: must be a list, like [a, b]"),
         ("freeze: [{from: 2026-01-01}]", "freeze[0].to: is missing"),
         ("freeze: [{cron: '* * *', duration: 1h}]", "freeze[0].cron: must be a cron expression like '0 18 * * FRI'"),
         ("freeze: [{cron: '61 * * * *', duration: 1h}]", "freeze[0].cron: must be a cron expression"),
@@ -173,7 +194,7 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
         ("before: [{name: a, http: {url: 'ftp://x'}}]", "before[0].http.url: must be an http:// or https:// address"),
         ("after: [{name: a, job: {name: a, timout: 1m}}]", "after[0].job.timout: unknown key; did you mean 'timeout'?"),
         ("slo: {max_error_rate: 1.5}", "slo.max_error_rate: must be less than or equal to 1"),
-        ("services: {web: {port: 1}}", "services.web.port: unknown key"),
+        ("services: {web: {source: x}}", "services.web.source: unknown key"),
         ("services: {web: {secrets: {A: a}, env: {A: a}}}", "services.web.secrets.A: A is in env too"),
         ("services: {wbe: {}}", "services.wbe: there is no service 'wbe'; did you mean 'web'?"),
     ],
@@ -181,6 +202,12 @@ def test_a_wrong_setting_of_a_service_is_explained(service: str, said: str) -> N
 def test_a_wrong_setting_of_an_environment_is_explained(setting: str, said: str) -> None:
     (problem,) = problems(SMALL.replace("]}", f"], {setting}}}"))
     assert problem.startswith(f"slipway.yaml:5: environments.staging.{said}")
+
+
+@pytest.mark.parametrize("project", ["example.com:shop-prod", "google.com:x"])
+def test_the_project_of_a_domain_is_refused_as_what_it_is(project: str) -> None:
+    (problem,) = problems(SMALL.replace("acme-staging", f"'{project}'"))
+    assert "environments.staging.project: is the project of a domain; such projects (example.com:shop) are" in problem
 
 
 def test_an_environments_variable_may_not_hide_the_url_of_a_dependency() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.failures.errors import Cause, ManifestError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import ManifestError
 from tasks.manifest.loading import load_manifest, parse_manifest
 from tests.tasks.manifests import SMALL
 
@@ -63,5 +64,5 @@ def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
 def test_a_file_is_called_by_its_own_name_in_errors(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
     path.write_text("app: shop\n")
-    with pytest.raises(ManifestError, match=r"other\.yaml:1: services: is missing"):
+    with pytest.raises(ManifestError, match=r"other\.yaml:1: environments: is missing"):
         load_manifest(path)

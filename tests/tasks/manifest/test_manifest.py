@@ -6,15 +6,18 @@ import datetime
 import pickle
 from zoneinfo import ZoneInfo
 
+import jsonschema
 import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.failures.errors import ManifestError
+from tasks.manifest.document import read_yaml
 from tasks.manifest.loading import parse_manifest
 from tasks.manifest.manifest import Manifest
-from tasks.manifest.settings import Canary, FreezeCron, FreezeDates, HttpHook, JobHook
+from tasks.manifest.schema import json_schema
+from tasks.manifest.shipping import Canary, FreezeCron, FreezeDates, HttpHook, JobHook
 from tasks.manifest.values import SecretRef, format_duration, parse_duration
 from tests.tasks.manifests import FULL, SMALL
 
@@ -37,7 +40,7 @@ def test_an_environment_needs_nothing_but_project_and_regions() -> None:
     assert (environment.name, environment.repository, environment.bucket) == ("staging", "shop", "acme-staging-slipway")
     assert (environment.waves, environment.strategy) == ((("europe-west1",),), "direct")
     assert (environment.approval, environment.approval_timeout_s) == ("none", 86400)
-    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("wait", 900)
+    assert (environment.on_inconclusive, environment.inconclusive_limit_s) == ("probe", 3600)
     assert (environment.when_busy, environment.busy_timeout_s) == ("wait", 1800)
     assert (environment.slo.max_error_rate, environment.slo.min_requests) == (0.01, 100)
     assert (environment.freeze, environment.before, environment.after, environment.create_apis) == ((), (), (), False)
@@ -74,7 +77,7 @@ def test_clean_up_is_careful_by_default() -> None:
 def test_every_setting_is_read() -> None:
     manifest = parse_manifest(FULL)
     api, production = manifest.services["api"], manifest.environment("production")
-    assert (api.source, api.dockerfile, api.cpu, api.timeout_s) == ("services/api", "docker/Dockerfile", "0.5", 60)
+    assert (api.source, api.dockerfile, api.cpu, api.timeout_s) == ("services/api", "docker/Dockerfile", "2", 60)
     assert api.secrets == {"TOKEN": SecretRef("api-token"), "KEY": SecretRef("api-key", 7)}
     assert production.strategy == Canary(canary=(5, 25, 50), bake=300)
     assert production.waves == (("europe-west1",), ("us-central1", "asia-east1"))
@@ -86,6 +89,26 @@ def test_every_setting_is_read() -> None:
     assert isinstance(production.before[0], JobHook)
     assert isinstance(production.after[0], HttpHook)
     assert manifest.retention.max_age_s == 30 * 86400
+
+
+def test_a_list_of_one_may_be_written_as_that_one() -> None:
+    text = SMALL.replace("web:", "api: {}\n  web: {depends_on: api, health: {status: 204}}")
+    text = text.replace("[europe-west1]", "europe-west1, accepts: release, strategy: {canary: 10}")
+    manifest = parse_manifest(text)
+    web, staging = manifest.services["web"], manifest.environment("staging")
+    assert (web.depends_on, web.health.status) == (("api",), (204,))
+    assert (staging.regions, staging.accepts, staging.steps) == (("europe-west1",), ("release",), (10,))
+    document = read_yaml(text, "slipway.yaml")
+    assert document is not None
+    jsonschema.validate(document.data, json_schema())
+
+
+@pytest.mark.parametrize("moment", ["2026-12-20", "2026-12-20T18:00", "2026-12-20 18:00:00", "2026-12-20T18:00:00Z"])
+def test_a_freeze_begins_at_a_date_or_a_moment(moment: str) -> None:
+    text = SMALL.replace("]}", f"], freeze: [{{from: {moment}, to: 2027-01-01}}]}}")
+    (dates,) = parse_manifest(text).environment("staging").freeze
+    assert isinstance(dates, FreezeDates)
+    assert dates.start.date() == datetime.date(2026, 12, 20)
 
 
 def test_a_moment_with_its_own_offset_keeps_it() -> None:
@@ -144,8 +167,9 @@ def test_a_duration_survives_being_written(seconds: int) -> None:
 def test_an_environment_overrides_only_what_it_says() -> None:
     manifest = parse_manifest(FULL)
     api = manifest.service_in("production", "api")
-    assert (api.memory, api.min_instances, api.max_instances, api.cpu) == ("2Gi", 2, 5, "0.5")
-    assert api.health == manifest.services["api"].health
+    assert (api.memory, api.min_instances, api.max_instances, api.cpu) == ("2Gi", 2, 5, "2")
+    prober = "prober@acme-prod.iam.gserviceaccount.com"
+    assert api.health == manifest.services["api"].health.model_copy(update={"prober": prober})
     assert manifest.services["api"].memory == "1Gi"
 
 
@@ -157,7 +181,9 @@ def test_variables_are_merged_and_the_most_specific_place_wins() -> None:
 
 def test_a_service_without_an_account_runs_as_the_environments() -> None:
     manifest = parse_manifest(FULL)
-    assert manifest.service_in("production", "api").service_account == "api-runtime"
+    own = "api-runtime@{}.iam.gserviceaccount.com"  # what stands before the @ is one of the environment's project
+    assert manifest.service_in("production", "api").service_account == own.format("acme-prod")
+    assert manifest.service_in("staging", "api").service_account == own.format("acme-staging")
     assert manifest.service_in("production", "frontend").service_account == "runtime@acme-prod.iam.gserviceaccount.com"
     assert manifest.service_in("staging", "frontend").service_account is None
 
@@ -191,6 +217,9 @@ def chain(*depends: str) -> Manifest:
 def test_services_come_in_waves_after_what_they_depend_on() -> None:
     manifest = chain("web: {depends_on: [api, auth]}", "api: {depends_on: [db]}", "auth:", "db:")
     assert manifest.order() == (("auth", "db"), ("api",), ("web",))
+    told = chain("web: {depends_on: [api], urls: {ORDERS: api, AUTH: auth}}", "api:", "auth:")
+    assert told.order() == (("api", "auth"), ("web",))
+    assert told.services["web"].upstreams == {"API_URL": "api", "ORDERS": "api", "AUTH": "auth"}
 
 
 def test_a_subset_keeps_the_order_that_absent_services_ask_for() -> None:

@@ -24,7 +24,8 @@ def _joined(identifiers: st.SearchStrategy[str], sign: str) -> st.SearchStrategy
 VERSIONS = st.builds(
     "v{}.{}.{}{}{}".format, _NUMBER, _NUMBER, _NUMBER, _joined(_PRERELEASE, "-"), _joined(_IDENTIFIER, "+")
 )
-SERVICES = st.from_regex(r"[a-z]([a-z0-9-]{0,36}[a-z0-9])?", fullmatch=True)
+SERVICES = st.from_regex(r"[a-z]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True)
+GIVEN = st.from_regex(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?", fullmatch=True)
 DIGESTS = st.text("0123456789abcdef", min_size=64, max_size=64)
 
 IMAGE_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -44,18 +45,34 @@ def test_a_label_value_is_valid_for_any_text(text: str) -> None:
     assert LABEL.fullmatch(label_value(text))
 
 
-@given(SERVICES, VERSIONS, DIGESTS)
+@given(GIVEN, VERSIONS, DIGESTS)
+@example("s" * 49, "v1.4.0", "0" * 64)
 def test_a_revision_name_is_a_dns_label_under_its_service(service: str, version: str, digest: str) -> None:
     name = naming.revision_name(service, version, digest)
     assert DNS_LABEL.fullmatch(name)
     assert name.startswith(f"{service}-")
 
 
-@given(SERVICES, VERSIONS)
+@given(GIVEN, VERSIONS)
+@example("s" * 42, "v1.4.0")
+@example("s" * 43, "v1.4.0")
+@example("s" * 45, "v1.4.0")
+@example("s" * 46, "v1.4.0")
+@example("s" * 49, "v1.4.0")
 def test_a_traffic_tag_is_valid_and_leaves_room_for_its_service(service: str, version: str) -> None:
-    tag = naming.traffic_tag(service, version)
-    assert DNS_LABEL.fullmatch(tag)
-    assert len(tag) + len(service) <= 46
+    tags = list(naming.traffic_tags(service, version))
+    assert tags[0] == naming.traffic_tag(service, version)
+    assert all(DNS_LABEL.fullmatch(tag) and len(tag) + len(service) <= 46 for tag in tags if tag)
+    assert ("" in tags) is (len(service) >= 46)
+
+
+@pytest.mark.parametrize(("length", "different"), [(38, 1), (42, 36), (43, 36), (44, 30), (45, 15), (46, 1), (49, 1)])
+def test_a_long_name_has_many_short_tags_to_choose_from(length: int, different: int) -> None:
+    assert len(set(naming.traffic_tags("s" * length, "v1.4.0"))) >= different
+
+
+def test_the_tag_of_a_name_of_42_characters_stays_what_it_was() -> None:
+    assert naming.traffic_tag("s" * 42, "v1.4.0") == "v" + naming._digest("v1.4.0")[:3]
 
 
 @given(VERSIONS, VERSIONS, SERVICES, DIGESTS)

@@ -11,7 +11,8 @@ from prefect.client.schemas.objects import TaskRun
 from prefect.states import Completed, Failed
 
 from infra.gcp.calls.errors import GoogleError
-from tasks.failures.errors import Cause, CloudError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import CloudError
 from tasks.orchestration.retry import is_transient, repeated
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from infra.gcp.artifacts.repositories import Repository
 from infra.gcp.project import Project
+from infra.gcp.run.services import RunService
+from infra.gcp.run.templates import Template
 from infra.gcp.storage.buckets import Bucket
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
 from tasks.failures.roles import ENABLE, NEEDS
 from tasks.model import Gap, Missing, Problem, Readiness
 from tasks.preflight import checks
-from tasks.preflight.preflight import failure, without_echoes
-from tests.tasks.builders import a_request
+from tasks.preflight.permissions import judge_permissions, needed
+from tasks.preflight.preflight import failure, rows, without_echoes
+from tests.tasks.builders import MANIFEST, NOW, a_request
 
 REQUEST = a_request()
 ME = "serviceAccount:me@acme.iam.gserviceaccount.com"
@@ -35,13 +36,13 @@ def test_a_disabled_api_is_a_gap_where_the_manifest_lets_us_enable_it() -> None:
 
 
 def test_missing_permissions_are_grouped_by_the_role_that_brings_them() -> None:
-    found = checks.judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
+    found = judge_permissions("acme", [need for need in NEEDS if need.role == "roles/run.admin"], ME)
     assert len(found.problems) == 1
     assert found.problems[0].fix == f"gcloud projects add-iam-policy-binding acme --member={ME} --role=roles/run.admin"
 
 
 def test_enabling_apis_needs_a_role_of_its_own() -> None:
-    assert checks.judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
+    assert judge_permissions("acme", [ENABLE], ME).problems[0].fix.endswith(ENABLE.role)
 
 
 def test_a_project_without_billing_is_refused() -> None:
@@ -78,11 +79,6 @@ def test_services_that_do_not_fit_into_the_region_are_refused() -> None:
     assert len(checks.judge_services(REQUEST, "europe-west1", set()).gaps) == 2
 
 
-def test_a_source_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
-    found = checks.judge_source(a_request(folder=tmp_path), "api", tmp_path)
-    assert "api" in found.problems[0].problem
-
-
 def test_a_failure_that_only_repeats_a_disabled_api_is_left_out() -> None:
     real = Problem("apis", Cause.API_DISABLED, "The API x is not enabled.", "enable it")
     echo = Problem("services", Cause.API_DISABLED, "Could not be checked: it is off", "enable it")
@@ -100,3 +96,36 @@ def test_the_failure_says_every_problem_and_its_fix() -> None:
     problems = [Problem("apis", Cause.API_DISABLED, f"The API {n} is off.", f"enable {n}") for n in "abc"]
     text = str(failure(REQUEST, problems))
     assert all(f"The API {n} is off." in text and f"enable {n}" in text for n in "abc")
+
+
+def test_a_service_under_a_former_name_is_told_of_and_left_alone() -> None:
+    request = a_request(text=MANIFEST.replace("port: 9000", "port: 9000, name: orders"))
+    marks = {**request.labels, "slipway-service": "api"}
+
+    def there(name: str, labels: dict[str, str]) -> RunService:
+        full = f"projects/acme-prod/locations/europe-west1/services/{name}"
+        return RunService(full, "", 1, "", "", "", (), (), True, True, "", "", labels, NOW, Template(), {})
+
+    others = [there("orders", marks), there("shop-web", marks | {"slipway-service": "web"}), there("x", {})]
+    assert checks.former_names(request, others) == ()
+    (note,) = checks.former_names(request, [*others, there("shop-api", marks)])
+    assert "shop-api in europe-west1 is what api was before" in note
+    assert "gcloud run services delete shop-api --region=europe-west1 --project=acme-prod" in note
+
+
+def test_one_cause_that_keeps_many_checks_from_being_made_is_told_once() -> None:
+    problems = [Problem(check, Cause.PERMISSION, "Could not be checked: no credentials.", "log in") for check in "abc"]
+    other = Problem("d", Cause.BILLING, "No billing.", "link it")
+    text = str(failure(REQUEST, [*problems, other]))
+    assert "(2 found)" in text
+    assert "1. [a, b, c] Could not be checked: no credentials.\n   log in\n2. [d] No billing." in text
+    assert [row["check"] for row in rows(Readiness((*problems, other)))] == ["a, b, c", "d"]
+
+
+async def test_nothing_of_builds_is_asked_for_where_all_images_are_built_elsewhere() -> None:
+    text = MANIFEST.replace("source: api, ", "image: nginx, ").replace("web: {", "web: {image: nginx, ")
+    request = a_request(text=text)
+    assert checks.required_apis(REQUEST) - checks.required_apis(request) == {"cloudbuild.googleapis.com"}
+    gone = {need.permission for need in {*needed(REQUEST)} - {*needed(request)}}
+    assert {"cloudbuild.builds.create", "artifactregistry.repositories.create"} <= gone
+    assert await checks.check_repository(request) == Readiness()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infra.gcp.project import Constraint
-from tasks.failures.errors import Cause
+from tasks.failures.cause import Cause
+from tasks.model import Readiness
 from tasks.preflight.policies import INGRESS, LOCATIONS, MEMBERS, judge_policies
 from tests.tasks.builders import a_request
 
@@ -43,20 +44,24 @@ def denying(*values: str) -> Constraint:
 def test_organisation_policies_that_forbid_the_release_are_found(
     constraint: str, policy: Constraint, refused: int
 ) -> None:
-    problems = judge_policies(REQUEST, {**NO_POLICY, constraint: policy}).problems
+    problems = judge_policies(REQUEST, {**NO_POLICY, constraint: policy}, ["web"]).problems
     assert len(problems) == refused
     assert all(problem.cause is Cause.ORG_POLICY and constraint in problem.fix for problem in problems)
 
 
 def test_a_group_of_locations_that_is_not_known_is_a_note_and_stops_nothing() -> None:
-    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: allowing("in:us-locations", "in:italy-locations")})
+    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: allowing("in:us-locations", "in:italy-locations")}, [])
     assert not found.problems
     (note,) = found.notes
     assert note == "gcp.resourceLocations names in:italy-locations; whether that means europe-west1, Google will tell."
 
 
 def test_a_refused_region_is_told_with_the_values_that_refuse_it() -> None:
-    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: denying("in:us-locations", "in:asia-locations")})
+    found = judge_policies(REQUEST, {**NO_POLICY, LOCATIONS: denying("in:us-locations", "in:asia-locations")}, [])
     assert [problem.problem for problem in found.problems] == [
         "An organisation policy does not allow resources in us-central1 (it names in:us-locations)."
     ]
+
+
+def test_a_policy_of_domains_takes_nothing_away_from_services_that_everybody_may_call_already() -> None:
+    assert judge_policies(REQUEST, {**NO_POLICY, MEMBERS: allowing("C01")}, []) == Readiness()

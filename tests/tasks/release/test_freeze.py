@@ -10,7 +10,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.manifest.settings import FreezeCron, FreezeDates
+from tasks.manifest.shipping import FreezeCron, FreezeDates
 from tasks.release.freeze import frozen_at
 
 BERLIN = "Europe/Berlin"  # 2026: 02:00 becomes 03:00 on 29 March, 03:00 becomes 02:00 on 25 October
@@ -116,6 +116,20 @@ def test_a_cron_window_holds_for_its_duration_in_real_hours(moment: str, frozen:
 def test_a_nightly_window_starts_once_where_clocks_change(moment: str, until: str | None) -> None:
     freeze = frozen_at(utc(moment), [cron("30 2 * * *", "1h")])
     assert (freeze and freeze.until) == (until and utc(until))
+
+
+@pytest.mark.parametrize(
+    ("moment", "frozen"),
+    [
+        pytest.param("2018-03-10T15:29:59", False, id="a-second-before"),
+        pytest.param("2018-03-10T15:30:00", True, id="at-the-first-of-two-starts"),
+        pytest.param("2018-03-10T16:29:59", True, id="a-second-before-the-end"),
+        pytest.param("2018-03-10T18:30:00", False, id="at-the-second-of-two-starts"),
+    ],
+)
+def test_a_window_starts_on_time_where_clocks_are_put_back_by_three_hours(moment: str, frozen: bool) -> None:
+    casey = cron("30 2 * * *", "1h", "Antarctica/Casey")  # on 11 March 2018, 04:00 became 01:00
+    assert (frozen_at(utc(moment), [casey]) is not None) is frozen
 
 
 def test_overlapping_starts_of_one_window_freeze_until_the_last_of_them_ends() -> None:

@@ -60,6 +60,13 @@ def test_a_snapshot_names_what_serves_most_and_where_it_can_be_asked() -> None:
     assert (before.traffic, before.latest_ready, before.config) == (SERVICE.traffic, "v2", {"timeout": "5s"})
 
 
+def test_only_a_newest_revision_that_somebody_else_made_is_worth_a_word() -> None:
+    assert a_live(a_revision("v2"), a_revision("v1", tag="v1")).strangers_latest
+    assert not a_live(a_revision("v2", tag="v2"), a_revision("v1")).strangers_latest
+    assert not a_live(a_revision("v2", f"{PLACEHOLDER_IMAGE}:latest")).strangers_latest
+    assert not a_live().strangers_latest
+
+
 def test_a_placeholder_serves_nobody() -> None:
     first = replace(SERVICE, traffic=(TrafficTarget("v1", 100),), live=(TrafficTarget("v1", 100),))
     before = a_live(a_revision("v1", f"{PLACEHOLDER_IMAGE}:latest"), service=first).snapshot

@@ -1,11 +1,10 @@
-"""The split rules: by example for each situation a service can be in, and by a model of Cloud Run for all of them."""
+"""The split rules, by example for each situation a service can be in."""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from infra.gcp.run.traffic import TrafficTarget as Target
 from tasks.failures.errors import TrafficConflict
@@ -22,21 +21,13 @@ from tasks.rollout.split import (
     restore,
     stable_revision,
 )
+from tests.tasks.rollout.splits import CANARY, shares, tags
 
 V1, V2, V3 = "api-v1", "api-v2", "api-v3"
-CANARY = (5, 25, 50)
 
 
 def live(*targets: Target, latest: str | None = V1, ready: str = f"{V1} {V2} {V3}") -> Traffic:
     return Traffic(targets, latest, frozenset(ready.split()))
-
-
-def shares(targets: tuple[Target, ...]) -> dict[str | None, int]:
-    return {target.revision: target.percent for target in targets if target.percent}
-
-
-def tags(targets: tuple[Target, ...]) -> dict[str, str | None]:
-    return {target.tag: target.revision for target in targets if target.tag}
 
 
 @pytest.mark.parametrize(
@@ -57,7 +48,12 @@ def tags(targets: tuple[Target, ...]) -> dict[str, str | None]:
         pytest.param(
             (Target(V1, 1), Target(V2, 1), Target(V3, 1)),
             (Target(V1, 34), Target(V2, 33), Target(V3, 33)),
-            id="another-sum-is-scaled-by-largest-remainder",
+            id="another-sum-is-scaled",
+        ),
+        pytest.param(
+            (Target(V1, 5), Target(V2, 1)),
+            (Target(V1, 83), Target(V2, 17)),
+            id="what-is-left-over-by-largest-remainder",
         ),
     ],
 )
@@ -92,6 +88,17 @@ def test_a_service_pinned_by_an_earlier_rollback_is_reported_with_what_a_plain_d
     assert "api-v1 holds 100 %" in reason
     assert "gets 0 %" in reason
     assert "The newest ready revision, api-v2, is such a one." in reason
+
+
+@pytest.mark.parametrize("latest", [V1, None], ids=["it-has-the-traffic", "none-is-ready"])
+def test_the_newest_revision_is_named_only_where_it_gets_nothing(latest: str | None) -> None:
+    reason = pinned(live(Target(V1, 100), latest=latest))
+    assert reason is not None
+    assert "newest" not in reason
+
+
+def test_there_is_no_stable_revision_where_none_that_has_traffic_is_ready() -> None:
+    assert stable_revision(live(Target("dead", 100))) is None
 
 
 def test_the_stable_revision_is_never_read_off_a_tag_entry() -> None:
@@ -139,11 +146,13 @@ class TestDark:
     def test_when_nothing_ready_serves_the_deploy_is_refused_with_the_revisions_to_choose_from(self) -> None:
         with pytest.raises(TrafficConflict) as refusal:
             dark(Traffic((Target("failed", 100),), None, frozenset({V1, V3})), V2, "v2")
-        assert "api-v1, api-v3" in refusal.value.remedy
+        assert refusal.value.remedy.startswith("gcloud run services update-traffic --to-revisions=REVISION=100, ")
+        assert refusal.value.remedy.endswith("one of api-v1, api-v3")
 
     def test_a_first_deployment_is_told_apart(self) -> None:
         first = dark(Traffic((), None, frozenset()), V1, "v1")
         assert first.first
+        assert first.notes == ()
         assert first.targets == (Target(V1, 100), Target(V1, 0, "v1"))
 
     def test_a_first_deployment_that_is_run_again_is_still_the_first(self) -> None:
@@ -165,10 +174,12 @@ class TestNextSplit:
     def test_a_canary_climbs_its_steps_on_health_alone_and_ends(self) -> None:
         split: tuple[Target, ...] = (Target(V1, 100), Target(V2, 0, "v2"))
         seen = []
-        while (step := next_split(live(*split), V1, V2, CANARY, Verdict.HEALTHY)).move is Move.FORWARD:
+        for _ in range(len(CANARY) + 1):
+            step = next_split(live(*split), V1, V2, CANARY, Verdict.HEALTHY)
             split = step.targets
-            seen.append(step.percent)
-        assert seen == [5, 25, 50, 100]
+            seen.append((step.move, step.percent))
+        assert seen == [(Move.FORWARD, percent) for percent in (5, 25, 50, 100)]
+        step = next_split(live(*split), V1, V2, CANARY, Verdict.HEALTHY)
         assert step == NextSplit(Move.DONE, split, 100, "healthy at 100 %: the release is complete")
 
     @pytest.mark.parametrize("held", [0, 5, 25, 50, 100])
@@ -204,11 +215,27 @@ class TestNextSplit:
         back = next_split(live(*last.targets), V1, V2, (50,), Verdict.UNHEALTHY)
         assert shares(back.targets) == {V1: 90, V3: 10}
 
+    def test_the_end_names_every_revision_that_keeps_a_share(self) -> None:
+        before = live(Target(V2, 80), Target(V3, 15), Target("web", 5), ready=f"{V1} {V2} {V3} web")
+        done = next_split(before, V1, V2, CANARY, Verdict.HEALTHY)
+        assert done.reason == "healthy at 80 %: the release is complete; api-v3 keeps its 15 %; web keeps its 5 %"
+
     def test_steps_that_stable_cannot_pay_for_are_refused_before_the_first(self) -> None:
         with pytest.raises(TrafficConflict) as refusal:
-            next_split(live(Target(V1, 40), Target(V3, 60)), V1, V2, CANARY, Verdict.HEALTHY)
-        assert "to get 50 %, but with api-v1 it has only 40 %; api-v3 holds 60 %" in refusal.value.problem
+            before = live(Target(V1, 40), Target(V3, 50), Target("web", 10), ready=f"{V1} {V2} {V3} web")
+            next_split(before, V1, V2, CANARY, Verdict.HEALTHY)
+        assert refusal.value.problem == (
+            "the candidate is to get 50 %, but with api-v1 it has only 40 %; api-v3 holds 50 %; web holds 10 %."
+        )
         assert refusal.value.state == "api-v2 keeps 0 % of the traffic."
+
+    def test_stable_may_give_its_last_percent_to_the_largest_step(self) -> None:
+        step = next_split(live(Target(V1, 50), Target(V3, 50)), V1, V2, CANARY, Verdict.HEALTHY)
+        assert shares(step.targets) == {V1: 45, V2: 5, V3: 50}
+
+    def test_stable_may_give_the_one_percent_that_it_has(self) -> None:
+        step = next_split(live(Target(V1, 1), Target(V3, 99)), V1, V2, (), Verdict.HEALTHY)
+        assert shares(step.targets) == {V2: 1, V3: 99}
 
     def test_a_stable_revision_without_traffic_has_nothing_to_give(self) -> None:
         with pytest.raises(TrafficConflict, match="api-v3 holds 100 %"):
@@ -224,13 +251,15 @@ class TestNextSplit:
         assert (step.move, step.percent) == (Move.DONE, 100)
 
     def test_traffic_is_not_given_back_to_a_revision_that_is_gone(self) -> None:
-        with pytest.raises(TrafficConflict, match="api-v1 cannot take its traffic back"):
+        with pytest.raises(TrafficConflict, match="api-v1 cannot take its traffic back") as refusal:
             next_split(live(Target(V3, 75), Target(V2, 25), ready=f"{V2} {V3}"), V1, V2, CANARY, Verdict.UNHEALTHY)
+        assert refusal.value.state == "api-v2 keeps 25 % of the traffic."
 
     def test_a_dark_candidate_that_fails_moves_nothing_even_where_stable_is_gone(self) -> None:
         before = live(Target(V3, 100), Target(V2, 0, "v2"), ready=f"{V2} {V3}")
         step = next_split(before, V1, V2, CANARY, Verdict.UNHEALTHY)
         assert (step.move, step.targets) == (Move.BACK, before.targets)
+        assert step.reason == "unhealthy at 0 %: back to api-v1"
 
     def test_the_share_of_a_candidate_that_broke_down_goes_to_stable_not_to_a_larger_third(self) -> None:
         before = live(Target(V1, 15), Target(V2, 25), Target(V3, 60), ready=f"{V1} {V3}")
@@ -238,8 +267,9 @@ class TestNextSplit:
 
     def test_a_candidate_that_was_deleted_after_its_proof_gets_no_traffic(self) -> None:
         before = live(Target(V1, 95), Target(V2, 5), ready=V1)
-        with pytest.raises(TrafficConflict, match="api-v2 was healthy, but is gone or not ready now"):
+        with pytest.raises(TrafficConflict, match="api-v2 was healthy, but is gone or not ready now") as refusal:
             next_split(before, V1, V2, CANARY, Verdict.HEALTHY)
+        assert refusal.value.state == "api-v2 gets no more traffic."
 
     def test_a_service_none_of_whose_targets_is_ready_is_not_shifted(self) -> None:
         with pytest.raises(TrafficConflict, match="gone or not ready"):
@@ -267,8 +297,13 @@ class TestRestore:
         assert shares(restore(now, snapshot)) == {V1: 67, V2: 33}
 
     def test_with_nothing_left_to_restore_the_rollback_is_refused_by_name(self) -> None:
-        with pytest.raises(TrafficConflict, match="api-v1 cannot serve"):
+        with pytest.raises(TrafficConflict, match="api-v1 cannot serve") as refusal:
             restore(live(Target(V2, 100), ready=V2), live(Target(V1, 100)))
+        assert refusal.value.state == "Traffic is as it was."
+
+    def test_a_snapshot_in_which_nothing_served_is_told_so(self) -> None:
+        with pytest.raises(TrafficConflict, match="what served before cannot serve"):
+            restore(live(Target(V2, 100)), Traffic((Target("dead", 100),), None, frozenset()))
 
 
 class TestChangedByOther:
@@ -297,134 +332,3 @@ class TestChangedByOther:
             "tag moved: on api-v2 expected, on LATEST found",
             "tag new: nowhere expected, on api-v1 found",
         )
-
-
-class Service(RuleBasedStateMachine):
-    """A Cloud Run service on which Slipway releases while people deploy, shift, tag and delete."""
-
-    @initialize()
-    def the_service_exists(self) -> None:
-        self.count = 1
-        self.ready = {"r1"}
-        self.latest = "r1"
-        self.targets: tuple[Target, ...] = ()
-        self.user_tags: dict[str, str | None] = {}
-        self.candidate = ""
-        self.stable: str | None = None
-        self.snapshot = self.service
-
-    @property
-    def service(self) -> Traffic:
-        return Traffic(self.targets, self.latest, frozenset(self.ready))
-
-    def serving(self) -> dict[str, int]:
-        """What Cloud Run routes: nothing of the service's own rules, only its API's."""
-        received: dict[str, int] = {}
-        for target in self.targets or (Target(None, 100),):
-            name = target.revision or self.latest
-            received[name] = received.get(name, 0) + target.percent
-        return {name: percent for name, percent in received.items() if percent}
-
-    def write(self, targets: tuple[Target, ...], allowed: set[str]) -> None:
-        """Write a decided split, checked as a split that must be right in every world."""
-        before = self.serving()
-        assert sum(target.percent for target in targets) == 100
-        assert all(0 <= target.percent <= 100 for target in targets)
-        assert all(target.revision is not None for target in targets if target.percent)
-        receivers = {target.revision for target in targets if target.percent}
-        assert receivers <= self.ready, "a revision that cannot serve gets traffic"
-        grown = {t.revision for t in targets if t.percent > before.get(str(t.revision), 0)}
-        assert grown <= allowed, "an unproven revision gets traffic"
-        kept = {tag: rev for tag, rev in self.user_tags.items() if rev is None or rev in self.ready}
-        assert kept.items() <= tags(targets).items(), "a user's tag is lost"
-        self.targets = targets
-        self.user_tags = kept
-
-    def largest(self) -> set[str]:
-        """Who may receive the share of revisions that are gone."""
-        alive = {name: percent for name, percent in self.serving().items() if name in self.ready}
-        return {name for name, percent in alive.items() if percent == max(alive.values())}
-
-    @rule()
-    def slipway_deploys(self) -> None:
-        if not set(self.serving()) & self.ready:
-            return
-        name = f"r{self.count + 1}"
-        snapshot, stable = self.service, stable_revision(self.service)
-        self.ready.add(name)  # the write that creates the revision also sets the split
-        split = dark(snapshot, name, f"slipway-{name}")
-        assert shares(split.targets).get(name, 0) == 0
-        self.write(split.targets, self.largest())
-        self.count += 1
-        self.latest, self.candidate, self.snapshot, self.stable = name, name, snapshot, stable
-
-    @precondition(lambda self: self.candidate)
-    @rule(verdict=st.sampled_from(Verdict), steps=st.sampled_from([(), (50,), CANARY]))
-    def slipway_steps(self, verdict: Verdict, steps: tuple[int, ...]) -> None:
-        held = self.serving().get(self.candidate, 0)
-        try:
-            step = next_split(self.service, self.stable, self.candidate, steps, verdict)
-        except TrafficConflict:
-            return
-        if self.candidate not in self.ready:
-            held = 0
-        allowed = self.largest() | ({self.candidate} if verdict is Verdict.HEALTHY else {str(self.stable)})
-        self.write(step.targets, allowed)
-        now = shares(step.targets).get(self.candidate, 0)
-        assert now == step.percent
-        match step.move:
-            case Move.FORWARD:
-                assert verdict is Verdict.HEALTHY
-                assert held < now <= min([s for s in (*steps, 100) if s > held])
-            case Move.HOLD:
-                assert verdict is Verdict.INCONCLUSIVE
-            case Move.DONE:
-                assert verdict is Verdict.HEALTHY
-                assert now == held or self.candidate in self.largest()
-            case Move.BACK:
-                assert verdict is Verdict.UNHEALTHY
-                assert now == 0
-
-    @precondition(lambda self: self.candidate)
-    @rule()
-    def slipway_restores(self) -> None:
-        try:
-            split = restore(self.service, self.snapshot)
-        except TrafficConflict:
-            return
-        before = {target.revision or self.snapshot.latest_ready for target in normalise(self.snapshot.targets)}
-        self.write(split, {str(revision) for revision in before if revision})
-
-    @rule()
-    def a_person_deploys(self) -> None:
-        self.count += 1
-        self.latest = f"r{self.count}"
-        self.ready.add(self.latest)
-
-    @rule(data=st.data(), percent=st.integers(0, 100))
-    def a_person_shifts_traffic(self, data: st.DataObject, percent: int) -> None:
-        choice = st.sampled_from([None, *sorted(self.ready)])
-        split = (Target(data.draw(choice), percent), Target(data.draw(choice), 100 - percent))
-        self.targets = normalise((*split, *(t for t in self.targets if t.tag and not t.percent)))
-
-    @rule(data=st.data(), tag=st.sampled_from(["beta", "preview", "debug"]))
-    def a_person_sets_a_tag(self, data: st.DataObject, tag: str) -> None:
-        holder = data.draw(st.sampled_from([None, *sorted(self.ready)]))
-        split = self.targets or (Target(None, 100),)
-        self.targets = (*(t for t in split if t.tag != tag), Target(holder, 0, tag))
-        self.user_tags[tag] = holder
-
-    @rule(data=st.data())
-    def a_revision_breaks_or_is_deleted(self, data: st.DataObject) -> None:
-        gone = data.draw(st.sampled_from(sorted(self.ready)))
-        if gone != self.latest and len(self.ready) > 1:
-            self.ready.discard(gone)
-
-    @invariant()
-    def the_differences_to_itself_are_none(self) -> None:
-        changes = changed_by_other(self.targets, normalise(self.targets))
-        assert not changes.traffic + changes.tags
-
-
-TestEveryReachableState = Service.TestCase
-TestEveryReachableState.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)

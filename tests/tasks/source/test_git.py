@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.failures.errors import Cause, SourceError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import SourceError
 from tasks.source.git import Finished, attempt, commit_of, git, hide_credentials
 from tests.tasks.repos import Repo
 

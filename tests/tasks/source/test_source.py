@@ -10,7 +10,8 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from tasks.failures.errors import Cause, SourceError, Transient
+from tasks.failures.cause import Cause, Transient
+from tasks.failures.errors import SourceError, VersionError
 from tasks.source.source import Source, open_source
 from tasks.source.version import read_version
 from tests.serving import serving
@@ -91,6 +92,27 @@ def test_a_source_never_shows_a_password() -> None:
     assert "s3cret" not in str(raised.value)
 
 
+def test_two_apps_of_a_repository_are_told_apart_and_refs_are_not() -> None:
+    apps = [Source(repository="/srv/shop", folder=folder, ref=ref) for folder in (None, "a", "b") for ref in ("x", "y")]
+    assert [app.place for app in apps] == ["/srv/shop"] * 2 + ["/srv/shop#a"] * 2 + ["/srv/shop#b"] * 2
+
+
+@pytest.mark.parametrize(
+    ("repository", "folder", "called"),
+    [
+        ("https://github.com/acme/shop.git", None, "shop"),
+        ("git@host:acme/shop.git", None, "shop"),
+        ("git@host:shop.git", None, "shop"),
+        ("/srv/shop/", None, "shop"),
+        ("https://ada:s3cret@host/mono.git", "apps/shop", "shop"),
+    ],
+)
+def test_a_run_is_called_by_the_last_part_of_where_its_source_is(
+    repository: str, folder: str | None, called: str
+) -> None:
+    assert Source(repository=repository, folder=folder).called == called
+
+
 def test_the_form_describes_its_fields() -> None:
     fields = Source.model_json_schema()["properties"]
     assert all(field["title"] and field["description"] and field["examples"] for field in fields.values())
@@ -99,10 +121,26 @@ def test_the_form_describes_its_fields() -> None:
 # ---- opening -------------------------------------------------------------------------------------------------------
 
 
-async def test_a_folder_without_a_ref_is_used_where_it_is(repo: Repo, workdir: Path) -> None:
+async def test_of_a_folder_without_a_ref_all_that_git_would_commit_is_taken(repo: Repo, workdir: Path) -> None:
     repo.write("api/main.py", "changed")
+    repo.write("api/new.py", "new")
+    repo.write(".gitignore", ".env\n")
+    repo.write(".env", "s3cret")
     checkout = await open_source(Source(repository=str(repo.path)), workdir)
-    assert checkout == repo.path
+    assert ((checkout / "api/main.py").read_text(), (checkout / "api/new.py").read_text()) == ("changed", "new")
+    assert not (checkout / ".env").exists()
+    version = await read_version(checkout)
+    assert version == await read_version(repo.path)
+    assert version.dirty
+
+
+@pytest.mark.parametrize("versioned", [False, True], ids=["no repository", "no commit"])
+async def test_a_folder_without_a_commit_is_used_where_it_is(tmp_path: Path, workdir: Path, versioned: bool) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if versioned:
+        Repo.init(folder)
+    assert await open_source(Source(repository=str(folder)), workdir) == folder
     assert left_in(workdir) == []
 
 
@@ -175,7 +213,7 @@ async def test_a_folder_that_does_not_exist_is_refused(workdir: Path) -> None:
 
 
 async def test_a_ref_of_a_folder_without_git_is_refused(tmp_path: Path, workdir: Path) -> None:
-    with pytest.raises(SourceError, match="is in no git repository that can be read"):
+    with pytest.raises(VersionError, match="is not in a git repository"):
         await open_source(Source(repository=str(tmp_path), ref="main"), workdir)
 
 

@@ -89,6 +89,24 @@ TEMPLATE: dict[str, tuple[str, Codec]] = {
     f"{RUN}/post-key-revocation-action-type": ("encryptionKeyRevocationAction", REVOCATION),
     f"{RUN}/encryption-key-shutdown-hours": ("encryptionKeyShutdownDuration", HOURS),
 }
+# Of a job as a whole, and of its executions' tasks.
+JOB: dict[str, tuple[str, Codec]] = {
+    key: SERVICE[key] for key in (f"{RUN}/launch-stage", f"{RUN}/client-name", f"{RUN}/client-version")
+}
+TASK: dict[str, tuple[str, Codec]] = {
+    key: rule
+    for key, rule in TEMPLATE.items()
+    if rule[0].partition(".")[0] in ("gpuZonalRedundancyDisabled", "executionEnvironment", "vpcAccess", "encryptionKey")
+}
+# Of a worker pool as a whole, and of its revisions.
+POOL: dict[str, tuple[str, Codec]] = JOB | {
+    key: SERVICE[key] for key in (f"{RUN}/description", f"{RUN}/custom-audiences", f"{RUN}/manualInstanceCount")
+}
+POOL_TEMPLATE: dict[str, tuple[str, Codec]] = {
+    key: rule
+    for key, rule in TEMPLATE.items()
+    if rule[0].partition(".")[0].startswith(("gpuZonalRedundancyDisabled", "vpcAccess", "encryptionKey"))
+}
 # Of the container that takes the requests.
 CONTAINER: dict[str, tuple[str, Codec]] = {
     f"{RUN}/cpu-throttling": ("resources.cpuIdle", DEFAULT_ON),

@@ -12,6 +12,7 @@ from infra.emulator.kernel.errors import invalid
 from infra.emulator.run.knative import fieldmap
 from infra.emulator.run.names import short
 from infra.emulator.run.state import ServicePb
+from infra.emulator.run.wiring import check_container_name
 
 Json = Mapping[str, Any]
 CLOUD_SQL = "cloudsql"  # the volume that stands for the annotation of the same meaning
@@ -22,17 +23,31 @@ def service(body: Json) -> Any:
     metadata, spec = body.get("metadata") or {}, body.get("spec") or {}
     notes = metadata.get("annotations") or {}
     fields: dict[str, Any] = {
-        "labels": fieldmap.users_own(metadata.get("labels") or {}),
-        "annotations": fieldmap.users_own(notes),
+        **marks(metadata),
         "template": _template(spec.get("template") or {}),
         "traffic": [_target(target) for target in spec.get("traffic") or []],
     }
     fieldmap.into_fields(notes, fieldmap.SERVICE, fields)
-    if policy := notes.get(f"{fieldmap.RUN}/binary-authorization"):
-        wanted = {"useDefault": True} if policy == "default" else {"policy": policy}
+    if wanted := binary_authorization(notes):
         fields.setdefault("binaryAuthorization", {}).update(wanted)
+    return parsed(fields, ServicePb())
+
+
+def marks(metadata: Json) -> dict[str, Any]:
+    """Labels and annotations that users have put there."""
+    return {key: fieldmap.users_own(metadata.get(key) or {}) for key in ("labels", "annotations")}
+
+
+def binary_authorization(notes: Mapping[str, str]) -> dict[str, Any]:
+    """What an annotation says of it; empty where there is none."""
+    policy = notes.get(f"{fieldmap.RUN}/binary-authorization")
+    return {"useDefault": True} if policy == "default" else {"policy": policy} if policy else {}
+
+
+def parsed(fields: dict[str, Any], message: Any) -> Any:
+    """The message with these. Raises INVALID_ARGUMENT for what it has no place for."""
     try:
-        return json_format.ParseDict(fields, ServicePb())
+        return json_format.ParseDict(fields, message)
     except json_format.ParseError as error:
         raise invalid(f"The request has errors: {error}") from error
 
@@ -42,10 +57,9 @@ def _template(template: Json) -> dict[str, Any]:
     notes = metadata.get("annotations") or {}
     fields: dict[str, Any] = {
         "revision": metadata.get("name") or "",
-        "labels": fieldmap.users_own(metadata.get("labels") or {}),
-        "annotations": fieldmap.users_own(notes),
-        "containers": [_container(container) for container in spec.get("containers") or []],
-        "volumes": [_volume(volume) for volume in spec.get("volumes") or []],
+        **marks(metadata),
+        "containers": [container_from(container) for container in spec.get("containers") or []],
+        "volumes": [volume_from(volume) for volume in spec.get("volumes") or []],
         "serviceAccount": spec.get("serviceAccountName") or "",
         "maxInstanceRequestConcurrency": spec.get("containerConcurrency") or 0,
     }
@@ -53,21 +67,42 @@ def _template(template: Json) -> dict[str, Any]:
         fields["timeout"] = f"{seconds}s"
     if accelerator := (spec.get("nodeSelector") or {}).get(f"{fieldmap.RUN}/accelerator"):
         fields["nodeSelector"] = {"accelerator": accelerator}
-    fieldmap.into_fields(notes, fieldmap.TEMPLATE, fields)
-    _annotate_containers(fields, notes)
-    if instances := notes.get(f"{fieldmap.RUN}/cloudsql-instances"):
-        fields["volumes"].append({"name": CLOUD_SQL, "cloudSqlInstance": {"instances": instances.split(",")}})
+    annotate(fields, notes)
+    fieldmap.into_fields(notes, fieldmap.CONTAINER, _ingress(fields))
+    if fieldmap.RUN + "/cloudsql-instances" in notes:
+        _ingress(fields).setdefault("volumeMounts", []).append({"name": CLOUD_SQL, "mountPath": f"/{CLOUD_SQL}"})
     return fields
 
 
-def _annotate_containers(fields: dict[str, Any], notes: Mapping[str, str]) -> None:
+def unrequested(spec: Json) -> dict[str, Any]:
+    """What jobs and worker pools say of their containers, which take no requests: nobody throttles them."""
+    fields: dict[str, Any] = {
+        "containers": [container_from(container) for container in spec.get("containers") or []],
+        "volumes": [volume_from(volume) for volume in spec.get("volumes") or []],
+        "serviceAccount": spec.get("serviceAccountName") or "",
+    }
+    for container in fields["containers"]:
+        limits = container.pop("resources")["limits"]
+        if limits:
+            container["resources"] = {"limits": limits}
+    if accelerator := (spec.get("nodeSelector") or {}).get(f"{fieldmap.RUN}/accelerator"):
+        fields["nodeSelector"] = {"accelerator": accelerator}
+    return fields
+
+
+def _ingress(fields: dict[str, Any]) -> dict[str, Any]:
     containers = fields["containers"]
-    ingress = next((c for c in containers if c.get("ports")), containers[0] if containers else {})
-    fieldmap.into_fields(notes, fieldmap.CONTAINER, ingress)
-    for name, needed in json.loads(notes.get(f"{fieldmap.RUN}/container-dependencies") or "{}").items():
-        for container in containers:
-            if container["name"] == name:
-                container["dependsOn"] = needed
+    found: dict[str, Any] = next((c for c in containers if c.get("ports")), containers[0] if containers else {})
+    return found
+
+
+def annotate(fields: dict[str, Any], notes: Mapping[str, str], table: Mapping[str, Any] = fieldmap.TEMPLATE) -> None:
+    """Adds to the template's fields what v1 says of them in annotations: those of the table, and what jobs have too."""
+    containers = fields["containers"]
+    fieldmap.into_fields(notes, table, fields)
+    if instances := notes.get(f"{fieldmap.RUN}/cloudsql-instances"):
+        fields["volumes"].append({"name": CLOUD_SQL, "cloudSqlInstance": {"instances": instances.split(",")}})
+    _depend(containers, notes)
     aliases = dict(
         entry.split(":", 1) for entry in (notes.get(f"{fieldmap.RUN}/secrets") or "").split(",") if ":" in entry
     )
@@ -77,7 +112,22 @@ def _annotate_containers(fields: dict[str, Any], notes: Mapping[str, str]) -> No
                 reference["secret"] = aliases.get(reference["secret"], reference["secret"])
 
 
-def _container(container: Json) -> dict[str, Any]:
+def _depend(containers: list[dict[str, Any]], notes: Mapping[str, str]) -> None:
+    """Raises INVALID_ARGUMENT where a container is not named; API v2 looks at those that are waited for."""
+    note = f"{fieldmap.RUN}/container-dependencies"
+    field, by_name = f"spec.template.metadata.annotations[{note}]", {each["name"]: each for each in containers}
+    try:
+        said = dict(json.loads(notes.get(note) or "{}"))
+    except (TypeError, ValueError) as error:
+        raise invalid(f'{field}: must be JSON, like {{"app":["proxy"]}}.', field) from error
+    for name, needed in said.items():
+        check_container_name(name, field)
+        if name not in by_name:
+            raise invalid(f"{field}: there is no container '{name}'.", field)
+        by_name[name]["dependsOn"] = needed
+
+
+def container_from(container: Json) -> dict[str, Any]:
     fields = {
         "name": container.get("name") or "",
         "image": container.get("image") or "",
@@ -110,7 +160,7 @@ def _variable(variable: Json) -> dict[str, Any]:
     return {"name": variable["name"], "valueSource": {"secretKeyRef": reference}}
 
 
-def _volume(volume: Json) -> dict[str, Any]:
+def volume_from(volume: Json) -> dict[str, Any]:
     fields: dict[str, Any] = {"name": volume["name"]}
     if secret := volume.get("secret"):
         items = [

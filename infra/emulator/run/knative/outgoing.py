@@ -13,7 +13,7 @@ from infra.emulator.run.conditions import State
 from infra.emulator.run.defaults import LATEST, is_default_probe
 from infra.emulator.run.knative import fieldmap
 from infra.emulator.run.knative.template import template
-from infra.emulator.run.names import ServiceName, short, version_of
+from infra.emulator.run.names import PoolName, owner_of, short, version_of
 
 API = "serving.knative.dev/v1"
 STATUS = {State.CONDITION_SUCCEEDED: "True", State.CONDITION_FAILED: "False"}
@@ -27,8 +27,11 @@ def service(message: Any, project_number: int) -> Json:
     return {
         "apiVersion": API,
         "kind": "Service",
-        "metadata": _metadata(message, project_number, "services", _service_annotations(message, fields)),
-        "spec": {"template": template(message.template, fields["template"]), "traffic": _spec_traffic(message)},
+        "metadata": metadata_of(message, project_number, "services", _service_annotations(message, fields)),
+        "spec": {
+            "template": template(message.template, fields["template"], short(message.name)),
+            "traffic": _spec_traffic(message),
+        },
         "status": _service_status(message),
     }
 
@@ -56,22 +59,22 @@ def route(message: Any, project_number: int) -> Json:
 def revision(message: Any, image: str, project_number: int) -> Json:
     """The v1 Revision of a v2 one; `image` is its image by digest."""
     fields = json_format.MessageToDict(message)
-    made = template(message, fields)
+    name = owner_of(message.name)
+    made = template(message, fields, name.id)
     notes = {"serving.knative.dev/creator": message.creator} | made["metadata"]["annotations"]
-    metadata = _metadata(message, project_number, "revisions", notes)
-    name = ServiceName.parse(message.name)
+    metadata = metadata_of(message, project_number, "revisions", notes)
     probes = [container.startup_probe for container in message.containers if container.HasField("startup_probe")]
-    metadata["labels"] |= {
-        "serving.knative.dev/service": name.id,
-        "serving.knative.dev/configuration": name.id,
-        "serving.knative.dev/route": name.id,
-        "run.googleapis.com/startupProbeType": "Default" if all(map(is_default_probe, probes)) else "Custom",
-    }
+    own, kind, api = {f"{fieldmap.RUN}/workerPool": name.id}, "WorkerPool", "run.googleapis.com/v1"
+    if name.kind != PoolName.kind:
+        own = {f"serving.knative.dev/{each}": name.id for each in ("service", "configuration", "route")}
+        own[f"{fieldmap.RUN}/startupProbeType"] = "Default" if all(map(is_default_probe, probes)) else "Custom"
+        kind, api = "Configuration", API
+    metadata["labels"] |= own
     metadata["ownerReferences"] = [
-        {"apiVersion": API, "kind": "Configuration", "name": name.id, "controller": True, "blockOwnerDeletion": True}
+        {"apiVersion": api, "kind": kind, "name": name.id, "controller": True, "blockOwnerDeletion": True}
     ]
     status: Json = {
-        "conditions": [_condition(c) for c in message.conditions],
+        "conditions": [condition_of(c) for c in message.conditions],
         "logUrl": message.log_uri,
         "observedGeneration": message.observed_generation,
     }
@@ -92,18 +95,18 @@ def resource_version(message: Any) -> str:
     return base64.urlsafe_b64encode(version_of(message).to_bytes(8, "big")).decode().rstrip("=")
 
 
-def _metadata(message: Any, project_number: int, collection: str, notes: Mapping[str, str]) -> Json:
+def metadata_of(message: Any, project_number: int, collection: str, notes: Mapping[str, str], api: str = API) -> Json:
     name = short(message.name)
     created = message.create_time.ToJsonString()
     metadata = {
         "name": name,
         "namespace": str(project_number),
-        "selfLink": f"/apis/{API}/namespaces/{project_number}/{collection}/{name}",
+        "selfLink": f"/apis/{api}/namespaces/{project_number}/{collection}/{name}",
         "uid": message.uid,
         "resourceVersion": resource_version(message),
         "generation": message.generation,
         "creationTimestamp": created,
-        "labels": {**message.labels, "cloud.googleapis.com/location": ServiceName.parse(message.name).location},
+        "labels": {**message.labels, "cloud.googleapis.com/location": message.name.split("/")[3]},
         "annotations": {**message.annotations, **notes},
     }
     if message.HasField("delete_time"):
@@ -161,17 +164,17 @@ def _service_conditions(message: Any) -> list[Json]:
         since = {"lastTransitionTime": message.update_time.ToJsonString()}
         kinds = ("Ready", "ConfigurationsReady", "RoutesReady")
         return [{"type": kind, "status": "Unknown", **since} for kind in kinds]
-    return [_condition(c) for c in (message.terminal_condition, *message.conditions)]
+    return [condition_of(c) for c in (message.terminal_condition, *message.conditions)]
 
 
-def _condition(message: Any) -> Json:
+def condition_of(message: Any) -> Json:
     made = {
         "type": message.type_,
         "status": STATUS.get(message.state, "Unknown"),
         "lastTransitionTime": message.last_transition_time.ToJsonString(),
     }
     fields = json_format.MessageToDict(message)
-    if reason := fields.get("reason") or fields.get("revisionReason"):
+    if reason := fields.get("reason") or fields.get("revisionReason") or fields.get("executionReason"):
         made["reason"] = "".join(word.capitalize() for word in reason.split("_"))
     if message.message:
         made["message"] = message.message

@@ -11,7 +11,7 @@ from infra.emulator.run.knative.incoming import CLOUD_SQL
 Json = dict[str, Any]
 
 
-def template(message: Any, fields: Json) -> Json:
+def template(message: Any, fields: Json, owner_id: str) -> Json:
     """The v1 template of a v2 template or revision, given as message and as JSON."""
     containers: list[Json] = fields.get("containers", [])
     ingress = next((c for c in containers if c.get("ports")), Json())
@@ -20,29 +20,55 @@ def template(message: Any, fields: Json) -> Json:
         **fieldmap.from_fields(fields, fieldmap.TEMPLATE),
         **fieldmap.from_fields(ingress, fieldmap.CONTAINER),
     }
-    if needed := {c["name"]: c["dependsOn"] for c in containers if c.get("dependsOn")}:
-        notes[f"{fieldmap.RUN}/container-dependencies"] = json.dumps(needed)
-    if databases := [i for v in message.volumes for i in v.cloud_sql_instance.instances]:
-        notes[f"{fieldmap.RUN}/cloudsql-instances"] = ",".join(databases)
+    notes |= annotations_of(message, containers)
     metadata: Json = {"labels": dict(message.labels), "annotations": notes}
     if getattr(message, "revision", ""):
         metadata["name"] = message.revision
+    takes_requests = "max_instance_request_concurrency" in message.DESCRIPTOR.fields_by_name
+    of_requests = (
+        {
+            "containerConcurrency": message.max_instance_request_concurrency,
+            "timeoutSeconds": message.timeout.seconds,
+        }
+        if takes_requests and message.max_instance_request_concurrency
+        else {}
+    )
     spec: Json = {
-        "containerConcurrency": message.max_instance_request_concurrency,
-        "timeoutSeconds": message.timeout.seconds,
+        **of_requests,
         "serviceAccountName": message.service_account,
-        "containers": [_container(container) for container in containers],
+        "containers": named([container_of(container) for container in containers], owner_id),
     }
-    if volumes := [_volume(volume) for volume in fields.get("volumes", []) if volume["name"] != CLOUD_SQL]:
+    if volumes := [volume_of(volume) for volume in fields.get("volumes", []) if volume["name"] != CLOUD_SQL]:
         spec["volumes"] = volumes
     if message.node_selector.accelerator:
         spec["nodeSelector"] = {f"{fieldmap.RUN}/accelerator": message.node_selector.accelerator}
     return {"metadata": metadata, "spec": spec}
 
 
-def _container(fields: Json) -> Json:
+def annotations_of(message: Any, containers: list[Json]) -> dict[str, str]:
+    """What v1 says of dependencies and databases, for services and jobs alike."""
+    notes = {}
+    if needed := {c.get("name", ""): c["dependsOn"] for c in containers if c.get("dependsOn")}:
+        notes[f"{fieldmap.RUN}/container-dependencies"] = json.dumps(needed)
+    if databases := [i for v in message.volumes for i in v.cloud_sql_instance.instances]:
+        notes[f"{fieldmap.RUN}/cloudsql-instances"] = ",".join(databases)
+    return notes
+
+
+def named(containers: list[Json], owner_id: str) -> list[Json]:
+    """One among several that has no name is shown with one, while what is said of those it waits for is said under
+    none: https://github.com/hashicorp/terraform-provider-google/issues/21035.
+    """
+    if len(containers) == 1:
+        return containers
+    return [{"name": f"{owner_id}-{number}", **each} for number, each in enumerate(containers, 1)]
+
+
+def container_of(fields: Json) -> Json:
     same = ("name", "image", "command", "args", "ports", "volumeMounts", "workingDir")
     made = {key: fields[key] for key in same if key in fields}
+    if mounts := made.pop("volumeMounts", ()):  # an annotation stands for the databases, and for where they are seen
+        made |= {"volumeMounts": kept} if (kept := [each for each in mounts if each["name"] != CLOUD_SQL]) else {}
     if env := [_variable(variable) for variable in fields.get("env", [])]:
         made["env"] = env
     if limits := fields.get("resources", {}).get("limits"):
@@ -60,7 +86,7 @@ def _variable(fields: Json) -> Json:
     return {"name": fields["name"], "value": fields.get("value", "")}
 
 
-def _volume(fields: Json) -> Json:
+def volume_of(fields: Json) -> Json:
     made: Json = {"name": fields["name"]}
     if secret := fields.get("secret"):
         items = [

@@ -122,7 +122,7 @@ def test_gcloud_manages_repositories_and_what_is_in_them(cloud: LocalCloud, clou
     policy = [{"name": "old", "action": {"type": "Delete"}, "condition": {"olderThan": "30d"}}]
     file = cloud.data / "policy.json"
     file.write_text(json.dumps(policy))
-    gcloud("repositories", "set-cleanup-policies", "by-gcloud", "--policy", str(file), *place)
+    gcloud("repositories", "set-cleanup-policies", "by-gcloud", "--policy", str(file), "--dry-run", *place)
 
     oci = OciClient(cloud)
     with oci.http:

@@ -270,6 +270,9 @@ def test_a_source_that_is_not_there_is_refused_at_once(builds: Builds) -> None:
             "the build must either (a) specify 'build.logs_bucket'",
             id="own account without a place for logs",
         ),
+        pytest.param(
+            {"options": {"pool": {"name": f"{PARENT}/workerPools/mine"}}}, "NOT_FOUND", "workerPools/mine", id="pool"
+        ),
     ],
 )
 def test_an_impossible_request_makes_no_build(

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,32 @@ def test_copy_puts_files_where_docker_puts_them(tmp_path: Path, copy: str, expec
     files = {"a.txt": "a", "lib/b.py": "b", "lib/c.py": "c"}
     image = build(tmp_path, f"FROM scratch\nWORKDIR /app\n{copy}\n", files)
     assert set(image.files) == expected
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "body", "written"),
+    [  # as BuildKit's own tests have them: frontend/dockerfile/dockerfile_heredoc_test.go
+        pytest.param("EOF", "Hello ${name}!", "Hello world!", id="a variable"),
+        pytest.param("EOF", "'${name}' \"$name\"", "'world' \"world\"", id="quotes are text"),
+        pytest.param("EOF", r"a \$ and \${name}", "a $ and ${name}", id="an escaped dollar sign"),
+        pytest.param("EOF", r"\\", "\\", id="an escaped backslash"),
+        pytest.param("EOF", "\\", "", id="a backslash at a line's end"),
+        pytest.param("'EOF'", r"${name} \$ $HOME", r"${name} \$ $HOME", id="verbatim by single quotes"),
+        pytest.param('"EOF"', r"${name} \\ 'x'", r"${name} \\ 'x'", id="verbatim by double quotes"),
+    ],
+)
+def test_a_here_document_is_written_as_buildkit_writes_it(
+    tmp_path: Path, delimiter: str, body: str, written: str
+) -> None:
+    image = build(tmp_path, f"FROM scratch\nARG name=world\nCOPY <<{delimiter} /f\n{body}\nEOF\n")
+    assert image.files["f"] == f"{written}\n"
+
+
+def test_a_single_word_loses_its_quotes_and_its_escapes(tmp_path: Path) -> None:
+    image = build(tmp_path, "FROM scratch\nENV price \\$5 'a b'\nENV N=x\nWORKDIR \"/a b/$N\"\nUSER us\\er\n")
+    assert "price=$5 a b" in image.settings["Env"]
+    assert image.settings["WorkingDir"] == "/a b/x"
+    assert image.settings["User"] == "user"
 
 
 def test_a_source_that_is_not_there_fails_with_dockers_words(tmp_path: Path) -> None:
@@ -228,8 +255,8 @@ def test_a_layer_is_a_gzipped_tar_of_exactly_its_entries(tmp_path_factory: Any, 
 
 
 @given(st.text())
-def test_text_without_a_dollar_expands_to_itself(text: str) -> None:
-    plain = text.replace("$", "")
+def test_text_without_a_dollar_a_quote_or_an_escape_expands_to_itself(text: str) -> None:
+    plain = re.sub(r"""[$\\'"]""", "", text)
     assert dockerfile.expand(plain, lambda _: None) == plain
 
 

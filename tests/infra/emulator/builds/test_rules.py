@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,18 @@ async def test_who_loses_patience_leaves_the_queue() -> None:
         pytest.param(
             {"package.json": "{}", "index.js": ""}, {}, ("Node.js", 'CMD ["node", "index.js"]'), id="index.js"
         ),
+        pytest.param(
+            {"main.py": ""},
+            {"GOOGLE_FUNCTION_TARGET": "serve"},
+            ("Python", 'CMD ["functions-framework", "--target=serve", "--source=main.py"]'),
+            id="Python function",
+        ),
+        pytest.param(
+            {"package.json": "{}"},
+            {"GOOGLE_FUNCTION_TARGET": "serve"},
+            ("Node.js", 'CMD ["npx", "functions-framework", "--target=serve"]'),
+            id="Node.js function",
+        ),
     ],
 )
 def test_buildpacks_find_the_language_and_the_start_command(
@@ -266,6 +279,18 @@ def test_buildpacks_find_the_language_and_the_start_command(
     assert (plan.language, plan.dockerfile().splitlines()[-1]) == expected
 
 
+def test_each_process_of_a_procfile_can_be_started_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
+    (tmp_path / "Procfile").write_text("# all\nweb: prepare && serve $PORT\nmigrate: echo first && echo to\n")
+    plan = pack.detect(tmp_path, {})
+    *_, copied, path, start = plan.dockerfile().splitlines()
+    assert (copied, start) == ("COPY cnb/process /cnb/process", 'CMD ["/bin/sh", "-c", "prepare && serve $PORT"]')
+    assert path.startswith("ENV PATH=/cnb/process:")
+    plan.write_processes(tmp_path)
+    said = subprocess.run([tmp_path / "cnb/process/migrate", "v2"], capture_output=True, text=True, check=True)
+    assert said.stdout == "first\nto v2\n"
+
+
 @pytest.mark.parametrize(
     ("requirements", "installs"),
     [("# nothing\n\n", False), ("flask==3.0  # web\n", True)],
@@ -275,6 +300,14 @@ def test_only_real_requirements_are_installed(tmp_path: Path, requirements: str,
     (tmp_path / "main.py").touch()
     (tmp_path / "requirements.txt").write_text(requirements)
     assert ("RUN pip install" in pack.detect(tmp_path, {}).dockerfile()) is installs
+
+
+def test_a_function_brings_its_framework_along(tmp_path: Path) -> None:
+    (tmp_path / "main.py").touch()
+    target = {"GOOGLE_FUNCTION_TARGET": "serve"}
+    assert "RUN pip install --no-cache-dir functions-framework\n" in pack.detect(tmp_path, target).dockerfile()
+    (tmp_path / "package.json").write_text('{"dependencies": {"@google-cloud/functions-framework": "5"}}')
+    assert "RUN npm install --omit=dev --no-audit --no-fund\n" in pack.detect(tmp_path, target).dockerfile()
 
 
 @pytest.mark.parametrize("files", [["README.md"], ["lib.py"], ["package.json"]], ids=["neither", "python", "node"])

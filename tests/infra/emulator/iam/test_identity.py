@@ -20,9 +20,10 @@ from google.oauth2 import id_token, service_account
 
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_storage import rest
-from tests.infra.emulator.identities import SCOPES, Identity, grant, new_identity
+from tests.infra.emulator.identities import SCOPES, Identity, grant, grant_on, new_identity
 
 PARENT = f"projects/{PROJECT}"
+TOKEN_CREATOR = "roles/iam.serviceAccountTokenCreator"
 RUN_PARENT = f"{PARENT}/locations/europe-west1"
 
 
@@ -178,6 +179,9 @@ class TestTokens:
 
     def test_signatures_verify(self, cloud_env: dict[str, str], nobody: Identity) -> None:
         credentials = iam_credentials_v1.IAMCredentialsClient()
+        with pytest.raises(exceptions.PermissionDenied):  # an owner may not, without being told
+            credentials.sign_jwt(name=account(nobody), payload="{}")
+        grant_on(nobody, f"serviceAccount:deployer@{PROJECT}.iam.gserviceaccount.com", TOKEN_CREATOR)
         claims = {"iss": nobody.email, "sub": nobody.email, "exp": int(time.time()) + 60, "iat": int(time.time())}
         claims["aud"] = "https://cloudresourcemanager.googleapis.com/"
         grant(nobody.member, "roles/browser")

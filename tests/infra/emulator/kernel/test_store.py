@@ -34,6 +34,16 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     assert (after.names(), after.get("a"), "gone" in after, len(after)) == (["a"], {"n": 1}, False, 1)
 
 
+def test_only_its_owner_reads_the_state(tmp_path: Path) -> None:
+    path = tmp_path / "cloud/state.db"
+    Store(path).values("secrets").put("a", {"n": 1})
+    path.chmod(0o644)  # as an earlier version left it
+    store = Store(path)
+    store.values("secrets").put("b", {"n": 2})
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (path.parent, *path.parent.iterdir())}
+    assert modes == {"cloud": 0o700, "state.db": 0o600, "state.db-wal": 0o600, "state.db-shm": 0o600}
+
+
 def test_a_transaction_reaches_the_file_whole(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.db")
     other = Store(tmp_path / "state.db")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from google.cloud import run_v2
+from google.cloud import artifactregistry_v1 as ar
+from google.cloud import resourcemanager_v3, run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
-from tests.conftest import LocalCloud
+from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
+from tests.infra.emulator.emulated_registry import HOST, OciClient, image_name, new_repository
 from tests.infra.emulator.emulated_run import PARENT, Run, answer, new_name, short, template, to
 
 State = run_v2.Condition.State
@@ -75,7 +79,7 @@ def short_start(cloud: LocalCloud) -> Any:
 
 
 def test_a_container_that_listens_elsewhere_fails_the_revision(run: Run, short_start: None) -> None:
-    code = "import http.server as h; h.HTTPServer(('127.0.0.1', 0), h.BaseHTTPRequestHandler).serve_forever()"
+    code = "import http.server as h; h.HTTPServer(('', 0), h.BaseHTTPRequestHandler).serve_forever()"
     operation = run.services.create_service(
         parent=PARENT, service=run_v2.Service(template=template(code)), service_id=new_name()
     )
@@ -92,3 +96,41 @@ def test_a_startup_probe_that_is_answered_badly_fails_the_revision(run: Run) -> 
 def test_a_startup_probe_that_is_answered_well_lets_the_revision_serve(run: Run) -> None:
     probe = run_v2.Probe(period_seconds=1, failure_threshold=2, http_get=run_v2.HTTPGetAction(path="/healthz"))
     assert run.create(new_name(), template(container={"startup_probe": probe})).uri
+
+
+@pytest.fixture
+def registry(cloud: LocalCloud, cloud_env: dict[str, str]) -> Iterator[OciClient]:
+    client = OciClient(cloud)
+    yield client
+    client.http.close()
+
+
+def test_an_image_of_another_project_needs_cloud_runs_own_account_to_read_it(run: Run, registry: OciClient) -> None:
+    """https://cloud.google.com/run/docs/deploying#other-projects"""
+    repository, name, parent = new_repository(), new_name(), f"projects/{OTHER_PROJECT}/locations/europe-west1"
+    image = f"{HOST}/{image_name(repository)}@{registry.push(image_name(repository), 'v1')}"
+    number = resourcemanager_v3.ProjectsClient().get_project(name=f"projects/{OTHER_PROJECT}").name.rpartition("/")[2]
+    agent = f"service-{number}@serverless-robot-prod.iam.gserviceaccount.com"
+
+    def deployed(revision: str) -> str:
+        made = run_v2.RevisionTemplate(revision=f"{name}-{revision}", containers=[run_v2.Container(image=image)])
+        service = run_v2.Service(name=f"{parent}/services/{name}", template=made)
+        operation = run.services.update_service(run_v2.UpdateServiceRequest(service=service, allow_missing=True))
+        return str(run.failure(operation).message)
+
+    refused = deployed("v1")
+    assert refused.startswith(
+        f"Revision '{name}-v1' is not ready and cannot serve traffic. Google Cloud Run Service Agent {agent} must have "
+        f"permission to read the image, {image}."
+    )
+    assert f"the image is from project [{PROJECT}], which is not the same as this project [{OTHER_PROJECT}]" in refused
+    found = run.services.get_service(name=f"{parent}/services/{name}")
+    assert found.terminal_condition.reason == CommonReason.CONTAINER_PERMISSION_DENIED
+    job = run_v2.Job(template={"template": {"containers": [run_v2.Container(image=image)]}})
+    operation = run_v2.JobsClient().create_job(parent=parent, job=job, job_id=name)
+    assert f"{agent} must have permission to read the image, {image}" in str(run.failure(operation).message)
+
+    binding = policy_pb2.Binding(role="roles/artifactregistry.reader", members=[f"serviceAccount:{agent}"])
+    policy = policy_pb2.Policy(bindings=[binding])
+    ar.ArtifactRegistryClient().set_iam_policy(iam_policy_pb2.SetIamPolicyRequest(resource=repository, policy=policy))
+    assert "must have permission to read the image" not in deployed("v2")  # what was pushed has nothing to start

@@ -93,7 +93,7 @@ class App(http.server.BaseHTTPRequestHandler):
         for word in (b"first", b"second"):
             self.wfile.write(b"%x\\r\\n%s\\r\\n" % (len(word), word)); self.wfile.flush(); time.sleep(0.5)
         self.wfile.write(b"0\\r\\n\\r\\n")
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), App).serve_forever()
 """
 
 
@@ -185,8 +185,12 @@ def test_a_service_for_internal_traffic_is_not_found_from_outside(run: Run, ingr
 
 def test_a_service_without_default_url_is_not_found_there(run: Run) -> None:
     service = run.create(new_name())
-    run.update(run_v2.Service(name=service.name, default_uri_disabled=True), "default_uri_disabled")
+    closed = run.update(run_v2.Service(name=service.name, default_uri_disabled=True), "default_uri_disabled")
+    assert (closed.uri, list(closed.urls)) == ("", [])
     assert fetch(service.uri).status_code == 404
+    opened = run.update(run_v2.Service(name=service.name, default_uri_disabled=False), "default_uri_disabled")
+    assert opened.uri == service.uri
+    assert fetch(opened.uri).status_code == 200
 
 
 def test_googles_front_end_answers_healthz_itself(run: Run) -> None:
@@ -203,5 +207,11 @@ def test_identity_aware_proxy_asks_for_a_token_before_the_service_is_reached(
     response = fetch(service.uri)
     assert response.status_code == 401
     assert response.headers["X-Goog-IAP-Generated-Response"] == "true"
-    allowed = fetch(service.uri, headers=bearer(id_token(cloud_env, service.uri)))
+    refused = fetch(service.uri, headers=bearer(id_token(cloud_env, service.uri)))
+    assert (refused.status_code, refused.headers["X-Goog-IAP-Generated-Response"]) == (401, "true")
+    said = f"JWT audience doesn't match this application ('aud' claim ({service.uri}) doesn't match expected value "
+    assert said in refused.text
+    client = refused.text.partition(said)[2].strip("()")
+    assert client.endswith(".apps.googleusercontent.com")
+    allowed = fetch(service.uri, headers=bearer(id_token(cloud_env, client)))
     assert allowed.status_code == 200  # the deployer owns the project

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import PROJECT, LocalCloud
+from tests.conftest import EMPTY_PROJECT, PROJECT, LocalCloud
 from tests.infra.emulator.emulated_run import APP, HELLO, PARENT, REGION, Run, answer, fetch, latest, new_name, short
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
@@ -151,6 +151,6 @@ def test_a_service_is_deleted(gcloud: Gcloud, service: str) -> None:
     assert "Cannot find service" in gcloud("services", "describe", service, fails=True)
 
 
-def test_lists_of_what_is_not_emulated_are_empty(gcloud: Gcloud) -> None:
-    assert gcloud("jobs", "list") == []
+def test_lists_of_what_is_not_there_are_empty(gcloud: Gcloud) -> None:
+    assert gcloud("jobs", "list", "--region", REGION, "--project", EMPTY_PROJECT, region=False) == []
     assert REGION in {item["locationId"] for item in gcloud("regions", "list", region=False)}

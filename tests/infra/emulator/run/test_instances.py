@@ -171,7 +171,7 @@ class App(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
         self.wfile.write(f'{{"pids": [{os.getpid()}, {child.pid}]}}'.encode())
-http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), App).serve_forever()
+http.server.HTTPServer(("", int(os.environ["PORT"])), App).serve_forever()
 """
 
 

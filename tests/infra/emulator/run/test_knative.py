@@ -12,7 +12,7 @@ from google.protobuf import json_format
 
 from infra.emulator.run.knative import incoming, outgoing, selectors
 from infra.emulator.run.state import RevisionPb, ServicePb
-from tests.conftest import PROJECT, LocalCloud
+from tests.conftest import EMPTY_PROJECT, PROJECT, LocalCloud
 from tests.infra.emulator.discovery import Checked
 from tests.infra.emulator.emulated_run import APP, HELLO, REGION, Run, answer, new_name, short
 
@@ -145,7 +145,7 @@ def test_lists_of_all_regions_and_of_other_kinds_conform(v1: httpx.Client) -> No
     assert short(made.name) in {item["metadata"]["name"] for item in everywhere["items"]}
     for path in ("routes", "configurations", f"routes/{short(made.name)}", f"configurations/{short(made.name)}"):
         assert v1.get(f"{REGIONAL}/{path}").raise_for_status().json()
-    jobs = f"https://{REGION}-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/{PROJECT}/jobs"
+    jobs = f"https://{REGION}-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/{EMPTY_PROJECT}/jobs"
     assert v1.get(jobs).raise_for_status().json()["items"] == []
     regions = v1.get(f"https://run.googleapis.com/v1/projects/{PROJECT}/locations").raise_for_status().json()
     assert REGION in {location["locationId"] for location in regions["locations"]}
@@ -255,7 +255,10 @@ RICH = {
                 ],
                 "resources": {"limits": {"cpu": "2", "memory": "1Gi"}, "startupCpuBoost": True},
                 "ports": [{"name": "h2c", "containerPort": 9000}],
-                "volumeMounts": [{"name": "files", "mountPath": "/files"}],
+                "volumeMounts": [
+                    {"name": "files", "mountPath": "/files"},
+                    {"name": "cloudsql", "mountPath": "/cloudsql"},
+                ],
                 "startupProbe": {"periodSeconds": 3, "httpGet": {"path": "/up", "port": 9000}},
                 "livenessProbe": {"grpc": {"port": 9000, "service": "health"}},
                 "dependsOn": ["side"],

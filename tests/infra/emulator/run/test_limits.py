@@ -158,7 +158,7 @@ def test_a_mount_needs_its_volume_and_cloud_sql_its_folder() -> None:
 
 def test_a_container_depends_on_others_of_its_template_only() -> None:
     main = {"name": "main", "image": IMAGE, "ports": [{"container_port": 8080}], "depends_on": ["proxy"]}
-    check(containers=[main, {"name": "proxy", "image": IMAGE}])
+    check(containers=[main, {"name": "proxy", "image": IMAGE, "startup_probe": {"tcp_socket": {"port": 5432}}}])
     with pytest.raises(RpcError, match="'proxy' is not another container"):
         check(containers=[main, {"name": "side", "image": IMAGE}])
 

@@ -6,6 +6,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
+from tests.conftest import EMPTY_PROJECT, PROJECT
 from tests.infra.emulator.emulated_run import (
     PARENT,
     QUICK,
@@ -277,8 +278,9 @@ def test_services_and_revisions_are_listed_in_pages(run: Run) -> None:
 
 
 def test_there_are_no_jobs_and_no_worker_pools(run: Run) -> None:
-    assert list(run_v2.JobsClient().list_jobs(parent=PARENT)) == []
-    assert list(run_v2.WorkerPoolsClient().list_worker_pools(parent=PARENT)) == []
+    nobodys = PARENT.replace(PROJECT, EMPTY_PROJECT)
+    assert list(run_v2.JobsClient().list_jobs(parent=nobodys)) == []
+    assert list(run_v2.WorkerPoolsClient().list_worker_pools(parent=nobodys)) == []
     with pytest.raises(exceptions.NotFound, match="Resource 'j' of kind 'JOB'"):
         run_v2.JobsClient().get_job(name=f"{PARENT}/jobs/j")
 

@@ -160,11 +160,29 @@ def test_everything_answered_is_there_after_a_restart(tmp_path: Path) -> None:
     reopened.close()
 
 
-def test_an_overwritten_objects_file_is_removed(objects: Objects, tmp_path: Path) -> None:
+def test_an_overwritten_objects_file_is_removed_where_nothing_is_soft_deleted(objects: Objects, tmp_path: Path) -> None:
+    bucket = objects.buckets.get("logs")
+    objects.buckets.put(bucket | {"softDeletePolicy": {"retentionDurationSeconds": "0"}})
     for _ in range(3):
         objects.write("logs", "x", b"x")
     objects.delete("logs", "x")
     assert list((tmp_path / "objects" / "logs").iterdir()) == []
+
+
+def test_a_soft_deleted_objects_file_goes_with_its_time_or_its_bucket(objects: Objects, tmp_path: Path) -> None:
+    folder = tmp_path / "objects" / "logs"
+    bucket = objects.buckets.get("logs")
+    objects.buckets.put(bucket | {"softDeletePolicy": {"retentionDurationSeconds": "1"}})
+    for name in "ab":
+        objects.write("logs", name, b"x")
+    objects.delete("logs", "a")
+    assert len(list(folder.iterdir())) == 2
+    while objects.soft_deleted.within("logs"):
+        pass  # a second
+    objects.delete("logs", "b")
+    assert len(list(folder.iterdir())) == 1
+    objects.delete_bucket("logs")
+    assert list(folder.iterdir()) == []
 
 
 def test_a_refused_write_leaves_no_file(objects: Objects, tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from infra.gcp.calls.attempts import (
     attempted,
     calling,
     closed_circuits,
+    in_thread,
 )
 from infra.gcp.calls.errors import GoogleError
 
@@ -152,3 +156,32 @@ async def test_what_is_no_failure_of_google_goes_straight_through(stop: type[Bas
 async def test_a_foreign_failure_is_translated_before_it_is_judged() -> None:
     google = Google([ConnectionResetError("gone"), "here"])
     assert await google.ask() == "here"
+
+
+class AtOnce(ThreadPoolExecutor):
+    """The result is there when the work is handed over: no thread decides what the loop finds when."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(fn(*args, **kwargs))
+        return done
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_a_cancellation_that_comes_together_with_the_result_is_not_lost(turns: int) -> None:
+    """Else whatever waits with a limit goes on for ever. The loop turns so many times until somebody cancels."""
+
+    async def cancelled() -> bool:
+        running = asyncio.ensure_future(in_thread("test", lambda: "a token"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asked = running.cancel()
+        await asyncio.wait([running])
+        return running.cancelled() == asked
+
+    loop = asyncio.new_event_loop()
+    loop.set_default_executor(AtOnce())
+    try:
+        assert loop.run_until_complete(cancelled())
+    finally:
+        loop.close()

@@ -37,8 +37,26 @@ async def test_it_is_looked_at_until_it_is_done() -> None:
 
 async def test_pauses_grow_to_the_longest() -> None:
     world = World(0, 0, 0, 0, 5)
-    await until(world.look, limit_s=60, pause_s=1, longest_s=1.5, sleep=world.sleep)
-    assert world.pauses == [1, pytest.approx(1.4), 1.5, 1.5]
+    await until(world.look, limit_s=60, pause_s=1, longest_s=1.2, sleep=world.sleep)
+    assert world.pauses == [1, pytest.approx(1.1), 1.2, 1.2]
+
+
+@pytest.mark.parametrize("took_s", [1.0, 3.0, 4.0, 15.0])
+async def test_what_has_come_about_is_seen_soon_and_without_many_looks(took_s: float) -> None:
+    passed, looks = 0.0, 0
+
+    async def look() -> bool:
+        nonlocal looks
+        looks += 1
+        return passed >= took_s
+
+    async def sleep(seconds: float) -> None:
+        nonlocal passed
+        passed += seconds
+
+    await until(look, limit_s=60, pause_s=0.1, longest_s=2.0, sleep=sleep)
+    assert passed - took_s <= 0.1 + took_s / 10
+    assert looks <= 32
 
 
 async def test_a_failure_to_look_ends_the_wait() -> None:

@@ -52,3 +52,39 @@ async def test_a_write_whose_answer_is_lost_is_made_once(cloud: LocalCloud) -> N
     cloud.put("/faults", [{"method": "google.cloud.run.v2.Services/UpdateService", "drop": "after", "times": 1}])
     written = await services.set_traffic(service.name, [LATEST], service.etag, 60)
     assert (written.generation, [target.tag for target in written.traffic]) == (service.generation + 1, ["now"])
+
+
+UPDATE = "google.cloud.run.v2.Services/UpdateService"
+
+
+async def test_a_fence_that_comes_after_a_change_of_traffic_is_refused() -> None:
+    service = await new_service()
+    await services.set_traffic(service.name, [LATEST], service.etag, 60)
+    with pytest.raises(GoogleError) as caught:
+        await services.fence(service, "token", 60)
+    assert caught.value.status == "ABORTED"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", {"made-by": "us"}),
+        ("scaling", {"manualInstanceCount": 0, "scalingMode": "MANUAL"}),
+        ("ingress", "INGRESS_TRAFFIC_INTERNAL_ONLY"),
+        ("description", "ours"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("arrives", [True, False], ids=["arrives", "does not arrive"])
+async def test_a_write_whose_answer_is_lost_counts_only_if_every_field_of_it_is_there(
+    cloud: LocalCloud, field: str, value: object, *, arrives: bool
+) -> None:
+    service = await new_service()
+    body = {"name": service.name, "etag": service.etag, field: value}
+    cloud.put("/faults", [{"method": UPDATE, "drop": "after" if arrives else "before"}])
+    if arrives:
+        written = await services.update_service(body, [field], 60)
+        assert written.generation == service.generation + 1
+        return
+    with pytest.raises(GoogleError):
+        await services.update_service(body, [field], 60)

@@ -26,6 +26,7 @@ from tasks.cleanup.engine.model import (
     World,
 )
 from tasks.cleanup.engine.plan import plan, unlisted, used
+from tasks.cleanup.engine.rules import MANAGED_BY
 from tasks.cleanup.kinds.buckets import BUCKET, SOFT_DELETE
 from tasks.cleanup.kinds.build_logs import BUILD_LOG
 from tasks.cleanup.kinds.images import IMAGE
@@ -277,6 +278,15 @@ def test_standing_things_go_only_under_an_explicit_policy(kind: Kind, owner: str
     assert gone(plan(world(item), policy(foreign=Foreign.DELETE, max_age_s=None))) == ["leftover"]
 
 
+@pytest.mark.parametrize("label", MANAGED_BY)
+def test_what_something_else_manages_stays_under_any_policy(label: str) -> None:
+    """A function is a Cloud Run service: deleted as one, the function is broken."""
+    item = thing(SERVICE, "function-1", owner=None, labels={label: "yes"})
+    made = plan(world(item), policy(foreign=Foreign.DELETE, max_age_s=None))
+    assert not made.steps
+    assert why(made, item) is Why.MANAGED
+
+
 def test_a_service_that_slipway_yaml_defines_is_no_orphan() -> None:
     known = Use("slipway.yaml", ("api",))
     made = plan(world(thing(SERVICE, "api"), uses=(known,)), policy(foreign=Foreign.DELETE))
@@ -287,9 +297,12 @@ def test_a_service_that_slipway_yaml_defines_is_no_orphan() -> None:
 @pytest.mark.parametrize(
     ("kind", "prepared_h", "action"),
     [
-        (SERVICE, None, DELETE),
+        (SERVICE, None, Action("disable")),
+        (SERVICE, 23.9, None),
+        (SERVICE, 24, DELETE),
         (BUCKET, None, SOFT_DELETE),
-        (BUCKET, 0, DELETE),
+        (BUCKET, 6 * 24, None),
+        (BUCKET, 7 * 24, DELETE),
         (SERVICE_ACCOUNT, None, DISABLE),
         (SERVICE_ACCOUNT, 23.9, None),
         (SERVICE_ACCOUNT, 24, DELETE),
@@ -306,7 +319,7 @@ def test_what_is_only_prepared_in_this_run_keeps_what_it_needs() -> None:
     bucket = thing(BUCKET, "files", needs=("reader",))
     rules = policy(foreign=Foreign.DELETE)
     assert gone(plan(world(account, bucket), rules)) == ["files"]
-    assert gone(plan(world(account, replace(bucket, prepared=ago(1))), rules)) == ["files", "reader"]
+    assert gone(plan(world(account, replace(bucket, prepared=ago(8))), rules)) == ["files", "reader"]
 
 
 def test_use_names_who_needs_it_and_prefers_who_lives() -> None:
@@ -327,5 +340,5 @@ def test_twenty_thousand_items_are_planned_in_seconds() -> None:
     big = world(image("shared"), *indexes, *children, uses=releases)
     start = time.process_time()
     made = plan(big, policy(keep=10))
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 20  # half a second on idle cores; quadratic work takes minutes
     assert len(made.steps) == 2 * (10_000 - 100)

@@ -31,9 +31,21 @@ BIRTHS = st.sampled_from(["uploaded"] * 4 + ["both", "uploaded, built in 1980", 
 OWNERS = st.sampled_from([APP] * 6 + [None, "another"])
 SOMETIMES = st.sampled_from([False, False, True])
 RARELY = st.sampled_from([False] * 6 + [True])
-PREPARED_H = st.sampled_from([None, 1.0, 23.9, 24.0, 100.0])
-LABELS = st.sampled_from([{}, {}, {"team": "web"}, {"keep": "yes"}])
+PREPARED_H = st.sampled_from([None, 1.0, 23.9, 24.0, 100.0, 170.0])
+LABELS = st.sampled_from([{}, {}, {"team": "web"}, {"keep": "yes"}, {"goog-managed-by": "cloudfunctions"}])
 GLOBS = st.sampled_from(["*/api@*1", "sha256:web*", "keep=yes", "v2", "*-revision-0", "*bucket*", "nothing"])
+
+
+USERS = {  # of a kind that stands: where it is told, and by whom it is used
+    SERVICE: [("slipway.yaml", "slipway.yaml"), ("monitoring", "called 12 times"), ("services", "it has traffic")],
+    BUCKET: [("slipway.yaml", "slipway.yaml"), ("services", "a service that mounts it")],
+    SERVICE_ACCOUNT: [
+        ("slipway.yaml", "slipway.yaml"),
+        ("policies", "an IAM policy: the account of a scheduler"),
+        ("keys", "who holds its key"),
+        ("activity", "somebody who authenticated as it"),
+    ],
+}
 
 
 class Lie(StrEnum):
@@ -153,11 +165,11 @@ def _extras(builder: Builder) -> None:
             builder.add(kind, f"gs://acme-builds/{kind}-{number}", "builds")
     for kind in (SERVICE, BUCKET, SERVICE_ACCOUNT):
         for number in range(draw(st.integers(0, 2))):
-            hours = draw(PREPARED_H) if kind != SERVICE else None
+            hours = draw(PREPARED_H)
             prepared = None if hours is None else NOW - timedelta(hours=hours)
             item = builder.add(kind, f"{kind}-{number}", prepared=prepared, needs=_account(builder, kind))
             if draw(SOMETIMES):
-                builder.use("slipway.yaml", "slipway.yaml", item.key)
+                builder.use(*draw(st.sampled_from(USERS[kind])), item.key)
 
 
 def _account(builder: Builder, kind: Kind) -> tuple[str, ...]:

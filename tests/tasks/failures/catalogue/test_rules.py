@@ -10,7 +10,7 @@ import pytest
 
 from tasks.failures.catalogue.matching import RULES, in_lower_case, legible, match
 from tasks.failures.catalogue.rule import MAYBE, Rule, alternatives, find, rule
-from tasks.failures.errors import Cause, Transient
+from tasks.failures.cause import Cause, Transient
 from tasks.failures.explain import explain
 
 FILE = Path(__file__).parents[3] / "data/messages.jsonl"

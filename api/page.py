@@ -1,0 +1,157 @@
+"""The page that says what serves where: HTML from the server, for a phone as well; its script only asks for it anew."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
+from prefect.client.schemas.objects import ArtifactCollection
+
+from api.estate import Estate
+from deployments.register import read_tagged
+from tasks.history.record import State
+from tasks.history.status import Standing
+from tasks.names.tags import REGISTERED, tags_of
+from tasks.observe.serving import Serving
+from tasks.observe.versions import Environment
+from tasks.orchestration.artifacts import key
+
+# What is read by colour is read by mark and word, too.
+MARKS = {
+    Standing.IN_STEP: ("=", "ok"),
+    Standing.DIFFERS: ("≠", "bad"),
+    Standing.MOVING: ("…", "busy"),
+    Standing.NEVER: ("-", "busy"),
+}
+STATES = {State.RELEASED: "ok", State.FAILED: "bad", State.CANCELLED: "", State.STARTED: "busy"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Drift:
+    """What the newest look for drift since the last release has found."""
+
+    count: int  # services and settings that differ
+    seen: str
+    run: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown(Environment):
+    """An environment as the page shows it."""
+
+    drift: Drift | None = None  # nobody has looked
+    forms: Mapping[str, str] = dataclasses.field(default_factory=dict)  # what can be started -> the id of its form
+
+
+async def shown(client: PrefectClient, estate: Estate) -> list[Shown]:
+    """With what the newest run of `drift` has found there, unless something was released since, and where to start."""
+    keys = [key(each.app, each.name, "drift") for each in estate.environments]
+    wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=keys))
+    found = await client.read_latest_artifacts(artifact_filter=wanted, limit=200) if keys else []
+    by_key = {str(each.key): each for each in found}
+    deployments = await read_tagged(client, REGISTERED) if keys else {}
+    environments = []
+    for name, each in zip(keys, estate.environments, strict=True):
+        tags = set(tags_of(each.app, each.name))
+        forms = {full.split("/")[0]: str(one.id) for full, one in deployments.items() if tags <= set(one.tags)}
+        fields = {field.name: getattr(each, field.name) for field in dataclasses.fields(Environment)}
+        environments.append(Shown(**fields, drift=drift_of(by_key.get(name), each), forms=forms))
+    return environments
+
+
+def drift_of(artifact: ArtifactCollection | None, environment: Environment) -> Drift | None:
+    """None where nobody has looked since the last release began."""
+    newest = next(iter(environment.history), None)
+    seen = artifact.updated if artifact else None
+    if artifact is None or seen is None or newest is None or seen <= newest.started:
+        return None
+    return Drift(_drifted(artifact.data), f"{seen:%m-%d %H:%M}", str(artifact.flow_run_id))
+
+
+def _drifted(data: Any) -> int:
+    rows = json.loads(data) if isinstance(data, str) else data or []
+    return sum(isinstance(row, dict) and row.get("drift") not in (None, "none") for row in rows)
+
+
+def html(
+    environments: Sequence[Shown],
+    active: Sequence[Mapping[str, Any]],
+    ui: str,
+    read: datetime,
+    now: datetime | None = None,
+    once: str = "",
+) -> str:
+    """ui: where Prefect's is. active: as `api.runs` answers it. once: by which the page's policy knows its script."""
+    wrong = list(problems(environments))
+    template = _template()
+    template.environment.filters["ago"] = lambda when: ago((now or datetime.now(UTC)) - when)
+    return template.render(
+        environments=environments,
+        active=active,
+        ui=ui,
+        read=read.astimezone(UTC),
+        well=not wrong,
+        wrong=wrong,
+        many=sum(len(each.rows) for each in environments),
+        marks=MARKS,
+        states=STATES,
+        once=once,
+    )
+
+
+def problems(environments: Sequence[Shown]) -> Iterator[str]:
+    """One line for each thing that a person should look at."""
+    for each in environments:
+        where = f"{each.app} in {each.name}"
+        if each.problem:
+            yield f"{where} cannot be read."
+        for row in each.rows:
+            if row.standing is Standing.DIFFERS:
+                serves = ", ".join(row.current) or "nothing"
+                yield f"{where}: {row.service} in {row.region} should serve {row.desired} and serves {serves}."
+        if each.open_records:
+            yield f"{where}: a release still owes something."
+        for row in each.rows:
+            for why in row.failures:
+                yield f"{where}: {row.service} in {row.region} answers with errors: {why}."
+        if each.drift and each.drift.count:
+            yield f"{where} has drifted."
+
+
+def measured(serving: Serving) -> str:
+    """What users got of it, in one line."""
+    found = serving.measured
+    if found is None:
+        return f"errors and latency are not known: {serving.unknown}"
+    if not found.requests:
+        return "last hour: no requests"
+    many = f"{found.requests:,} request{'s' if found.requests != 1 else ''}"
+    took = f"p95 {found.p95_ms:,.0f} ms" if found.p95_ms is not None else "latency not known"
+    return f"last hour: {many}, {found.error_share or 0:.1%} errors, {took}"
+
+
+def ago(span: Any) -> str:
+    """In the largest unit of which there are two at least."""
+    seconds = max(0, int(span.total_seconds()))
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} seconds ago"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters["ago"] = ago
+    environment.filters["measured"] = measured
+    return environment.from_string((Path(__file__).parent / "page.html").read_text())

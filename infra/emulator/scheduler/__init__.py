@@ -1,0 +1,1 @@
+"""Cloud Scheduler: its jobs can be made, read, listed and deleted; none ever fires here."""

@@ -1,0 +1,87 @@
+"""What makes pods: Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs, CronJobs. Stopped before it is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from tasks.cleanup.engine.model import DAY_S, Action, Kind, Traits
+from tasks.cleanup.kinds.adapter import Look
+from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
+from tasks.cleanup.kinds.kubernetes.references import Name, claims_of_sets, selects, structural, template_labels
+from tasks.cleanup.kinds.kubernetes.things import Thing
+from tasks.cleanup.kinds.kubernetes.view import SCALER, Cluster
+
+WORKLOAD = Kind("workload")
+STOP = Action("stop")  # no pods: what breaks shows who used it; the annotation says how many there were
+BEFORE = "slipway/replicas-before"
+NOWHERE = "slipway/stopped"  # a node label that no node has
+SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+
+
+class Workloads(ClusterKind):
+    kind = WORKLOAD
+    traits = Traits(standing=True, first=STOP, settle_s=DAY_S)
+    resources = words(
+        WORKLOAD,
+        ("apps", "Deployment"),
+        ("apps", "StatefulSet"),
+        ("apps", "DaemonSet"),
+        ("apps", "ReplicaSet"),
+        ("", "ReplicationController"),
+        ("batch", "Job"),
+        ("batch", "CronJob"),
+    )
+    needs = tuple(
+        need
+        for each in ("deployments", "statefulSets", "daemonSets", "replicaSets", "jobs", "cronJobs")
+        for need in permissions(each)
+    )
+
+    def parts(self, thing: Thing, cluster: Cluster) -> Iterable[Name]:
+        claims = [each.name for each in cluster.things if each.resource.kind == "PersistentVolumeClaim"]
+        return (*structural(thing), *claims_of_sets(thing, claims))
+
+    def used_by(self, thing: Thing, cluster: Cluster) -> str:
+        """A Service that is defined, and that leads to its pods and to none that are defined; what scales it."""
+        labels = template_labels(thing)
+        here = cluster.within(thing.namespace)
+        for scaler in (each for each in here if each.resource.kind == SCALER and cluster.stays(each)):
+            target = (scaler.body.get("spec") or {}).get("scaleTargetRef") or {}
+            if (target.get("kind"), target.get("name")) == (thing.resource.kind, thing.name):
+                return f"{scaler.identity}, which scales it"
+        for service in (each for each in here if each.resource.kind == "Service" and cluster.is_defined(each)):
+            if selects(service, labels) and not any(
+                selects(service, template_labels(each)) and cluster.is_defined(each) for each in here
+            ):
+                return f"{service.identity}, which leads to its pods alone"
+        return ""
+
+    def prepared(self, thing: Thing, cluster: Cluster, look: Look) -> datetime | None:
+        """Since it was stopped, if it still is."""
+        return thing.since if is_stopped(thing) else None
+
+    def preparation(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
+        kind, spec = found["kind"], found.get("spec") or {}
+        if kind in SCALED:
+            before = {"annotations": {BEFORE: str(spec.get("replicas", 1))}}
+            return {"metadata": before, "spec": {"replicas": 0}}
+        if kind == "DaemonSet":
+            return {"spec": {"template": {"spec": {"nodeSelector": {NOWHERE: "true"}}}}}
+        return {"spec": {"suspend": True}}
+
+
+def is_stopped(thing: Thing) -> bool:
+    spec = thing.body.get("spec") or {}
+    if thing.resource.kind in SCALED:
+        return bool(spec.get("replicas", 1) == 0)
+    if thing.resource.kind == "DaemonSet":
+        return NOWHERE in (spec.get("template", {}).get("spec", {}).get("nodeSelector") or {})
+    return bool(spec.get("suspend")) or has_ended(thing)
+
+
+def has_ended(thing: Thing) -> bool:
+    """A Job that is through, or has failed for good: there is nothing left to stop."""
+    conditions = (thing.body.get("status") or {}).get("conditions") or ()
+    return any(each.get("type") in ("Complete", "Failed") and each.get("status") == "True" for each in conditions)

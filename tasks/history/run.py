@@ -1,0 +1,46 @@
+"""What Prefect says of the run that a record is of: who started it, and why it ended."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+
+from tasks.failures.errors import SlipwayError
+from tasks.history.record import State
+from tasks.names.tags import STARTED_BY
+
+NOBODY_SAYS = "UI or API"  # who started it, as far as anybody knows
+
+
+async def who_started(run_id: str) -> str:
+    """Who or what created the run, as far as Prefect knows: an automation, a schedule, or whom the run names."""
+    async with get_client() as client:
+        run = await client.read_flow_run(UUID(run_id))
+        while run.parent_task_run_id:  # as when the release is shipped by its tag
+            parent = await client.read_task_run(run.parent_task_run_id)
+            if parent.flow_run_id is None:
+                break
+            run = await client.read_flow_run(parent.flow_run_id)
+    creator = run.created_by
+    if creator is not None:
+        return f"{(creator.type or 'unknown').lower()} {creator.display_value or ''}".strip()
+    if told := run.labels.get(STARTED_BY):
+        return str(told)
+    return "schedule" if run.auto_scheduled else NOBODY_SAYS
+
+
+async def why_ended(error: BaseException, run_id: str) -> tuple[State, str]:
+    """How a release that ended with this error is recorded, and why."""
+    if isinstance(error, Exception):
+        return State.FAILED, error.problem if isinstance(error, SlipwayError) else str(error) or type(error).__name__
+    try:
+        async with get_client() as client:
+            state = (await client.read_flow_run(UUID(run_id))).state
+    except (httpx.HTTPError, PrefectHTTPStatusError, ObjectNotFound, ValueError):
+        state = None
+    if state is None or state.is_cancelling() or state.is_cancelled():
+        return State.CANCELLED, "The run was cancelled."
+    return State.FAILED, "The run took longer than it may, or lost its hold on the environment."

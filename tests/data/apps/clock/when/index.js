@@ -1,0 +1,1 @@
+module.exports = (text) => `${text} in ${new Date(0).getUTCFullYear()}`;

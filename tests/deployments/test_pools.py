@@ -1,0 +1,97 @@
+"""The base job templates for work pools: Prefect's own but for what a release needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jsonschema
+import pytest
+from prefect.client.schemas.actions import WorkPoolCreate
+
+from deployments.pools.templates import IMAGE, KINDS, LONGEST_RUN_S, file_of, template
+from tasks.manifest.shipping import Timeouts
+
+each_kind = pytest.mark.parametrize("kind", KINDS)
+in_container = pytest.mark.parametrize("kind", sorted(set(KINDS) - {"process"}))
+
+
+def read(kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file_of(kind).read_text())
+    return found
+
+
+def defaults(kind: str) -> dict[str, Any]:
+    return {name: each.get("default") for name, each in read(kind)["variables"]["properties"].items()}
+
+
+def strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from strings(each)
+
+
+def shape(value: object) -> object:
+    """Which settings there are, whatever they say."""
+    return {name: shape(each) for name, each in value.items()} if isinstance(value, dict) else None
+
+
+@each_kind
+def test_a_file_is_what_prefect_publishes_now_with_our_changes(kind: str) -> None:
+    assert read(kind) == template(kind), "python -m deployments.pools.templates"
+
+
+@each_kind
+def test_prefect_takes_it_for_a_work_pool(kind: str) -> None:
+    WorkPoolCreate(name="slipway", type=kind, base_job_template=read(kind))
+
+
+@each_kind
+def test_nothing_that_prefect_publishes_is_lost(kind: str) -> None:
+    published, ours = KINDS[kind][0](), read(kind)
+    assert shape(ours["variables"]["properties"]) != {}
+    assert set(strings(published["job_configuration"])) <= set(strings(ours["job_configuration"]))
+    assert set(ours["variables"]["properties"]) == set(published["variables"]["properties"])
+
+
+@each_kind
+def test_every_place_to_fill_in_has_a_variable(kind: str) -> None:
+    asked = {name for each in strings(read(kind)["job_configuration"]) for name in re.findall(r"\{\{ (\w+) \}\}", each)}
+    assert asked <= set(defaults(kind))
+
+
+@each_kind
+def test_defaults_are_of_the_type_that_prefect_asks_for(kind: str) -> None:
+    schema = read(kind)["variables"]
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate({name: value for name, value in defaults(kind).items() if value is not None}, schema)
+
+
+@in_container
+def test_a_container_is_of_our_image_by_digest(kind: str) -> None:
+    assert defaults(kind)["image"] == IMAGE
+    assert "@sha256:" in IMAGE
+
+
+def test_no_run_is_cut_off_that_may_go_on_by_its_own_limits() -> None:
+    assert Timeouts().total_s <= LONGEST_RUN_S
+    assert defaults("cloud-run-v2")["timeout"] == LONGEST_RUN_S  # Prefect's own is 600 s
+    job = read("kubernetes")["job_configuration"]["job_manifest"]["spec"]
+    assert job["activeDeadlineSeconds"] == LONGEST_RUN_S
+
+
+def test_a_run_is_begun_once_and_has_time_to_give_traffic_back() -> None:
+    job = read("kubernetes")["job_configuration"]["job_manifest"]["spec"]
+    assert job["backoffLimit"] == 0
+    assert job["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
+    assert defaults("cloud-run-v2")["max_retries"] == 0
+
+
+def test_jobs_that_have_ended_do_not_pile_up() -> None:
+    assert defaults("kubernetes")["finished_job_ttl"]
+    assert defaults("cloud-run-v2")["keep_job"] is False
+    assert defaults("docker")["auto_remove"] is True

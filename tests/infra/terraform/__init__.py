@@ -1,0 +1,1 @@
+"""Real terraform under its guard."""

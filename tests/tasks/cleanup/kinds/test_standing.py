@@ -1,0 +1,105 @@
+"""Services, buckets and accounts: what is never taken for unused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from infra.gcp.calls.errors import GoogleError
+from infra.gcp.storage.buckets import Bucket
+from tasks.cleanup.engine.model import Item
+from tasks.cleanup.kinds.account_uses import emails
+from tasks.cleanup.kinds.adapter import refuse_another
+from tasks.cleanup.kinds.buckets import bucket_item, is_googles
+from tasks.cleanup.kinds.estate import EstateKind
+from tasks.cleanup.kinds.registry import KINDS
+from tasks.cleanup.kinds.revisions import revision_item
+from tasks.cleanup.kinds.services import SERVICE, service_item
+from tasks.cleanup.memory import Memory
+from tasks.cleanup.propose import policy_of
+from tasks.manifest.retention import Retention
+from tests.tasks.builders import MANIFEST, NOW, a_request
+from tests.tasks.cleanup.looks import a_look, a_revision, a_service, live
+
+REGION = "projects/acme-prod/locations/europe-west1/services"
+OURS = {"managed-by": "slipway", "slipway-app": "shop", "slipway-environment": "production"}
+DELETE = f"{MANIFEST}retention: {{foreign: delete}}"
+
+
+@pytest.mark.parametrize("text", [MANIFEST, DELETE], ids=["report", "delete"])
+async def test_a_service_of_others_that_has_traffic_is_in_use(text: str) -> None:
+    """Twelve of them were planned as "400 days old, unused" at 100 % traffic."""
+    there = [a_service(f"{REGION}/billing", ["billing-1"]), a_service(f"{REGION}/broken")]
+    _, uses = await live(a_look((a_request(text=text),), there), ())
+    used = {key: use.by for use in uses for key in use.needs}
+    assert used[f"{REGION}/billing"] == "billing in europe-west1: it has traffic"
+    assert f"{REGION}/broken" not in used
+
+
+@pytest.mark.parametrize(("scaling", "since"), [({}, None), ({"scalingMode": "MANUAL"}, NOW)])
+def test_a_service_counts_as_disabled_since_clean_up_first_saw_it_so(scaling: dict[str, str], since: object) -> None:
+    found = replace(a_service(f"{REGION}/old", labels=OURS), body={"scaling": scaling})
+    assert service_item(found, "shop", Memory(), NOW).prepared == since
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gcf-v2-uploads-1234-europe-west1",
+        "gcf-v2-sources-1234-europe-west1",
+        "acme-prod.appspot.com",
+        "staging.acme-prod.appspot.com",
+        "eu.artifacts.acme-prod.appspot.com",
+        "acme-prod_cloudbuild",
+        "acme-prod.firebasestorage.app",
+        "run-sources-acme-prod-europe-west1",
+    ],
+)
+def test_googles_own_buckets_are_never_ours(name: str) -> None:
+    item: Item = bucket_item(Bucket(name, 1, "EU", {}, NOW, 1, NOW), "shop")
+    assert item.locked
+    assert is_googles(name)
+    assert not is_googles(f"acme-{name.replace('_', '-').replace('.', '-')}")
+
+
+def test_accounts_that_a_policy_names_are_read_from_its_members() -> None:
+    members = ["allUsers", "user:ada@example.com", "serviceAccount:cron@acme.iam.gserviceaccount.com"]
+    members.append("deleted:serviceAccount:old@acme.iam.gserviceaccount.com?uid=1")
+    assert emails(members) == ["cron@acme.iam.gserviceaccount.com"]
+
+
+def test_what_is_foreign_is_decided_kind_by_kind() -> None:
+    request = a_request(text=f"{MANIFEST}retention: {{foreign: {{services: delete}}}}")
+    rules = policy_of("shop", request.manifest.retention, NOW).rules
+    assert [kind for kind, rule in rules.items() if rule.foreign == "delete"] == [SERVICE]
+    everything = policy_of("shop", a_request(text=DELETE).manifest.retention, NOW).rules
+    reported = {kind for kind, rule in everything.items() if rule.foreign == "report"}
+    assert reported == {each.kind for each in KINDS if isinstance(each, EstateKind)}  # what stands beside an app
+
+
+@pytest.mark.parametrize("kind", [each.kind for each in KINDS if isinstance(each, EstateKind)])
+def test_every_kind_beside_an_app_goes_only_where_it_is_named(kind: str) -> None:
+    named = Retention.model_validate({"foreign": {f"{kind.replace(' ', '_')}s": "delete"}})
+    assert named.foreign_of(kind) == "delete"
+    assert Retention.model_validate({"foreign": "delete"}).foreign_of(kind) == "report"
+
+
+def test_a_service_whose_status_changed_is_the_same_and_one_that_somebody_changed_is_not() -> None:
+    """Status changes the etag, so that saved plans were refused although nobody had changed anything."""
+    old = a_service(f"{REGION}/old", labels=OURS, etag="1")
+    planned = service_item(old, "shop", Memory(), NOW)
+    assert service_item(replace(old, etag="2"), "shop", Memory(), NOW) == planned
+    assert service_item(replace(old, etag="2", generation=2), "shop", Memory(), NOW) != planned
+
+
+def test_a_revision_whose_status_changed_is_the_same_and_one_of_its_name_made_anew_is_not() -> None:
+    old = a_revision(f"{REGION}/shop-api/revisions/v1", OURS, etag="1")
+    planned = revision_item(old, "shop", {})
+    assert revision_item(replace(old, etag="2"), "shop", {}) == planned
+    made_anew = revision_item(replace(old, created=NOW + timedelta(days=1)), "shop", {})
+    assert made_anew != planned
+    refuse_another(planned, old.created)
+    with pytest.raises(GoogleError, match="has changed since the plan was made"):
+        refuse_another(planned, made_anew.uploaded or NOW)

@@ -1,0 +1,127 @@
+"""A service in YAML: what gcloud run services replace takes, and the body of v2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.describe.adopt.files.found import read_files
+from tasks.describe.adopt.seen import Seen
+from tasks.failures.errors import ParameterError
+
+FULL = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata:
+  name: orders
+  labels: {cloud.googleapis.com/location: europe-west1, team: web}
+  annotations:
+    run.googleapis.com/ingress: internal
+    run.googleapis.com/launch-stage: BETA
+    run.googleapis.com/minScale: "1"
+    note: ours
+spec:
+  template:
+    metadata:
+      labels: {team: web}
+      annotations:
+        autoscaling.knative.dev/maxScale: "7"
+        run.googleapis.com/cpu-throttling: "false"
+        run.googleapis.com/startup-cpu-boost: "true"
+        run.googleapis.com/execution-environment: gen2
+        run.googleapis.com/cloudsql-instances: acme:europe-west1:main
+        run.googleapis.com/container-dependencies: '{app: [proxy]}'
+        run.googleapis.com/network-interfaces: '[{"network": "n", "subnetwork": "s"}]'
+        run.googleapis.com/vpc-access-egress: all-traffic
+        run.googleapis.com/unheard-of: x
+    spec:
+      containerConcurrency: 20
+      timeoutSeconds: 60
+      serviceAccountName: a@b.iam.gserviceaccount.com
+      nodeSelector: {run.googleapis.com/accelerator: nvidia-l4}
+      containers:
+        - name: app
+          image: IMAGE
+          ports: [{name: h2c, containerPort: 9000}]
+          resources: {limits: {cpu: 1000m, memory: 512Mi}}
+          env:
+            - {name: A, value: true}
+            - {name: S, valueFrom: {secretKeyRef: {name: key, key: latest}}}
+          volumeMounts: [{name: files, mountPath: /secrets, readOnly: true}]
+          livenessProbe: {httpGet: {path: /live}, successThreshold: 1}
+        - {name: proxy, image: nginx}
+      volumes:
+        - {name: files, secret: {secretName: file, items: [{key: "3", path: f.json}]}}
+        - {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
+        - name: data
+          csi: {driver: gcsfuse.run.googleapis.com, volumeAttributes: {bucketName: b, mountOptions: 'a,b'}}
+"""
+
+
+def read(folder: Path, text: str, name: str = "service.yaml") -> list[Seen]:
+    (folder / name).write_text(text)
+    return read_files([folder / name])
+
+
+def test_everything_of_it_is_read_as_v2_has_it(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, FULL.replace("IMAGE", "gcr.io/acme/orders"))
+    assert (seen.name, seen.region, seen.built, seen.public) == ("orders", "europe-west1", None, None)
+    assert seen.decide == ("run.googleapis.com/unheard-of: x, which was not understood.",)
+    template = seen.body["template"]
+    app, proxy = template.pop("containers")
+    assert seen.body == {
+        "labels": {"team": "web"},
+        "annotations": {"note": "ours"},
+        "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY",
+        "scaling": {"minInstanceCount": 1},
+        "template": {
+            "labels": {"team": "web"},
+            "scaling": {"maxInstanceCount": 7},
+            "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+            "vpcAccess": {"networkInterfaces": [{"network": "n", "subnetwork": "s"}], "egress": "ALL_TRAFFIC"},
+            "maxInstanceRequestConcurrency": 20,
+            "timeout": "60s",
+            "serviceAccount": "a@b.iam.gserviceaccount.com",
+            "nodeSelector": {"accelerator": "nvidia-l4"},
+            "volumes": [
+                {"name": "files", "secret": {"secret": "file", "items": [{"path": "f.json", "version": "3"}]}},
+                {"name": "tmp", "emptyDir": {"medium": "MEMORY", "sizeLimit": "64Mi"}},
+                {"name": "data", "gcs": {"bucket": "b", "mountOptions": ["a", "b"]}},
+                {"name": "cloudsql", "cloudSqlInstance": {"instances": ["acme:europe-west1:main"]}},
+            ],
+        },
+    }
+    assert app == {
+        "name": "app",
+        "image": "gcr.io/acme/orders",
+        "ports": [{"name": "h2c", "containerPort": 9000}],
+        "resources": {"limits": {"cpu": "1000m", "memory": "512Mi"}, "cpuIdle": False, "startupCpuBoost": True},
+        "env": [
+            {"name": "A", "value": "true"},
+            {"name": "S", "valueSource": {"secretKeyRef": {"secret": "key", "version": "latest"}}},
+        ],
+        "volumeMounts": [{"name": "files", "mountPath": "/secrets"}, {"name": "cloudsql", "mountPath": "/cloudsql"}],
+        "livenessProbe": {"httpGet": {"path": "/live"}},
+        "dependsOn": ["proxy"],
+    }
+    assert proxy == {"name": "proxy", "image": "nginx", "resources": {"cpuIdle": False}}
+
+
+@pytest.mark.parametrize("blank", ["%IMAGE%", "${IMAGE}", "{{ .Values.image }}"])
+def test_what_somebodys_own_tool_fills_in_is_to_be_decided(tmp_path: Path, blank: str) -> None:
+    (seen,) = read(tmp_path, FULL.replace("IMAGE", blank))
+    assert seen.built and seen.built.source == "."
+    assert seen.built.decide[0].startswith("source: the folder that the image is built from; it was ${")
+
+
+def test_the_body_of_v2_is_read_too(tmp_path: Path) -> None:
+    name = "projects/acme-prod/locations/europe-west1/services/orders"
+    (seen,) = read(tmp_path, f'{{"name": "{name}", "template": {{"containers": [{{"image": "x"}}]}}}}', "service.json")
+    assert (seen.name, seen.region, seen.project) == ("orders", "europe-west1", "acme-prod")
+
+
+@pytest.mark.parametrize("text", ["a: 1\n", "", "[]", "kind: Service\napiVersion: v1\n"])
+def test_a_file_without_a_service_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ParameterError, match="No Cloud Run service, job or worker pool is described in"):
+        read(tmp_path, text)

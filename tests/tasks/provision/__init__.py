@@ -1,0 +1,1 @@
+"""What Terraform makes around an app: decided, guarded, told."""

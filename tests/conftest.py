@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import waiting
 from tests.servers import made_once, prefect_server_in
 
 PROJECT = "acme-test"
@@ -28,6 +30,7 @@ UNUSED = [
     f"PREFECT_SERVER_SERVICES_{name}_ENABLED" for name in ("TASK_RUN_RECORDER", "TRIGGERS", "LATE_RUNS", "SCHEDULER")
 ]
 LONGEST = [f"tests/{room}/" for room in ("e2e", "deployments", "tasks/release", "tasks/rollout", "cli", "infra")]
+LOOPS: list[asyncio.AbstractEventLoop] = []  # the session's, once it is there
 FAULT_TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "fault_matrix.md"
 
 
@@ -123,8 +126,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: next((n for n, room in enumerate(LONGEST) if item.nodeid.startswith(room)), rank))
 
 
+@pytest.fixture(scope="session", autouse=True)
+async def loop_is_known() -> None:
+    LOOPS.append(asyncio.get_running_loop())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    limit = item.get_closest_marker("timeout")
+    limit_s = limit.args[0] if limit and limit.args else float(item.config.getini("timeout"))
+    with waiting.told(item, LOOPS, limit_s):
+        return (yield)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Shows the cells of the fault matrix that were run; those of `-m faults` are kept in a file."""
+    waiting.show(terminalreporter)
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
     rows = sorted(row for report in reports for name, row in report.user_properties if name == "fault")
     if not rows:

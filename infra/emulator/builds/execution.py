@@ -81,7 +81,11 @@ class Execution:
             end = Ended(Status.INTERNAL_ERROR, f"internal error: {error}")
         finally:
             await asyncio.to_thread(shutil.rmtree, self._workspace.root, ignore_errors=True)
-        self._close(end)
+        try:
+            self._close(end)
+        except Exception as error:
+            log.exception("build %s", self.build.name)
+            self._close(Ended(Status.INTERNAL_ERROR, f"internal error: {error}"))
 
     def _close(self, end: Ended | None) -> None:
         """The log is whole before the status says that the build is over."""

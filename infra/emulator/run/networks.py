@@ -108,12 +108,14 @@ class Networks:
                 self._command = await _command()
         if not self._command:
             return None
-        network = Network(str(FIRST + next(self._numbers)), self._command)
-        self._by_address[network.address] = network
-        return network
+        return Network(str(FIRST + next(self._numbers)), self._command)
 
     async def furnish(self, network: Network, env: Mapping[str, str]) -> None:
-        """Brings in what is offered and may be asked for. Raises OSError when the warden has not come up."""
+        """Brings in what is offered and may be asked for. Raises OSError when the warden has not come up.
+
+        Only from here on it gets what is offered to all: before there is a warden, each offer would wait for one.
+        """
+        self._by_address[network.address] = network
         named = {int(port) for value in env.values() for port in LOCAL.findall(value)}
         network.needed = (self._always | named) & self._offered.keys()
         for port in dict.fromkeys([*network.needed, *list(self._offered)[-MOST_OFFERED:]]):
@@ -131,7 +133,7 @@ class Networks:
         self._offered.pop(port, None)
 
     def close(self, network: Network) -> None:
-        del self._by_address[network.address]
+        self._by_address.pop(network.address, None)
         network.close()
 
     def take(self, info: Any) -> socket.socket:

@@ -15,6 +15,7 @@ from infra.emulator.run.networks import Networks
 
 POLL_S = 0.02
 POLL_LIMIT_S = 0.25
+CONNECT_S = 5.0  # a listener that has no room for a connection drops it in silence, and the kernel tries for minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ async def _listens(probe: Probe, networks: Networks) -> bool:
     try:
         with networks.take_for(probe.host) as trial:
             trial.setblocking(False)
-            await asyncio.get_running_loop().sock_connect(trial, (probe.host, probe.port))
+            async with asyncio.timeout(CONNECT_S):
+                await asyncio.get_running_loop().sock_connect(trial, (probe.host, probe.port))
     except OSError:
         return False
     return probe.host != SHARED or not loopback_only(listening("self"), probe.port)

@@ -68,7 +68,7 @@ def _settle(address: str) -> None:
 def _lend(channel: socket.socket) -> None:
     """A few are always on their way, so that the taker need not wait."""
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
-    with contextlib.suppress(OSError):
+    with channel, contextlib.suppress(OSError):  # closed when it ends, so that nobody waits for it
         while True:
             with socket.socket() as lent:
                 socket.send_fds(channel, [b"."], [lent.fileno()])

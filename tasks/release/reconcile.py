@@ -176,7 +176,7 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
     endings = (*await all_of(work), *void)
     for each in endings:
         get_run_logger().warning("%s", each)
-    beside = await settle(ledger, owed_beside(record), forward=False)
+    beside = await settle(ledger, await _still_owed(request, ledger), forward=False)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
         await ledger.found(endings)

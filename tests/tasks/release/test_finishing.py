@@ -17,6 +17,7 @@ from infra.gcp.calls.attempts import READ
 from infra.gcp.run import access
 from infra.gcp.storage import objects
 from tasks.analysis.probes import ANSWERS
+from tasks.history.job_record import JobRecord
 from tasks.history.ledger import Ledger
 from tasks.history.record import ReleaseRecord, State, TargetRecord, kept_health
 from tasks.history.store import read_history, record_name
@@ -126,6 +127,15 @@ async def test_who_may_call_stays_as_a_later_release_has_it_when_an_earlier_one_
     [target] = record.targets
     assert (record.is_open, target.outcome, target.said) == (False, Outcome.LEFT, "a later release has brought it")
     assert await access.is_public(two.name)
+
+
+async def test_a_job_stays_as_a_later_release_has_it_when_an_earlier_one_is_settled(two: Two) -> None:
+    job = JobRecord(job="tidy", name=f"{two.name.partition('/services/')[0]}/jobs/{two.app}-tidy", outcome="live")
+    await two.ledger(action="deploy", started=a_record("", 2).started, jobs=(job,)).released()
+    owed = job.model_copy(update={"outcome": Outcome.FAILED})
+    record = await left(two, action="deploy", state=State.FAILED, jobs=(owed,))
+    [settled] = record.jobs
+    assert (record.is_open, settled.outcome, settled.said) == (False, Outcome.LEFT, "a later release has brought it")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ class Cluster:
     live: str = ""  # the version that is live; '' where none is
     listings: tuple[Listing, ...] = ()
     definitions: Listing | None = None
+    server: str = ""
+    shared: str = ""  # why another environment, which has a part in the same namespaces, cannot tell
 
     @property
     def unseen(self) -> str:
@@ -60,7 +62,7 @@ class Cluster:
     @property
     def doubt(self) -> str:
         """Why it cannot be told what of it is unused; '' when it can."""
-        return self.unseen or (self.definitions.doubt if self.definitions else "")
+        return self.unseen or (self.definitions.doubt if self.definitions else "") or self.shared
 
     @cached_property
     def named(self) -> Mapping[str, Set[str]]:
@@ -134,20 +136,36 @@ def full_name(request: Request, settings: Kubernetes) -> str:
 
 
 async def all_clusters(look: Look) -> tuple[Cluster, ...]:
-    """One for each environment that has one. Raises nothing of Google's: what failed, a listing says.
-
-    Of what cannot be seen any more later in a run it is known what it had before.
+    """One for each environment that has one. What failed, a listing says; of what cannot be seen any more later in a
+    run it is known what it had before.
     """
-    found = await asyncio.gather(*(_cluster(look, *each) for each in with_clusters(look.requests)))
+    found = together(await asyncio.gather(*(_cluster(look, *each) for each in with_clusters(look.requests))))
     if look.earlier is None:
         for each in found:
             _tell(each, look)
-        return tuple(found)
+        return found
     before = await look.earlier.once(all_clusters)
     return tuple(
-        replace(then, listings=now.listings, definitions=now.definitions) if now.doubt else now
+        replace(then, listings=now.listings, definitions=now.definitions, shared=now.shared) if now.doubt else now
         for then, now in zip(before, found, strict=True)
     )
+
+
+def together(found: Sequence[Cluster]) -> tuple[Cluster, ...]:
+    """Where several environments have a part in one namespace, what one of them cannot tell, none can."""
+    reasons = ([_shared(each, other) for other in found if other is not each] for each in found)
+    return tuple(replace(each, shared=next(filter(None, some), "")) for each, some in zip(found, reasons, strict=True))
+
+
+def _shared(one: Cluster, other: Cluster) -> str:
+    names = called(one.request, one.settings), called(other.request, other.settings)
+    if one.id and other.id and one.id != other.id:
+        if one.server and one.server == other.server:
+            return f"{' and '.join(sorted(names))} are one cluster: slipway.yaml has to name it in one way."
+        return ""
+    by_files = one.settings.cluster is None and other.settings.cluster is None  # which may lead to the same one
+    same = names[0] == names[1] or (one.id and one.id == other.id) or by_files
+    return other.doubt if same and set(one.settings.namespaces) & set(other.settings.namespaces) else ""
 
 
 async def _cluster(look: Look, request: Request, settings: Kubernetes) -> Cluster:
@@ -158,7 +176,7 @@ async def _cluster(look: Look, request: Request, settings: Kubernetes) -> Cluste
     reach.remember(access[0], request.settings.bucket, request.app)
     async with Api(access[0]) as api:
         resources, listing = await look.listed(_resources(where), api.resources)
-        empty = Cluster(request, settings, access[0].id, listings=(listing,))
+        empty = Cluster(request, settings, access[0].id, listings=(listing,), server=access[0].server)
         if listing.error:
             return empty
         return await _looked(look, empty, api, resources)
@@ -294,7 +312,8 @@ def _tell(cluster: Cluster, look: Look) -> None:
     notice, where = current_caller().notice, called(cluster.request, cluster.settings)
     if cluster.doubt:
         beyond = ", nor what that uses elsewhere" if cluster.unseen else ""
-        look.notes.append(f"{cluster.doubt} Nothing in {where} is judged{beyond}.")
+        note = f"{cluster.doubt} Nothing in {where} is judged{beyond}."
+        look.notes += [note] if note not in look.notes else []
     for manager, things in by_manager(cluster.things, cluster.settings).items():
         notice(f"{manager} manages {in_words(things)} in {where}: left alone.")
     for each in (*cluster.things, *cluster.namespaces):

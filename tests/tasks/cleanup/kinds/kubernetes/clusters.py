@@ -16,7 +16,7 @@ from tasks.cleanup.kinds.images import IMAGE
 from tasks.cleanup.kinds.kubernetes.kind import item_name
 from tasks.cleanup.kinds.kubernetes.things import SINCE, Identity, Thing, thing_of
 from tasks.cleanup.kinds.kubernetes.users import BEYOND, CLUSTER_KINDS, Clusters
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters, together
 from tasks.cleanup.memory import Memory
 from tasks.manifest.kubernetes import Kubernetes
 from tests.tasks.builders import MANIFEST, NOW, a_request
@@ -58,7 +58,7 @@ def an_object(kind: str, name: str, *, labels: Mapping[str, str] | None = None, 
     """Of the app and of an older version unless told otherwise; keys of `metadata` go there, all others beside it."""
     meta: dict[str, Any] = {
         key: more.pop(key)
-        for key in ("annotations", "ownerReferences", "finalizers", "deletionTimestamp", "managedFields")
+        for key in ("annotations", "ownerReferences", "finalizers", "deletionTimestamp", "managedFields", "generation")
         if key in more
     }
     given = {**OURS, "app.kubernetes.io/version": OLD} if labels is None else dict(labels)
@@ -99,14 +99,18 @@ def _group_and_kind(found: Mapping[str, Any]) -> tuple[str, str]:
     return RESOURCES[found["kind"]][0], found["kind"]
 
 
-async def world_of(cluster: Cluster) -> World:
-    """With what earlier looks have seen prepared."""
-    look = a_look((cluster.request,))
-    things = (*cluster.things, *cluster.namespaces)
-    prepared = {item_name(each, cluster): each.since for each in things if each.since}
+async def world_of(*clusters: Cluster) -> World:
+    """With what earlier looks have seen prepared. clusters: of one environment each."""
+    look = a_look((clusters[0].request,))
+    prepared = {
+        item_name(each, cluster): each.since
+        for cluster in clusters
+        for each in (*cluster.things, *cluster.namespaces)
+        if each.since
+    }
     look = replace(look, memory=Memory(disabled=prepared), asked=dict(look.asked))
     look.asked[all_clusters] = asyncio.get_running_loop().create_future()
-    look.asked[all_clusters].set_result((cluster,))
+    look.asked[all_clusters].set_result(together(clusters))
     return await seen(look)
 
 

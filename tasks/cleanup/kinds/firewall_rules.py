@@ -106,7 +106,7 @@ async def _machines(project: str) -> tuple[Sequence[Resource], bool]:
 
 
 def rule_item(found: Resource, look: Look) -> Item:
-    """Rules carry no labels, so each is foreign. No API tells since when one has been disabled."""
+    """Rules carry no labels, so each is foreign. No API tells who has disabled one, or when."""
     off = bool(found.body.get("disabled"))
     return Item(
         FIREWALL_RULE,
@@ -116,7 +116,7 @@ def rule_item(found: Resource, look: Look) -> Item:
         uploaded=found.created,
         etag=state(found),
         locked=own(found),
-        prepared=look.memory.disabled.get(found.name, look.clock()) if off else None,
+        prepared=look.memory.taken.get(found.name) if off else None,
     )
 
 

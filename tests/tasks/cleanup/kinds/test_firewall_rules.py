@@ -73,6 +73,15 @@ async def test_a_rule_for_no_machine_is_disabled_and_goes_a_week_later(network: 
     assert await compute.get(f"projects/{PROJECT}/global/firewalls/{name}") is None
 
 
+async def test_a_rule_that_a_person_has_disabled_is_not_half_way_to_its_end(network: Network) -> None:
+    name = network.rule("off", disabled=True)
+    estate = network.estate()
+    await estate.world()
+    for done in (f"disable global/firewalls/{name}", f"delete global/firewalls/{name}"):
+        estate.now += LATER
+        assert await estate.carry_out() == [done]
+
+
 async def test_a_rule_is_in_use_while_there_is_a_machine_that_it_is_for(network: Network) -> None:
     network.machine("web")
     used = {network.rule("all"), network.rule("web", targetTags=["web", "old"])}

@@ -123,17 +123,41 @@ async def test_by_default_it_is_only_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spec", "change"),
+    ("kind", "spec", "told", "change"),
     [
-        ("Deployment", {"replicas": 3},
-         {"metadata": {"annotations": {"slipway/replicas-before": "3"}}, "spec": {"replicas": 0}}),
-        ("CronJob", {}, {"spec": {"suspend": True}}),
-        ("DaemonSet", {}, {"spec": {"template": {"spec": {"nodeSelector": {"slipway/stopped": "true"}}}}}),
+        ("Deployment", {"replicas": 3}, {"replicas-before": "3", "stopped-generation": "5"}, {"replicas": 0}),
+        ("Deployment", {"replicas": 0}, {"replicas-before": "2", "stopped-generation": "4"}, {"replicas": 0}),
+        ("CronJob", {}, {"stopped-generation": "5"}, {"suspend": True}),
+        ("DaemonSet", {}, {"stopped-generation": "5"},
+         {"template": {"spec": {"nodeSelector": {"slipway/stopped": "true"}}}}),
     ],
-    ids=["deployment", "cron job", "daemon set"],
+    ids=["deployment", "stopped deployment", "cron job", "daemon set"],
 )  # fmt: skip
-def test_the_first_step_of_a_workload_takes_its_pods_away(kind: str, spec: Any, change: Any) -> None:
-    assert Workloads().preparation({"kind": kind, "spec": spec}) == change
+def test_the_first_step_of_a_workload_takes_its_pods_away(kind: str, spec: Any, told: Any, change: Any) -> None:
+    meta = {"generation": 4, "annotations": {"slipway/replicas-before": "2"}}
+    annotations = {f"slipway/{key}": value for key, value in told.items()}
+    found = {"kind": kind, "spec": spec, "metadata": meta}
+    assert Workloads().preparation(found) == {"metadata": {"annotations": annotations}, "spec": change}
+
+
+@pytest.mark.parametrize(
+    ("more", "action"),
+    [
+        ({"generation": 2}, DELETE),
+        ({"generation": 4}, "stop"),
+        ({"generation": 2, "managedFields": [{"manager": "kubectl", "time": NOW.isoformat(), "subresource": "scale"}]},
+         ""),
+    ],
+    ids=["untouched", "started and stopped", "scaled just now"],
+)  # fmt: skip
+async def test_a_workload_that_a_person_has_stopped_is_not_taken_for_one_that_clean_up_has(
+    more: dict[str, Any], action: str
+) -> None:
+    """It was started again after clean-up had stopped it, which leaves the annotations where they are."""
+    annotations = {**since(500), "slipway/stopped-generation": "2"}
+    web = an_object("Deployment", "web", annotations=annotations, spec={"replicas": 0, "template": POD}, **more)
+    steps = plan(await world_of(a_cluster([web])), a_policy()).steps
+    assert [step.action for step in steps] == ([action] if action else [])
 
 
 async def test_a_workload_that_was_started_again_is_not_deleted_but_stopped_anew() -> None:

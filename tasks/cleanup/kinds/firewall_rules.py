@@ -31,6 +31,8 @@ DISABLE = Action("disable")
 OF_CLUSTERS = ("k8s-", "k8s1-", "k8s2-", "gke-", "gkegw", "gkemcg")
 OF_NETWORKS = "default-allow-"  # https://cloud.google.com/firewall/docs/firewalls#more_rules_default_vpc
 CONNECTOR = "vpc-connector"  # https://cloud.google.com/vpc/docs/serverless-vpc-access#firewall
+# Of workers that are there while a job runs: https://cloud.google.com/dataflow/docs/guides/routes-firewall
+DATAFLOW = "dataflow"
 _ADMIN = "roles/compute.securityAdmin"
 
 
@@ -154,6 +156,8 @@ def lets(rule: Resource, ways: Iterable[tuple[str, Template]]) -> str:
     tags = set(rule.body.get("targetTags", ()))
     if any(tag.startswith(CONNECTOR) for tag in tags):
         return "connectors of Serverless VPC Access"
+    if DATAFLOW in tags:
+        return "workers of Dataflow"
     accounts = set(rule.body.get("targetServiceAccounts", ()))
     tagged = ((name, each) for name, each in ways if not tags or tags & set(each.tags))
     # whoever runs as no account of its own may run as any

@@ -14,10 +14,11 @@ from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Look, Reference, ResourceKind
 from tasks.cleanup.kinds.kubernetes import reach
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.ownership import hold_on, version_hold
 from tasks.cleanup.kinds.kubernetes.references import Name
 from tasks.cleanup.kinds.kubernetes.things import SINCE, Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.failures.roles import Need
 from tasks.model import Request
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from tasks.cleanup.engine.model import DAY_S, Action, Kind, Traits
 from tasks.cleanup.kinds.adapter import Look
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.references import Name, claims_of_sets, selects, structural, template_labels
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import SCALER, Cluster
+from tasks.cleanup.kinds.kubernetes.view import SCALER
 from tasks.cleanup.memory import CLOCK_SKEW
 
 WORKLOAD = Kind("workload")
@@ -46,7 +47,11 @@ class Workloads(ClusterKind):
         return (*structural(thing), *claims_of_sets(thing, claims))
 
     def used_by(self, thing: Thing, cluster: Cluster) -> str:
-        """A Service that is defined, and that leads to its pods and to none that are defined; what scales it."""
+        """A Service that is defined, and that leads to its pods and to none that are defined; what scales it; a Job's
+        own work, which a stop would break off.
+        """
+        if thing.resource.group == "batch" and (thing.body.get("status") or {}).get("active") and not has_ended(thing):
+            return "what it runs just now"
         labels = template_labels(thing)
         here = cluster.within(thing.namespace)
         for scaler in (each for each in here if each.resource.kind == SCALER and cluster.stays(each)):
@@ -70,7 +75,7 @@ class Workloads(ClusterKind):
 
     def preparation(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
         kind, spec, meta = found["kind"], found.get("spec") or {}, found["metadata"]
-        told = dict[str, str]()
+        told, change = dict[str, str](), dict[str, Any]()
         if kind in SCALED:
             count, change = spec.get("replicas", 1), {"replicas": 0}
             told[BEFORE] = str(count or (meta.get("annotations") or {}).get(BEFORE, 0))

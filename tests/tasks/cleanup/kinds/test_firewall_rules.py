@@ -108,6 +108,12 @@ async def test_a_rule_may_be_for_what_cloud_run_has_in_the_network(network: Netw
     assert [step.item.name.rpartition("/")[2] for step in plan.steps] == [other]
 
 
+@pytest.mark.parametrize("tag", ["vpc-connector-europe-west1-main", "dataflow"])
+def test_a_rule_for_what_google_starts_by_itself_is_in_use_while_there_is_none(tag: str) -> None:
+    rule = compute.Resource("projects/p/global/firewalls/a", datetime.now(UTC), {"targetTags": [tag]})
+    assert lets(rule, ())
+
+
 @pytest.mark.parametrize(
     ("account", "used"), [("api@p.iam.gserviceaccount.com", True), ("", True), ("web@p.iam.gserviceaccount.com", False)]
 )

@@ -13,10 +13,11 @@ from tasks.cleanup.engine.model import Foreign, Kind, Listing, Policy, Retention
 from tasks.cleanup.inventory import Names
 from tasks.cleanup.kinds.adapter import Keys, Look
 from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster, together
 from tasks.cleanup.kinds.kubernetes.kind import item_name
 from tasks.cleanup.kinds.kubernetes.things import SINCE, Identity, Thing, thing_of
 from tasks.cleanup.kinds.kubernetes.users import BEYOND, CLUSTER_KINDS, Clusters
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters, together
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.cleanup.memory import Memory
 from tasks.manifest.kubernetes import Kubernetes
 from tests.tasks.builders import MANIFEST, NOW, a_request
@@ -49,9 +50,11 @@ RESOURCES = {
     "VolumeSnapshotClass": ("snapshot.storage.k8s.io", "v1", "volumesnapshotclasses"),
     "ControllerRevision": ("apps", "v1", "controllerrevisions"),
     "HorizontalPodAutoscaler": ("autoscaling", "v2", "horizontalpodautoscalers"),
+    "ValidatingAdmissionPolicyBinding": ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
+    "ReferenceGrant": ("gateway.networking.k8s.io", "v1beta1", "referencegrants"),
     "Widget": ("example.com", "v1", "widgets"),
 }
-OUTSIDE = ("Namespace", "PersistentVolume", "StorageClass", "VolumeSnapshotClass")
+OUTSIDE = ("Namespace", "PersistentVolume", "StorageClass", "VolumeSnapshotClass", "ValidatingAdmissionPolicyBinding")
 
 
 def an_object(kind: str, name: str, *, labels: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:

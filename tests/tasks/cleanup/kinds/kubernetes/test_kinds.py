@@ -87,6 +87,38 @@ async def test_what_was_in_use_after_its_first_step_begins_anew() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "going"),
+    [
+        ("Job", {"active": 1}, False),
+        ("Job", {"active": 1, "conditions": [{"type": "Failed", "status": "True"}]}, True),
+        ("Job", {}, True),
+        ("CronJob", {"active": [{"name": "import-1"}]}, False),
+        ("CronJob", {}, True),
+    ],
+)
+async def test_a_job_that_runs_just_now_is_not_broken_off(kind: str, status: dict[str, Any], going: bool) -> None:
+    """Somebody has started an import that takes days, and no manifest defines it."""
+    assert bool(await steps_of([an_object(kind, "import", status=status)])) is going
+
+
+async def test_what_others_may_name_by_a_grant_is_in_use() -> None:
+    """A Gateway in another namespace has a certificate of this one."""
+    certificate, settings = an_object("Secret", "tls", annotations=since(500)), an_object("ConfigMap", "left")
+    to: list[dict[str, str]] = [{"group": "", "kind": "Secret"}]
+    grant = an_object("ReferenceGrant", "gateways", labels={}, spec={"to": to})
+    assert await steps_of([certificate, settings, grant]) == ["configmaps/left"]
+    one = an_object("ReferenceGrant", "gateways", labels={}, spec={"to": [{**to[0], "name": "other"}]})
+    assert await steps_of([certificate, settings, one]) == ["configmaps/left", "secrets/tls"]
+
+
+async def test_what_a_policy_of_the_cluster_has_as_its_parameters_is_in_use() -> None:
+    limits, left = an_object("ConfigMap", "limits"), an_object("ConfigMap", "left")
+    spec = {"policyName": "replicas", "paramRef": {"name": "limits", "namespace": "shop"}}
+    binding = an_object("ValidatingAdmissionPolicyBinding", "replicas", labels={}, spec=spec)
+    assert await steps_of([limits, left, binding]) == ["configmaps/left"]
+
+
 async def test_volume_claims_are_only_reported_unless_they_are_asked_for() -> None:
     claim = an_object("PersistentVolumeClaim", "disk", spec={"volumeName": "pv"})
     volume = an_object("PersistentVolume", "pv", labels={}, spec={"persistentVolumeReclaimPolicy": "Retain"})

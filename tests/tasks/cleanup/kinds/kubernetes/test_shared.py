@@ -9,7 +9,7 @@ import pytest
 
 from tasks.cleanup.engine.model import Listing, Plan, Why
 from tasks.cleanup.engine.plan import plan
-from tasks.cleanup.kinds.kubernetes.view import Cluster
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tests.tasks.builders import NOW
 from tests.tasks.cleanup.kinds.kubernetes.clusters import OURS, a_cluster, a_policy, an_object, short, world_of
 

@@ -29,6 +29,10 @@ from tasks.supply_chain.verdict import Found, Judged, judge
 FIRST_POLL_S, LONGEST_POLL_S = 1.0, 15.0
 LONGEST_S = 3700.0  # an hour is the most that slipway.yaml can ask to wait
 NOT_ASKED = "its scan cannot be asked for"
+UNTOLD = (
+    "start the run again when its scan has ended, build the image anew where that has failed, or let what nobody can "
+    "tell pass by `scan.unknown: warn` of the environment."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ async def refuse_vulnerable(request: Request, images: Sequence[Image], ledger: L
     if override is None:
         raise Vulnerable(
             f"{request.environment} does not take what was found in {len(refused)} of {len(looked)} images:\n{text}",
+            remedy(looked, rules),
             cause=Cause.OTHER,
             state=NOT_MOVED if again else NOT_DEPLOYED,
         )
@@ -124,6 +129,12 @@ def problems(looked: Mapping[str, Looked], rules: Scan) -> Iterator[str]:
         )
         if refused:
             yield f"- {reference} is {each.judged.verdict}: {each.judged.reason}"
+
+
+def remedy(looked: Mapping[str, Looked], rules: Scan) -> str:
+    """An exception helps against what was found, and not where nobody can tell; '' for the ordinary one."""
+    verdicts = {each.judged.verdict for each in looked.values()}
+    return UNTOLD if Found.UNKNOWN in verdicts and Found.BLOCKED not in verdicts and rules.unknown == "refuse" else ""
 
 
 async def show(

@@ -11,12 +11,13 @@ from infra.gcp import monitoring
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
-from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Claim, Found, Look, Reference, ResourceKind, refuse_another
 from tasks.cleanup.kinds.cloud_run import SERVICES, all_services, in_words, runs, sources
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
 from tasks.model import Request
+from tasks.names import resources
 from tasks.names.labels import owner_of
 
 SERVICE = Kind("service")
@@ -60,6 +61,14 @@ class Services(ResourceKind):
     async def delete(self, item: Item) -> bool:
         etag = await _etag(item)
         return etag is not None and await services.delete_service(item.name, etag, TIMEOUT_S)
+
+    def undo(self, step: CleanupStep) -> str:
+        parts = resources.parts(step.item.name)
+        command = (
+            f"gcloud run services update {parts['services']} --scaling=auto --region={parts['locations']} "
+            f"--project={parts['projects']}"
+        )
+        return "" if step.action == DELETE else command
 
 
 async def _etag(item: Item) -> str | None:

@@ -13,7 +13,7 @@ from prefect.logging import disable_run_logger
 
 from infra.gcp.artifacts.findings import Findings
 from tasks.manifest.scan import Scan
-from tasks.supply_chain.gate import Looked, look, problems, rows
+from tasks.supply_chain.gate import Looked, look, problems, remedy, rows
 from tasks.supply_chain.verdict import Found, Judged
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_registry import HOST, OciClient, image_name, layer_of, new_repository
@@ -107,6 +107,13 @@ def test_what_nobody_can_tell_is_refused_unless_the_environment_says_otherwise(
 ) -> None:
     judged = {"host/p/r/app@sha256:1": Looked(Findings(""), Judged(verdict, "so it is"))}
     assert len(list(problems(judged, Scan.model_validate({"unknown": unknown})))) == many
+
+
+def test_an_exception_is_no_remedy_for_what_nobody_can_tell() -> None:
+    unknown, blocked = (Looked(Findings(""), Judged(each, "so it is")) for each in (Found.UNKNOWN, Found.BLOCKED))
+    assert "scan.unknown: warn" in remedy({"a": unknown}, Scan())
+    assert remedy({"a": unknown, "b": blocked}, Scan()) == ""
+    assert remedy({"b": blocked}, Scan()) == ""
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")

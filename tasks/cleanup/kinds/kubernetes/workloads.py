@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -72,6 +73,16 @@ class Workloads(ClusterKind):
         if thing.annotations.get(STOPPED, str(thing.generation)) != str(thing.generation):
             return None
         return thing.since if is_stopped(thing) else None
+
+    def undo_first(self, where: str, what: str) -> str:
+        match what.partition("/")[0]:
+            case "jobs" | "cronjobs":
+                change: dict[str, Any] = {"suspend": False}
+            case "daemonsets":
+                change = {"template": {"spec": {"nodeSelector": {NOWHERE: None}}}}
+            case _:
+                return f"kubectl {where}scale {what} --replicas=N, which its annotation {BEFORE} tells"
+        return f"kubectl {where}patch {what} --type=merge -p '{json.dumps({'spec': change})}'"
 
     def preparation(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
         kind, spec, meta = found["kind"], found.get("spec") or {}, found["metadata"]

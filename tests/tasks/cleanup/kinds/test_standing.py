@@ -10,15 +10,15 @@ import pytest
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.iam.accounts import ServiceAccount
 from infra.gcp.storage.buckets import Bucket
-from tasks.cleanup.engine.model import Item
+from tasks.cleanup.engine.model import DELETE, CleanupStep, Item
 from tasks.cleanup.kinds.account_uses import emails
-from tasks.cleanup.kinds.adapter import refuse_another
+from tasks.cleanup.kinds.adapter import ResourceKind, refuse_another
 from tasks.cleanup.kinds.buckets import bucket_item, is_googles
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.revisions import revision_item
-from tasks.cleanup.kinds.service_accounts import account_item
-from tasks.cleanup.kinds.services import SERVICE, service_item
+from tasks.cleanup.kinds.service_accounts import ServiceAccounts, account_item
+from tasks.cleanup.kinds.services import SERVICE, Services, service_item
 from tasks.cleanup.memory import Memory
 from tasks.cleanup.propose import policy_of
 from tasks.manifest.retention import Retention
@@ -27,10 +27,10 @@ from tests.tasks.cleanup.looks import a_look, a_revision, a_service, live
 
 REGION = "projects/acme-prod/locations/europe-west1/services"
 OURS = {"managed-by": "slipway", "slipway-app": "shop", "slipway-environment": "production"}
-DELETE = f"{MANIFEST}retention: {{foreign: delete}}"
+MAY_GO = f"{MANIFEST}retention: {{foreign: delete}}"
 
 
-@pytest.mark.parametrize("text", [MANIFEST, DELETE], ids=["report", "delete"])
+@pytest.mark.parametrize("text", [MANIFEST, MAY_GO], ids=["report", "delete"])
 async def test_a_service_of_others_that_has_traffic_is_in_use(text: str) -> None:
     """Twelve of them were planned as "400 days old, unused" at 100 % traffic."""
     there = [a_service(f"{REGION}/billing", ["billing-1"]), a_service(f"{REGION}/broken")]
@@ -84,7 +84,7 @@ def test_what_is_foreign_is_decided_kind_by_kind() -> None:
     request = a_request(text=f"{MANIFEST}retention: {{foreign: {{services: delete}}}}")
     rules = policy_of("shop", request.manifest.retention, NOW).rules
     assert [kind for kind, rule in rules.items() if rule.foreign == "delete"] == [SERVICE]
-    everything = policy_of("shop", a_request(text=DELETE).manifest.retention, NOW).rules
+    everything = policy_of("shop", a_request(text=MAY_GO).manifest.retention, NOW).rules
     reported = {kind for kind, rule in everything.items() if rule.foreign == "report"}
     assert reported == {each.kind for each in KINDS if isinstance(each, EstateKind)}  # what stands beside an app
 
@@ -94,6 +94,20 @@ def test_every_kind_beside_an_app_goes_only_where_it_is_named(kind: str) -> None
     named = Retention.model_validate({"foreign": {f"{kind.replace(' ', '_')}s": "delete"}})
     assert named.foreign_of(kind) == "delete"
     assert Retention.model_validate({"foreign": "delete"}).foreign_of(kind) == "report"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        (Services(), f"{REGION}/old", "gcloud run services update old --scaling=auto --region=europe-west1"),
+        (ServiceAccounts(), "projects/p/serviceAccounts/a@p.iam", "gcloud iam service-accounts enable a@p.iam"),
+    ],
+    ids=["service", "account"],
+)
+def test_the_journal_says_how_a_first_step_is_undone(kind: ResourceKind, name: str, said: str) -> None:
+    item = Item(kind.kind, name, "", None)
+    assert kind.undo(CleanupStep(kind.traits.first, item, "")).startswith(f"{said} --project=")
+    assert kind.undo(CleanupStep(DELETE, item, "")) == ""
 
 
 def test_a_service_whose_status_changed_is_the_same_and_one_that_somebody_changed_is_not() -> None:

@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
-from tasks.cleanup.engine.model import DELETE, Foreign, RetentionRule, Why
+from infra.gcp.kubernetes.access import Access
+from tasks.cleanup.engine.model import DELETE, CleanupStep, Foreign, Item, RetentionRule, Why
 from tasks.cleanup.engine.plan import plan
-from tasks.cleanup.kinds.kubernetes.kind import copy_of
+from tasks.cleanup.kinds.kubernetes import reach
+from tasks.cleanup.kinds.kubernetes.config_maps import ConfigMaps
+from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, copy_of
+from tasks.cleanup.kinds.kubernetes.namespaces import ClusterNamespaces
 from tasks.cleanup.kinds.kubernetes.workloads import WORKLOAD, Workloads
 from tests.tasks.builders import NOW
 from tests.tasks.cleanup.kinds.kubernetes.clusters import a_cluster, a_policy, an_object, short, since, world_of
@@ -196,6 +200,27 @@ async def test_a_workload_that_was_started_again_is_not_deleted_but_stopped_anew
     again = an_object("Deployment", "web", annotations=since(500), spec={"replicas": 2, "template": POD})
     (step,) = plan(await world_of(a_cluster([again])), a_policy()).steps
     assert (step.item.kind, step.action) == (WORKLOAD, "stop")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "said"),
+    [
+        (ConfigMaps(), "/api/v1/namespaces/shop/configmaps/a",
+         "kubectl -n shop annotate configmaps/a slipway/unused-since-"),
+        (ClusterNamespaces(), "/api/v1/namespaces/old", "kubectl annotate namespaces/old slipway/unused-since-"),
+        (Workloads(), "/apis/apps/v1/namespaces/shop/deployments/web",
+         "kubectl -n shop scale deployments/web --replicas=N, which its annotation slipway/replicas-before tells"),
+        (Workloads(), "/apis/batch/v1/namespaces/shop/cronjobs/report",
+         "kubectl -n shop patch cronjobs/report --type=merge -p '{\"spec\": {\"suspend\": false}}'"),
+    ],
+    ids=["config map", "namespace", "deployment", "cron job"],
+)  # fmt: skip
+def test_the_journal_says_how_a_step_is_undone(kind: ClusterKind, path: str, said: str) -> None:
+    reach.remember(Access("clusters/undone", "https://10.0.0.9"), "bucket", "shop")
+    item = Item(kind.kind, f"clusters/undone{path}", "", "shop", etag="uid-1/7")
+    assert kind.undo(CleanupStep(kind.traits.first, item, "")) == said
+    copied = "gcloud storage cat gs://bucket/cleanup/shop/copies/uid-1.json | kubectl create -f -"
+    assert kind.undo(CleanupStep(DELETE, item, "")) == copied
 
 
 def test_of_a_secret_a_copy_has_the_names_alone() -> None:

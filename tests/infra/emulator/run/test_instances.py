@@ -249,6 +249,20 @@ def test_a_reset_ends_the_instances_and_forgets_the_services(own: Own) -> None:
             Run().get("svc")
 
 
+def test_an_instance_that_gets_no_request_ends_unless_a_least_number_stays_and_the_next_request_starts_one(
+    own: Own,
+) -> None:
+    """https://cloud.google.com/run/docs/about-instance-autoscaling"""
+    with own.running():
+        idle, kept = Run().create("idle"), Run().create("kept", scaling={"min_instance_count": 1})
+        first, stays = answer(idle.uri)["pid"], answer(kept.uri)["pid"]
+        admin = json.loads((own.data / "emulator.json").read_text())["admin"]
+        httpx.put(f"{admin}/latency", json={"stages": {"run.idle": 0.5}}, trust_env=False).raise_for_status()
+        assert ends(first)
+        assert answer(idle.uri)["pid"] != first
+        assert answer(kept.uri)["pid"] == stays
+
+
 def test_a_service_deleted_while_it_starts_is_gone_at_once(run: Run) -> None:
     name = new_name()
     made = template("import time; time.sleep(600)")

@@ -31,7 +31,8 @@ MARGIN_S = 60.0  # clocks of two machines, and the end of a Terraform that is ki
 POLL_S = 5.0
 LONGEST_S = 24 * 3600.0 + 3600.0
 UNKNOWN = datetime.fromtimestamp(0, UTC)
-LOCKING = frozenset({"apply", "state push", "untaint"})  # what Terraform has the state's lock for
+# What Terraform has the state's lock for; init where there is no state yet, of which it makes an empty one.
+LOCKING = frozenset({"init", "apply", "state push", "untaint"})
 
 
 class Whose(StrEnum):

@@ -110,3 +110,14 @@ def test_a_lock_is_taken_after_the_last_line_that_terraform_wrote_before_it_died
         os.utime(tmp_path / guard.ENDED, (began + ended_s, began + ended_s))
     last = _last(Work(tmp_path, Bundle(tmp_path)))
     assert judge(a_lock(after_s=20), [a_run()], HERE, last) is whose
+
+
+@pytest.mark.parametrize(("name", "whose"), [("init", Whose.DEAD), ("apply", Whose.DEAD), ("plan", Whose.STRANGER)])
+def test_a_lock_is_a_dead_runs_only_where_its_terraform_takes_one(tmp_path: Path, name: str, whose: Whose) -> None:
+    """init does, in an environment that has no state yet: to be killed there must not look like somebody's work."""
+    began, log = NOW.timestamp(), tmp_path / "log"
+    log.touch()
+    os.utime(log, (began + 20, began + 20))
+    order = {"name": name, "command": [], "log": str(log), "deadline_s": 600, "grace_s": 20, "began_s": began}
+    (tmp_path / guard.ORDER).write_text(json.dumps(order))
+    assert judge(a_lock(after_s=10), [a_run()], HERE, _last(Work(tmp_path, Bundle(tmp_path)))) is whose

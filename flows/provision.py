@@ -16,6 +16,7 @@ from tasks.orchestration.shown import introduce, show_failure
 from tasks.orchestration.stage import LONGEST_RUN_S
 from tasks.provision.carry_out import adopt_what_is_there, agree, apply, init, make_plan, named
 from tasks.provision.closing import close, is_at_work, is_left_open, runs_below, tell_to_end
+from tasks.provision.followed import take_away_followed
 from tasks.provision.guard import judge, replaced
 from tasks.provision.ledger import recorded
 from tasks.provision.left import save_state, settle_left
@@ -101,6 +102,8 @@ async def provision(
                 plan = await make_plan(site, replaced(fresh or ()))
                 await agree(site, judge(plan, fresh or (), has_key=site.wanted.provision.has_key), ledger)
                 await apply(site, plan, ledger)
+                if not plan_only:
+                    await take_away_followed(site.wanted)
             return ledger.record
 
 

@@ -19,6 +19,7 @@ from tasks.failures.redact import redact
 from tasks.orchestration.approval import ask
 from tasks.orchestration.step import step
 from tasks.provision import adopt, progress
+from tasks.provision.followed import newest_there
 from tasks.provision.guard import Judgement
 from tasks.provision.ledger import Ledger
 from tasks.provision.left import how
@@ -52,9 +53,10 @@ async def named(site: Site, ledger: Ledger, fresh: Sequence[str] = ()) -> tuple[
         get_run_logger().info("the gateway that is there goes on serving what it serves")
         site = site.with_gateway_of(openapi)
     records = await read_records(site.bucket, site.request.app, site.request.environment)
-    ledger.generation = max(generation_in(state), newest_generation(records))
-    known = ledger.generation + (1 if "key" in fresh else 0)
-    now = site.with_generation(await next_generation(site.wanted, known))
+    known = (generation_in(state), newest_generation(records), await newest_there(site.wanted))
+    ledger.generation = max(known)
+    next_one = ledger.generation + (1 if "key" in fresh else 0)
+    now = site.with_generation(await next_generation(site.wanted, next_one))
     now.work.set_variables(variables(now.wanted))
     ledger.site = now
     return now, state

@@ -31,7 +31,8 @@ MARGIN_S = 60.0  # clocks of two machines, and the end of a Terraform that is ki
 POLL_S = 5.0
 LONGEST_S = 24 * 3600.0 + 3600.0
 UNKNOWN = datetime.fromtimestamp(0, UTC)
-LOCKING = frozenset({"apply", "state push", "untaint"})  # what Terraform has the state's lock for
+# What Terraform has the state's lock for; init where there is no state yet, of which it makes an empty one.
+LOCKING = frozenset({"init", "apply", "state push", "untaint"})
 
 
 class Whose(StrEnum):
@@ -94,10 +95,10 @@ def judge(lock: Lock, records: Iterable[ProvisionRecord], here: str, last: Span 
     return Whose.STRANGER
 
 
-def is_over(lock: Lock, records: Iterable[ProvisionRecord], now: datetime) -> bool:
-    """Whether the guard of a Terraform on another machine has ended it by now, however that one fares."""
+def over_by(lock: Lock, records: Iterable[ProvisionRecord]) -> datetime:
+    """When the guard of a Terraform on another machine has ended it, however that one fares."""
     longest_s = max((each.apply_s for each in records), default=0.0)
-    return now > lock.created + timedelta(seconds=longest_s + MARGIN_S)
+    return lock.created + timedelta(seconds=longest_s + MARGIN_S)
 
 
 async def settle_left(site: Site) -> None:
@@ -168,13 +169,13 @@ def how(ended: Ended) -> str:
 async def unlock(site: Site) -> None:
     """Raises ProvisionRefused for a stranger's lock. Waits for a run of ours on another machine."""
     records = [each.record for each in await read_records(site.bucket, site.request.app, site.request.environment)]
-    waits = False
+    waits_for = 0
     while (found := await objects.read_bytes(site.bucket, site.lock)) is not None:
         lock = read_lock(found)
         whose = judge(lock, records, host(), _last(site.work))
         if whose is Whose.STRANGER:
             raise _strangers(site, lock)
-        if whose is Whose.DEAD or is_over(lock, records, datetime.now(UTC)):
+        if whose is Whose.DEAD or datetime.now(UTC) > over_by(lock, records):
             await objects.delete_object(site.bucket, site.lock, lock.generation)
             get_run_logger().warning(
                 "the state's lock is released: a run that died has left it (%s, %s, generation %d)",
@@ -183,13 +184,21 @@ async def unlock(site: Site) -> None:
                 lock.generation,
             )
             return
-        if not waits:
-            get_run_logger().warning(
-                "a run that has died may still have its terraform at work as %s: this one waits until its time is over",
-                lock.who,
-            )
-        waits = True
+        if waits_for != lock.generation:
+            get_run_logger().warning("%s", waiting(site.bucket, site.lock, lock, over_by(lock, records)))
+        waits_for = lock.generation
         await asyncio.sleep(POLL_S)
+
+
+def waiting(bucket: str, name: str, lock: Lock, until: datetime) -> str:
+    """What is waited for, until when, and how to look and to go on at once."""
+    place = f"gs://{bucket}/{name}"
+    return (
+        f"waiting until {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC at the latest: a run that has died may have its "
+        f"Terraform still at work on {lock.who.rpartition('@')[2]}, for which the state is locked since "
+        f"{lock.created.astimezone(UTC):%Y-%m-%d %H:%M} UTC. To look: gcloud storage cat '{place}'. If that machine is "
+        f"gone, this run goes on once the lock is: gcloud storage rm '{place}#{lock.generation}'"
+    )
 
 
 def _last(work: Work) -> Span | None:

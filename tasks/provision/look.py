@@ -42,7 +42,7 @@ async def look(things: tuple[Thing, ...], limit_s: float = SETTLED_AFTER_S) -> t
 
 
 async def _look(things: tuple[Thing, ...]) -> tuple[Found, ...]:
-    found = await all_of([_unless_off(_LOOKS[each.kind](each)) for each in things])
+    found = await all_of([unless_off(_LOOKS[each.kind](each)) for each in things])
     return tuple(each for each in found if each is not None)
 
 
@@ -55,7 +55,7 @@ async def next_generation(wanted: Wanted, known: int) -> int:
 
 
 async def _is_deleted(name: str) -> bool:
-    key = await _unless_off(_key_called(name))
+    key = await unless_off(_key_called(name))
     return key is not None and key.deleted is not None
 
 
@@ -276,7 +276,8 @@ async def _is_secret(project_id: str, name: str) -> Seen:
     return Seen(f"projects/{project_id}/secrets/{name}")
 
 
-async def _unless_off(work: Awaitable[T | None]) -> T | None:
+async def unless_off(work: Awaitable[T | None]) -> T | None:
+    """None where the API is not enabled: nothing of it is there."""
     try:
         return await work
     except GoogleError as error:

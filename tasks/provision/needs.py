@@ -53,11 +53,14 @@ GATEWAY = (
         )
         for verb in ("create", "get", "update", "delete")
     ),
+    Need("apigateway.apiconfigs.list", _GATEWAY, "find configs that were followed by another"),
+    Need("apigateway.gateways.list", _GATEWAY, "see which of them a gateway still serves"),
     ACT_AS,
 )
 KEYS = (
     Need("apikeys.keys.create", _KEYS, "make the clients' key"),
     Need("apikeys.keys.get", _KEYS, "see whether it is there"),
+    Need("apikeys.keys.list", _KEYS, "find keys that were followed by another"),
     Need("apikeys.keys.getKeyString", _KEYS, "keep it as a secret"),
     Need("apikeys.keys.update", _KEYS, "change what it is good for"),
     Need("apikeys.keys.delete", _KEYS, "make it anew"),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from google.cloud.storage import Client as Storage
 from prefect import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName
 from prefect.client.schemas.objects import FlowRun
@@ -18,10 +19,13 @@ from prefect.states import Cancelled
 from flows.deploy import deploy
 from flows.destroy import destroy
 from flows.provision import close_up_first, provision
+from infra.gcp.apigateway import get_api, list_configs
+from infra.gcp.apikeys import list_keys
 from infra.gcp.calls.polling import until
 from infra.terraform.supervisor import is_alive
 from infra.terraform.work import PLAN
 from tasks.failures.errors import ParameterError, ProvisionFailed
+from tasks.names import provisioned
 from tasks.provision.record import State, read_records
 from tasks.provision.site import STATE_HOME
 from tasks.source.source import Source
@@ -92,6 +96,34 @@ async def test_a_config_that_google_could_not_make_is_made_anew_by_the_next_run(
         again = await provision(source, "production")
         assert again.state is State.UNCHANGED
         assert again.generation == made.generation == 1  # it outlives the records that are still read
+
+
+@pytest.mark.faults
+async def test_what_a_lost_state_knew_and_what_another_has_followed_at_once_is_in_nobodys_way(
+    app: App, cloud: LocalCloud, tmp_path: Path
+) -> None:
+    """A config that nobody knows keeps its API from being deleted, and a key that was replaced goes on opening it."""
+    app.write("web", program())
+    app.manifest("  web: {public: true}", AROUND.replace("APP", app.name))
+    openapi = app.folder / "api.yaml"
+    openapi.write_text(OPENAPI.replace("${WEB_URL}", "https://example.com"))
+    app.commit()
+    source, gateway = Source(repository=str(app.folder)), provisioned.gateway_id(app.name, "production")
+    with environment({**cloud.env, STATE_HOME: str(tmp_path / "state")}):
+        assert (await provision(source, "production")).state is State.DONE
+        state = provisioned.state(app.name, "production")
+        Storage(project=PROJECT).bucket(BUCKET).blob(state).delete()
+        openapi.write_text(OPENAPI.replace("${WEB_URL}", "https://example.com").replace("Shop", "Anew"))
+        app.commit()
+        assert (await provision(source, "production", fresh=["key"])).state is State.DONE
+        assert len(await list_configs(PROJECT, gateway)) == 1
+        key = provisioned.key_id(app.name, "production", 2)
+        assert [each.id for each in await list_keys(PROJECT) if each.id.startswith(gateway)] == [key]
+        with pytest.raises(ParameterError, match="nobody has said") as refused:
+            await destroy(source, "production", dry_run=False)
+        name = refused.value.problem.rpartition(" ")[2].rstrip(".")
+        assert (await destroy(source, "production", dry_run=False, agreed=name)).state is State.DONE
+        assert await get_api(PROJECT, gateway) is None
 
 
 async def test_a_release_that_is_cancelled_while_it_provisions_leaves_no_terraform_at_work(

@@ -13,7 +13,7 @@ import pytest
 from infra.terraform import guard
 from infra.terraform.bundle import Bundle
 from infra.terraform.work import Work
-from tasks.provision.left import Lock, Span, Whose, _last, is_over, judge, read_lock
+from tasks.provision.left import Lock, Span, Whose, _last, judge, over_by, read_lock, waiting
 from tasks.provision.record import ProvisionRecord
 from tests.tasks.builders import NOW
 
@@ -61,9 +61,17 @@ def test_whose_lock_it_is(lock: Lock, runs: list[ProvisionRecord], last: Span | 
 
 
 def test_a_run_on_another_machine_is_given_the_time_that_its_guard_gives_it() -> None:
-    lock, runs = a_lock(ELSEWHERE, 0), [a_run(ELSEWHERE)]
-    assert not is_over(lock, runs, NOW + timedelta(seconds=600))
-    assert is_over(lock, runs, NOW + timedelta(seconds=661))
+    assert over_by(a_lock(ELSEWHERE, 0), [a_run(ELSEWHERE)]) == NOW + timedelta(seconds=660)
+
+
+def test_who_waits_for_another_machine_says_for_what_until_when_and_how_to_look_and_go_on() -> None:
+    lock = a_lock(ELSEWHERE, 0)
+    said = waiting("acme-slipway", "provision/shop/test/default.tflock", lock, over_by(lock, [a_run(ELSEWHERE)]))
+    until = NOW + timedelta(seconds=660)
+    assert f"waiting until {until:%Y-%m-%d %H:%M} UTC at the latest" in said
+    assert f"at work on {ELSEWHERE}, for which the state is locked since {NOW:%Y-%m-%d %H:%M} UTC" in said
+    assert "gcloud storage cat 'gs://acme-slipway/provision/shop/test/default.tflock'" in said
+    assert "gcloud storage rm 'gs://acme-slipway/provision/shop/test/default.tflock#7'" in said
 
 
 def test_a_lock_is_read_as_terraform_writes_it() -> None:
@@ -102,3 +110,14 @@ def test_a_lock_is_taken_after_the_last_line_that_terraform_wrote_before_it_died
         os.utime(tmp_path / guard.ENDED, (began + ended_s, began + ended_s))
     last = _last(Work(tmp_path, Bundle(tmp_path)))
     assert judge(a_lock(after_s=20), [a_run()], HERE, last) is whose
+
+
+@pytest.mark.parametrize(("name", "whose"), [("init", Whose.DEAD), ("apply", Whose.DEAD), ("plan", Whose.STRANGER)])
+def test_a_lock_is_a_dead_runs_only_where_its_terraform_takes_one(tmp_path: Path, name: str, whose: Whose) -> None:
+    """init does, in an environment that has no state yet: to be killed there must not look like somebody's work."""
+    began, log = NOW.timestamp(), tmp_path / "log"
+    log.touch()
+    os.utime(log, (began + 20, began + 20))
+    order = {"name": name, "command": [], "log": str(log), "deadline_s": 600, "grace_s": 20, "began_s": began}
+    (tmp_path / guard.ORDER).write_text(json.dumps(order))
+    assert judge(a_lock(after_s=10), [a_run()], HERE, _last(Work(tmp_path, Bundle(tmp_path)))) is whose

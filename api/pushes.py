@@ -31,6 +31,7 @@ class Push:
     before: str  # the commit that it was, '' for a new one
     after: str  # the commit that it is; of a tag it may be the tag's own id
     who: str = ""  # as the host says
+    when: str = ""  # when it was pushed, '' where the host does not say: GitHub does in what it signs
 
     @property
     def branch(self) -> str:
@@ -97,7 +98,8 @@ def _github(payload: Any) -> list[Push | None]:
     repository = payload["repository"]
     addresses = [repository.get(name) for name in ("clone_url", "ssh_url", "html_url")]
     who = str((payload.get("pusher") or {}).get("name") or "")
-    return [_push(addresses, payload["ref"], payload.get("before"), payload["after"], who)]
+    when = str(repository.get("pushed_at") or "")
+    return [_push(addresses, payload["ref"], payload.get("before"), payload["after"], who, when)]
 
 
 def _gitlab(payload: Any) -> list[Push | None]:
@@ -137,7 +139,7 @@ READERS: Mapping[Host, Callable[[Any], list[Push | None]]] = {
 }
 
 
-def _push(addresses: list[Any], ref: str, before: str | None, after: str, who: str) -> Push | None:
+def _push(addresses: list[Any], ref: str, before: str | None, after: str, who: str, when: str = "") -> Push | None:
     """None where the ref is gone: its commit is all zeros."""
     if not isinstance(ref, str):
         raise TypeError("ref is no text")
@@ -145,4 +147,4 @@ def _push(addresses: list[Any], ref: str, before: str | None, after: str, who: s
         return None
     known = frozenset(canonical(each) for each in addresses if isinstance(each, str) and each)
     named = who.encode(errors="replace").decode()
-    return Push(known, ref, (before or "").strip("0") and str(before), after, named)
+    return Push(known, ref, (before or "").strip("0") and str(before), after, named, when)

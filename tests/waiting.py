@@ -62,7 +62,7 @@ def _lines(awaited: Any) -> Iterator[str]:
 def show(reporter: pytest.TerminalReporter) -> None:
     """At the end of all output, which is what remains of long ones."""
     reports = [report for kind in ("failed", "error") for report in reporter.stats.get(kind, ())]
-    lines = [line for report in reports for name, line in report.user_properties if name == NAME]
+    lines = [line for report in reports for name, line in getattr(report, "user_properties", ()) if name == NAME]
     if lines:
         reporter.section("what was awaited when a test was stopped")
         reporter.write_line("\n".join(lines))

@@ -21,6 +21,7 @@ from tasks.cleanup.kinds.adapter import Reference
 from tasks.cleanup.kinds.images import Images
 from tasks.cleanup.kinds.registry import BY_KIND, KINDS
 from tasks.cleanup.kinds.releases import rollback_needs
+from tasks.cleanup.memory import write_memory
 from tasks.cleanup.propose import Proposal, show
 from tasks.cleanup.scope import Scope
 from tasks.cleanup.turns import History, newest_records, shipping, until_free
@@ -79,11 +80,15 @@ async def carry_out(scope: Scope, proposal: Proposal) -> tuple[Entry, ...]:
     journal, steps = proposal.journal, remaining(proposal.plan, proposal.journal.entries)
     doomed = {each.item.name for each in steps if each.action == DELETE}
     guard = Guard(proposal, Links.of(proposal.inventory.world.items), doomed, proposal.inventory.standing)
-    pace = AsyncLimiter(1, 1 / STEPS_PER_S)
+    pace, memory = AsyncLimiter(1, 1 / STEPS_PER_S), proposal.inventory.memory
     while steps:
         await until_free(scope.requests)
+        done = len(journal.entries)
         async with opened(steps[:BATCH], journal):
             taken = await take_some(steps[:BATCH], guard, journal, pace)
+        if (more := memory.taking(journal.entries[done:])) != memory:
+            memory = more
+            await write_memory(scope.bucket, scope.app, memory)
         steps = steps[taken:]
     notes = proposal.inventory.look.notes
     await show(scope.app, proposal.plan, proposal.name, journal.entries, proposal.stays, notes)

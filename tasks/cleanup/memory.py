@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pydantic import AwareDatetime, TypeAdapter
 
 from infra.gcp.storage import objects
-from tasks.cleanup.engine.model import Item, Listing
+from tasks.cleanup.engine.model import DELETE, CleanupOutcome, Entry, Item, Listing
 
 CLOCK_SKEW = timedelta(minutes=5)
 EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
@@ -18,9 +18,10 @@ EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believ
 @dataclass(frozen=True, slots=True)
 class Memory:
     seen: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> when it was first listed
-    disabled: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> since when its first step holds
+    disabled: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> since when it is seen prepared
     counts: Mapping[str, int] = field(default_factory=dict)  # source -> how many things it had
     empty: Mapping[str, AwareDatetime] = field(default_factory=dict)  # source that had some -> since when it has none
+    taken: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> when we took its first step, if it holds
 
     def floor(self, source: str) -> int:
         """Whoever had something and suddenly has nothing is not believed."""
@@ -46,6 +47,11 @@ class Memory:
                 empty.setdefault(listing.source, now)
         return replace(self, counts=counts, empty=empty)
 
+    def taking(self, entries: Iterable[Entry]) -> Memory:
+        """With first steps that have just been taken: whoever else has stopped a thing did not ask for its end."""
+        steps = (each for each in entries if each.action != DELETE and each.outcome == CleanupOutcome.DONE)
+        return replace(self, taken={**self.taken, **{each.name: each.at for each in steps}})
+
     def seeing(self, items: Iterable[Item]) -> Memory:
         """With these items, of kinds whose age only we know; those that are gone are forgotten."""
         items = tuple(items)
@@ -53,6 +59,7 @@ class Memory:
             self,
             seen={item.name: item.uploaded for item in items if item.uploaded},
             disabled={item.name: item.prepared for item in items if item.prepared},
+            taken={item.name: self.taken[item.name] for item in items if item.prepared and item.name in self.taken},
         )
 
 

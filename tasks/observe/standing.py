@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import State as RunState
 from tasks.names.tags import told_by
 from tasks.observe.kept import Made, RunSaid, said_of
 from tasks.observe.lines import artifacts_of
-from tasks.orchestration.mirror import Entry, Shown, Standing
+from tasks.orchestration.channel import Entry, Shown, Standing
 from tasks.orchestration.sinks import boards
 
 LONGEST = 200_000  # characters of an artifact that are shown; a document has at most 1 MiB

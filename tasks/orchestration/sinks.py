@@ -19,7 +19,7 @@ from infra.gcp import firestore, logs
 from infra.gcp.firestore import Document, Value
 from infra.gcp.logs import WrittenLine
 from tasks.failures.redact import redact
-from tasks.orchestration.mirror import Entry, Sink, Standing
+from tasks.orchestration.channel import Entry, Sink, Standing
 
 VARIABLE = "SLIPWAY_LOG_MIRROR"
 LOG = "slipway"  # its name in Cloud Logging
@@ -27,6 +27,7 @@ RUNS = "deployments"  # the collection in Firestore, a document for each run; it
 LINES, ARTIFACTS = "logs", "artifacts"
 STREAM = "slipway:logs:"  # what a run's stream is called in Redis; its id follows
 LONGEST_STREAM, KEPT_S = 100_000, 7 * 24 * 3600
+SIDE_BY_SIDE = 4  # batches on their way where lines are in order by their time, however they arrive
 SEVERITIES = ((logging.CRITICAL, "CRITICAL"), (logging.ERROR, "ERROR"), (logging.WARNING, "WARNING"), (0, "INFO"))
 
 
@@ -38,6 +39,7 @@ class Console:
     """
 
     name: str = "the console"
+    at_once: int = 1
 
     async def send(self, batch: Sequence[Entry]) -> None:
         sys.stdout.write("".join(f"{json.dumps(structured(each))}\n" for each in batch))
@@ -53,6 +55,10 @@ class CloudLogging:
     @property
     def name(self) -> str:
         return f"Cloud Logging of {self.project}"
+
+    @property
+    def at_once(self) -> int:
+        return SIDE_BY_SIDE
 
     async def send(self, batch: Sequence[Entry]) -> None:
         lines = [
@@ -83,6 +89,10 @@ class Firestore:
     def name(self) -> str:
         return f"Firestore of {self.project}"
 
+    @property
+    def at_once(self) -> int:
+        return SIDE_BY_SIDE
+
     async def send(self, batch: Sequence[Entry]) -> None:
         """A line that is sent again replaces itself."""
         await firestore.write(self.project, self.database, documents(batch))
@@ -97,6 +107,10 @@ class RedisStream:
     @property
     def name(self) -> str:
         return f"Redis at {redact(self.url).rpartition('@')[2].removeprefix('redis://')}"
+
+    @property
+    def at_once(self) -> int:
+        return 1  # a stream is in the order in which it is written
 
     async def send(self, batch: Sequence[Entry]) -> None:
         """Of a batch that is tried again, lines may be there twice, with the same number."""

@@ -20,7 +20,8 @@ from prefect.runtime import flow_run
 from tasks.failures.errors import TookTooLong
 from tasks.model import Request
 from tasks.orchestration.artifacts import key
-from tasks.orchestration.mirror import Standing, show_standing
+from tasks.orchestration.channel import Standing
+from tasks.orchestration.mirror import show_standing
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -132,6 +132,16 @@ async def test_a_body_without_end_is_not_read_to_its_end(stranger: httpx.AsyncCl
     assert answer.status_code == 413
 
 
+async def test_what_says_that_it_is_too_long_is_refused_before_it_is_sent(address: str) -> None:
+    host, _, port = address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    asked = f"POST /hooks/github HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: {30 << 20}\r\n\r\n"
+    writer.write(asked.encode())
+    assert (await reader.readline()).split()[1] == b"413"
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_without_a_secret_no_webhook_is_taken(prefect: None) -> None:
     async with serving(Settings()) as address, httpx.AsyncClient(base_url=address, trust_env=False) as http:
         answer = await send(http, payload("shop"), secret=b"")

@@ -95,7 +95,7 @@ def test_when_all_is_well_it_says_so_first_and_what_serves_since_when_by_whom() 
         (
             Shown("shop", "production", (row(),), (record(state="failed", targets=(
                 TargetRecord(service="web", region="r", outcome="failed"),)),)),
-            "a release still owes something.",
+            "shop in production: v1.4.0 (failed) has not been tidied up after; reconcile does that.",
         ),
         (Shown("shop", "production", (row(),), drift=Drift(2, "11:00", "run-8")), "shop in production has drifted."),
     ],
@@ -167,11 +167,44 @@ def test_what_is_under_way_is_named_and_is_not_wrong() -> None:
     run = {"id": "run-9", "name": "shop v1.5.0 -> production", "state": "Running", "since": "2026-11-28T11:59:00"}
     found = page(Shown("shop", "production", (row(Standing.MOVING),)), active=(run,))
     assert "All is well" in said(found)
-    assert "shop v1.5.0 -> production : Running, since 11:59" in said(found)
+    assert "shop v1.5.0 -> production : Running, began 60 seconds ago" in said(found)
+
+
+def test_a_run_that_waits_for_an_approval_says_so() -> None:
+    run = {"id": "run-9", "name": "shop v1.5.0 -> production", "state": "Paused", "since": "2026-11-28T09:00:00+00:00"}
+    found = page(Shown("shop", "production", (row(Standing.MOVING),)), active=(run,))
+    assert "waits for a person to say whether it goes on, began 3 hours ago" in said(found)
+    assert "before it" not in said(found)  # what serves is what served before
+
+
+def test_a_release_whose_run_is_over_is_not_under_way() -> None:
+    begun = record(version="v1.5.0", state="started")
+    found = said(page(Shown("shop", "production", (row(Standing.MOVING),), (begun,), left=(begun,))))
+    assert "✗ Something is wrong" in found
+    assert "shop in production: v1.5.0 was begun, and its run is over; reconcile tidies up after it." in found
+
+
+def test_a_release_that_failed_and_left_users_what_they_had_is_told_and_is_not_wrong() -> None:
+    failed = record(version="v1.5.0", state="failed", reason="web did not start: ModuleNotFoundError\nTraceback")
+    found = said(page(Shown("shop", "production", (row(),), (failed, record()))))
+    assert "✓ All is well" in found
+    assert (
+        "△ shop in production: the last release, v1.5.0, failed: web did not start: ModuleNotFoundError As of" in found
+    )
+
+
+def test_many_apps_have_a_line_each_before_any_of_them_is_shown_in_full() -> None:
+    bad = Shown("app-7", "production", (row(Standing.DIFFERS, current={"v1.3.0": 100}),))
+    found = page(*(Shown(f"app-{number}", "production", (row(),)) for number in range(7)), bad)
+    first = said(found).partition("= in step")[0]
+    assert "app-3 · production v1.4.0 3 hours ago ✓ well" in first
+    assert "app-7 · production v1.3.0 3 hours ago ✗ wrong" in first
+    assert "#app-7/production" in found.links
 
 
 def test_nothing_released_is_an_answer_too() -> None:
-    assert "Nothing was released yet." in said(page())
+    assert said(page()).startswith("Nothing was released yet")
+    assert "slipway deploy" in said(page())
     assert "No release has been recorded here." in said(page(Shown("shop", "production")))
 
 

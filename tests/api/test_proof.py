@@ -53,6 +53,7 @@ FORGED = [
     (Host.GENERIC, {**standard(SECRET), "webhook-id": "msg_2"}),
     (Host.GENERIC, {**standard(SECRET), "webhook-timestamp": str(int(NOW) + 1)}),
     (Host.GENERIC, {**standard(SECRET), "webhook-timestamp": "²"}),
+    (Host.GENERIC, {**standard(SECRET), "webhook-timestamp": "9" * 5000}),
     (Host.GENERIC, {**standard(SECRET), "webhook-signature": ""}),
 ]
 

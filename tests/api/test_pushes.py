@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.proof import Host
-from api.pushes import Ignored, Push, canonical, pushes_of
+from api.pushes import Ignored, Push, canonical, payload_of, pushes_of
 from api.refused import Refused
 
 OLD, NEW, GONE = "a" * 40, "b" * 40, "0" * 40
@@ -123,12 +123,42 @@ def test_what_ships_nothing_is_ignored_and_said(host: Host, headers: dict[str, s
 
 
 @pytest.mark.parametrize(
-    "payload", [{}, [], "text", None, github("main"), github(after="HEAD"), github(after="--upload-pack=x"), {"ref": 1}]
+    "payload",
+    [
+        {},
+        [],
+        "text",
+        None,
+        {"ref": 1},
+        github("main"),
+        github(after="HEAD"),
+        github(after="--upload-pack=x"),
+        github("refs/pull/7/head"),
+        github("refs/tags/--upload-pack=x"),
+        github("refs/tags/v1 v2"),
+        github("refs/tags/\ud800"),
+        {**github(), "ref": 7},
+        {**github(), "after": 7},
+        {**github(), "before": [7]},
+        {**github(), "pusher": "ada"},
+        {**github(), "repository": {"clone_url": "https://[acme/shop"}},
+    ],
 )
 def test_a_payload_of_another_shape_is_refused(payload: Any) -> None:
     with pytest.raises(Refused) as refused:
         pushes_of(Host.GITHUB, HEADERS[Host.GITHUB], payload)
     assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("body", [b"", b"hello", b"payload=%7B%7D", b"\xff{}", b"[" * 100_000, b"9" * 5000])
+def test_a_body_that_is_no_json_is_refused(body: bytes) -> None:
+    with pytest.raises(Refused, match="application/json") as refused:
+        payload_of(body)
+    assert refused.value.status == 400
+
+
+def test_who_has_pushed_is_told_whatever_the_name_holds() -> None:
+    assert one(Host.GITHUB, {**github(), "pusher": {"name": "ada \ud800"}}).who == "ada ?"
 
 
 leaves = st.none() | st.booleans() | st.integers() | st.text(max_size=5)

@@ -284,7 +284,7 @@ async def test_what_the_app_does_not_define_is_reported_and_goes_in_steps_that_c
     assert not bucket.exists()
     assert await accounts.get_account(account)  # not disabled for a day yet
     long_ago = datetime.now(UTC) - timedelta(days=2)
-    await remember(old, seen={account: long_ago}, disabled={account: long_ago})
+    await remember(old, seen={account: long_ago}, taken={account: long_ago})
     await cleanup(old.source, dry_run=False)
     assert await accounts.get_account(account) is None
     assert await everything(old) == (KEPT | {"v0.9.0-multi"}, KEPT)

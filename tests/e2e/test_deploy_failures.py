@@ -47,7 +47,7 @@ async def standing(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def short_start_limit(cloud: LocalCloud) -> Iterator[None]:
-    cloud.put("/latency", {"stages": {"run.start-timeout": 4.0}})
+    cloud.put("/latency", {"stages": {"run.start-timeout": 20.0}})
     yield
     cloud.put("/latency", {"profile": "instant"})
 

@@ -65,7 +65,8 @@ async def test_what_stands_beside_an_app_goes_only_where_slipway_yaml_names_its_
 
     memory = await read_memory(BUCKET, "estate")
     week_ago = {left: datetime.now(UTC) - timedelta(days=8)}
-    await write_memory(BUCKET, "estate", replace(memory, disabled={**memory.disabled, **week_ago}))
+    assert left in memory.taken
+    await write_memory(BUCKET, "estate", replace(memory, taken={**memory.taken, **week_ago}))
     await cleanup(shipped.source, dry_run=False)
     assert LEFT not in {each.name.rpartition("/")[2] for each in client.list_secrets(parent=f"projects/{PROJECT}")}
     assert client.get_secret_version(name=f"{used}/versions/1").state.name == "ENABLED"

@@ -230,7 +230,7 @@ async def test_preflight_takes_little_longer_than_two_of_its_slowest_calls(shop:
     """
     source = Source(repository=str(shop.folder))
     await doctor(source, "production")
-    cloud.put("/latency", {"stages": {"rpc": 1.5}})
+    cloud.put("/latency", {"stages": {"rpc": 3.0}})
     ratios = []
     for _ in range(4):  # the best of a few: the machine may be busy with something else
         forget_calls(cloud)
@@ -243,5 +243,5 @@ async def test_preflight_takes_little_longer_than_two_of_its_slowest_calls(shop:
             break
     cloud.put("/latency", {"profile": "instant"})
     assert len(calls) >= 10
-    assert slowest >= 1.5
+    assert slowest >= 3.0
     assert min(ratios) < 2.3, ratios

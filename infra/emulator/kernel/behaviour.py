@@ -21,6 +21,7 @@ from infra.emulator.kernel.errors import RpcError, error_info
 PROFILES: dict[str, dict[str, float]] = {
     "instant": {
         "monitoring.period": 1.0,  # how often request metrics are sampled
+        "run.idle": 60.0,  # without a request, until an instance stops
     },
     "brisk": {
         "rpc": 0.01,

@@ -47,6 +47,10 @@ def condition(kind: str, state: int, failure: Failure | None = None) -> Any:
     return made
 
 
+def internal(error: str) -> Failure:
+    return Failure(f"Internal system error: {error}", reason=CommonReason.INTERNAL)
+
+
 def image_missing(revision: str, image: str) -> Unready:
     return _unready(revision, f"Image '{image}' not found.", reason=CommonReason.CONTAINER_MISSING)
 

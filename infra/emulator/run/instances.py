@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from infra.emulator.run.runtimes import Runtimes
 from infra.emulator.run.state import State
 from infra.emulator.run.workload import Resolver, Workload, takes_requests
 
-IDLE_S = 30.0  # an instance of a revision that nothing leads to stops after so long without a request
+LEFT_S = 30.0  # an instance of a revision that nothing leads to stops after so long without a request
+# Where requests may come, and no least number of instances is asked for: https://cloud.google.com/run/docs/about-instance-autoscaling
+IDLE_S = 900.0
 SWEEP_S = 5.0
 
 
@@ -64,11 +66,12 @@ class Instances:
         self._resolver, self._runtimes, self._journal, self._networks = resolver, runtimes, journal, networks
         self._machines = machines
         self._slots: dict[str, Slot] = {}
-        self._wanted: dict[str, set[str]] = {}  # owner -> the instances that are to be there
+        self._kept: dict[str, Set[str]] = {}  # owner -> the instances that are to be there
+        self._reached: dict[str, Set[str]] = {}  # owner -> those that may be needed at any time
 
-    def want(self, owner: str, instances: set[str]) -> None:
-        """Says which instances of its revisions may be needed at any time; the others end when they fall idle."""
-        self._wanted[owner] = instances
+    def want(self, owner: str, kept: Set[str], reached: Set[str] = frozenset()) -> None:
+        """Says which instances of its revisions stay, and to which requests may come; the others end sooner."""
+        self._kept[owner], self._reached[owner] = kept, reached
 
     async def prove(self, revision: str) -> None:
         """Starts an instance of the revision; raises Unready when it does not come up, or Abandoned."""
@@ -110,17 +113,20 @@ class Instances:
     async def stop_all(self) -> None:
         """Ends every instance without much grace: the emulator itself stops."""
         await asyncio.gather(*(self.stop_one(name, hurry=True) for name in list(self._slots)))
-        self._wanted.clear()
+        self._kept.clear()
+        self._reached.clear()
         await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def sweep(self) -> None:
         """Ends idle instances for as long as the emulator runs."""
         while True:
-            await asyncio.sleep(SWEEP_S)
-            reachable = set().union(*self._wanted.values())
+            idle_s = self._behaviour.latency_s.get("run.idle", IDLE_S)
+            await asyncio.sleep(min(SWEEP_S, idle_s))
+            kept, reached = set().union(*self._kept.values()), set().union(*self._reached.values())
             for name, slot in list(self._slots.items()):
-                idle_s = time.monotonic() - slot.last_used
-                if name not in reachable and not slot.requests and not slot.lock.locked() and idle_s > IDLE_S:
+                limit_s = idle_s if name in reached else LEFT_S
+                unused = not slot.requests and not slot.lock.locked() and time.monotonic() - slot.last_used > limit_s
+                if unused and name not in kept:
                     await self.stop_one(name)
 
     def _slot(self, name: str) -> Slot:

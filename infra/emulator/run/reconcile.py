@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping
@@ -13,13 +14,14 @@ from google.rpc.code_pb2 import Code
 from infra.emulator.kernel.behaviour import Behaviour
 from infra.emulator.kernel.errors import RpcError, aborted
 from infra.emulator.run import revisions
-from infra.emulator.run.conditions import Failure, State, Unready, condition, revision_gone
+from infra.emulator.run.conditions import Failure, State, Unready, condition, internal, revision_gone
 from infra.emulator.run.defaults import LATEST
 from infra.emulator.run.instances import Abandoned, Instances
 from infra.emulator.run.names import owner_of
 from infra.emulator.run.state import State as RunState
 from infra.emulator.run.traffic import routes_of
 
+log = logging.getLogger("emulator")
 Addresses = Mapping[str, str]  # by tag; the owner's own is under ''; a pool has none
 
 
@@ -56,13 +58,19 @@ class Reconciler(ABC):
         generation: of the owner that the operation made. revision: full name of the one its template stands for.
         """
         async with self._turns[name]:
-            failure = None
-            if self._must_start(revision):
-                await self._behaviour.pause("run.service")
-                failure = await self._start(revision)
-            else:
-                await self._behaviour.pause("run.traffic")
-            return await self._settle(name, generation, revision, failure)
+            try:
+                failure = None
+                if self._must_start(revision):
+                    await self._behaviour.pause("run.service")
+                    failure = await self._start(revision)
+                else:
+                    await self._behaviour.pause("run.traffic")
+                return await self._settle(name, generation, revision, failure)
+            except RpcError:
+                raise
+            except Exception as error:  # what this machine refuses us must not leave it reconciling for ever
+                log.exception("reconciling %s", name)
+                raise self._failed(name, generation, error) from error
 
     async def remove(self, name: str) -> Any:
         """Takes away what was deleted: the way to it, its instances, and then its state."""
@@ -129,17 +137,27 @@ class Reconciler(ABC):
         if revisions.is_ready(self._state.revision(revision)):
             owner.latest_ready_revision = revision
         if owner.generation == generation:
-            owner.observed_generation = generation
-            owner.ClearField("reconciling")
-            state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
-            owner.terminal_condition.CopyFrom(condition("Ready", state, failure))
-            self.conclude(owner, failure, uris)
+            self._conclude(owner, failure, uris)
         self._put(owner)
         await self.send(owner)
         self._mark_active(owner)
         if failure is not None:
             raise RpcError(Code.INTERNAL, failure.message)
         return owner
+
+    def _conclude(self, owner: Any, failure: Failure | None, uris: Addresses) -> None:
+        owner.observed_generation = owner.generation
+        owner.ClearField("reconciling")
+        state = State.CONDITION_SUCCEEDED if failure is None else State.CONDITION_FAILED
+        owner.terminal_condition.CopyFrom(condition("Ready", state, failure))
+        self.conclude(owner, failure, uris)
+
+    def _failed(self, name: str, generation: int, error: Exception) -> RpcError:
+        failure, owner = internal(str(error)), self._state.owner(name)
+        if owner.generation == generation:
+            self._conclude(owner, failure, {})
+            self._put(owner)
+        return RpcError(Code.INTERNAL, failure.message)
 
     def _unroutable(self, owner: Any, latest: str) -> Failure | None:
         """The first reason why a share cannot be given; None if all can."""

@@ -10,7 +10,7 @@ from infra.emulator.run.doors import Doors
 from infra.emulator.run.instances import Instances
 from infra.emulator.run.reconcile import Addresses, Reconciler
 from infra.emulator.run.state import State as RunState
-from infra.emulator.run.traffic import routes_of, statuses
+from infra.emulator.run.traffic import Routes, routes_of, statuses
 
 
 class ServiceReconciler(Reconciler):
@@ -51,8 +51,16 @@ class ServiceReconciler(Reconciler):
     async def send(self, owner: Any) -> None:
         """Sends requests where the service's statuses say, and keeps instances for them."""
         routes = routes_of(owner)
-        self._instances.want(owner.name, routes.revisions)
+        self._instances.want(owner.name, self._kept(owner, routes), routes.revisions)
         await self._doors.route(owner.name, routes)
+
+    def _kept(self, service: Any, routes: Routes) -> set[str]:
+        """Those of which an instance is to be there all the time: the service's least number is of what has a share."""
+        least = service.scaling.min_instance_count or service.scaling.manual_instance_count
+        there = [each for each in self._state.revisions_of(service.name) if each.name in routes.revisions]
+        return {
+            each.name for each in there if each.scaling.min_instance_count or (least and each.name in routes.shares)
+        }
 
 
 def _show_addresses(service: Any, uris: Addresses) -> None:

@@ -12,7 +12,8 @@ through another. What to mind:
   use it, and those that use it need not know how it is listed.
 * Whoever uses things but is nothing to clean up is a `Consumer`; every `ResourceKind` is one, too.
 * A kind whose delete cannot be undone has a first step that can: `Traits.first` and `first()`. The delete comes
-  `Traits.settle_s` later, in another run; `again` and `list` say by `Item.prepared` since when it holds.
+  `Traits.settle_s` later, in another run; `again` and `list` say by `Item.prepared` since when it holds. Where others
+  can bring it about as well, that is `Memory.taken`: what a person has stopped is not halfway to its end.
 * `again` reads the one item anew right before its step. Every field that differs from the plan stops the step.
 """
 

@@ -98,12 +98,24 @@ async def _user(key: Key, gateways: Collection[str], look: Look) -> str:
     """Who uses it: '' where nobody has called with it for long and it opens no gateway."""
     if opened := sorted(key.services & set(gateways)):
         return f"whoever calls the gateway of {opened[0]}"
+    project = key.name.split("/")[1]
+    if opened := sorted(each for each in key.services if is_anothers(each, project)):
+        return f"whoever calls {opened[0]}"
     now, labels = look.clock(), {"resource.labels.credential_id": f"apikey:{key.uid}"}
     try:
-        count = await monitoring.most(key.name.split("/")[1], REQUESTS, labels, now - QUIET, now, counts=True)
+        count = await monitoring.most(project, REQUESTS, labels, now - QUIET, now, counts=True)
     except GoogleError as error:
         return f"whoever calls with it, which cannot be told ({error.status})"
     return f"whoever called with it {count} times on a day of the last {QUIET.days}" if count else ""
+
+
+def is_anothers(service: str, project: str) -> bool:
+    """Whether a key that opens only that opens what another project serves, and what nobody here can list.
+
+    Names are API-HASH.apigateway.PROJECT.cloud.goog, or API.endpoints.PROJECT.cloud.goog.
+    """
+    name, of_a_project, _ = service.partition(".cloud.goog")
+    return bool(of_a_project) and name.rpartition(".")[2] != project
 
 
 def _split(name: str) -> tuple[str, str]:

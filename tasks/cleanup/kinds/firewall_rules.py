@@ -31,6 +31,8 @@ DISABLE = Action("disable")
 OF_CLUSTERS = ("k8s-", "k8s1-", "k8s2-", "gke-", "gkegw", "gkemcg")
 OF_NETWORKS = "default-allow-"  # https://cloud.google.com/firewall/docs/firewalls#more_rules_default_vpc
 CONNECTOR = "vpc-connector"  # https://cloud.google.com/vpc/docs/serverless-vpc-access#firewall
+# Of workers that are there while a job runs: https://cloud.google.com/dataflow/docs/guides/routes-firewall
+DATAFLOW = "dataflow"
 _ADMIN = "roles/compute.securityAdmin"
 
 
@@ -106,7 +108,7 @@ async def _machines(project: str) -> tuple[Sequence[Resource], bool]:
 
 
 def rule_item(found: Resource, look: Look) -> Item:
-    """Rules carry no labels, so each is foreign. No API tells since when one has been disabled."""
+    """Rules carry no labels, so each is foreign. No API tells who has disabled one, or when."""
     off = bool(found.body.get("disabled"))
     return Item(
         FIREWALL_RULE,
@@ -116,7 +118,7 @@ def rule_item(found: Resource, look: Look) -> Item:
         uploaded=found.created,
         etag=state(found),
         locked=own(found),
-        prepared=look.memory.disabled.get(found.name, look.clock()) if off else None,
+        prepared=look.memory.taken.get(found.name) if off else None,
     )
 
 
@@ -154,6 +156,8 @@ def lets(rule: Resource, ways: Iterable[tuple[str, Template]]) -> str:
     tags = set(rule.body.get("targetTags", ()))
     if any(tag.startswith(CONNECTOR) for tag in tags):
         return "connectors of Serverless VPC Access"
+    if DATAFLOW in tags:
+        return "workers of Dataflow"
     accounts = set(rule.body.get("targetServiceAccounts", ()))
     tagged = ((name, each) for name, each in ways if not tags or tags & set(each.tags))
     # whoever runs as no account of its own may run as any

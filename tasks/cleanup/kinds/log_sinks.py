@@ -77,7 +77,7 @@ class LogSinks(EstateKind):
 
 
 def sink_item(found: Sink, look: Look) -> Item:
-    """Sinks carry no labels, so each is foreign. No API tells since when one has been disabled."""
+    """Sinks carry no labels, so each is foreign. No API tells who has disabled one, or when."""
     return Item(
         LOG_SINK,
         found.name,
@@ -86,7 +86,7 @@ def sink_item(found: Sink, look: Look) -> Item:
         uploaded=found.created,
         etag=found.destination,
         locked="Google's own" if resources.last(found.name) in GOOGLES else "",
-        prepared=look.memory.disabled.get(found.name, look.clock()) if found.disabled else None,
+        prepared=look.memory.taken.get(found.name) if found.disabled else None,
     )
 
 

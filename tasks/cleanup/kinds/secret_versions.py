@@ -99,7 +99,10 @@ class SecretVersions(EstateKind):
         return replace(before, uploaded=found.created, etag=found.etag, prepared=prepared)
 
     async def first(self, item: Item) -> bool:
-        return await secrets.disable_version(item.name, item.etag)
+        found = await secrets.get_version(item.name)
+        if found is None or found.destroyed:
+            return False
+        return not found.enabled or await secrets.disable_version(item.name, item.etag)
 
     async def delete(self, item: Item) -> bool:
         return await secrets.destroy_version(item.name, item.etag)
@@ -131,5 +134,5 @@ def version_item(secret: Secret, version: SecretVersion, look: Look, needs: tupl
         tags=(secret.name,),
         labels=secret.labels,
         etag=version.etag,
-        prepared=None if version.enabled else look.memory.disabled.get(version.name, look.clock()),
+        prepared=None if version.enabled else look.memory.taken.get(version.name),
     )

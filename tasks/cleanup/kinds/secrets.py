@@ -103,7 +103,7 @@ class Secrets(EstateKind):
 
 
 def secret_item(secret: Secret, versions: Sequence[SecretVersion], look: Look) -> Item:
-    """No API tells when a version was disabled: what counts is when clean-up first saw none that is enabled.
+    """No API tells when a version was disabled, or by whom: what counts is when clean-up has disabled them all.
 
     Whoever protects a version protects its secret; whoever has added one of late still uses it.
     """
@@ -118,7 +118,7 @@ def secret_item(secret: Secret, versions: Sequence[SecretVersion], look: Look) -
         tags=tuple(each.name for each in versions if not each.destroyed),
         etag=_state(secret, versions),
         locked="it goes by itself" if secret.expires else "",
-        prepared=look.memory.disabled.get(secret.name, look.clock()) if off else None,
+        prepared=look.memory.taken.get(secret.name) if off else None,
     )
 
 

@@ -76,7 +76,7 @@ class ServiceAccounts(ResourceKind):
 
 
 def account_item(found: accounts.ServiceAccount, memory: Memory, now: datetime) -> Item:
-    """No API tells when an account was made or disabled: what counts is when clean-up first saw it so."""
+    """No API tells when an account was made, or who has disabled it: what counts is what clean-up saw, and did."""
     return Item(
         SERVICE_ACCOUNT,
         found.name,
@@ -84,7 +84,7 @@ def account_item(found: accounts.ServiceAccount, memory: Memory, now: datetime) 
         owner=None,
         uploaded=memory.seen.get(found.name, now),
         etag=found.etag,
-        prepared=memory.disabled.get(found.name, now) if found.disabled else None,
+        prepared=memory.taken.get(found.name) if found.disabled else None,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from infra.gcp import monitoring
 from infra.gcp.calls.errors import GoogleError
@@ -36,7 +36,7 @@ class Services(ResourceKind):
 
     async def list(self, look: Look) -> Found:
         survey = await look.once(all_services)
-        items = tuple(service_item(each, look.app, look.memory, look.clock()) for each in survey.everything)
+        items = tuple(service_item(each, look.app, look.memory) for each in survey.everything)
         claims = (runs(each.name, each.template) for each in survey.everything)
         called = await asyncio.gather(*(_called(each, look) for each in self._undefined(survey.everything, look)))
         return Found(items, (*_defined(look.requests), *claims, *filter(None, called)), survey.listings)
@@ -99,8 +99,8 @@ async def _caller(service: RunService, look: Look) -> str:
     return f"called {count} times in {QUIET.days} days" if count else ""
 
 
-def service_item(found: services.RunService, app: str, memory: Memory, now: datetime) -> Item:
-    """No API tells when a service was disabled: what counts is when clean-up first saw it so."""
+def service_item(found: services.RunService, app: str, memory: Memory) -> Item:
+    """No API tells when a service was disabled, or by whom: what counts is when clean-up has done it."""
     return Item(
         SERVICE,
         found.name,
@@ -109,7 +109,7 @@ def service_item(found: services.RunService, app: str, memory: Memory, now: date
         found.created,
         labels=found.labels,
         etag=_state(found),
-        prepared=memory.disabled.get(found.name, now) if found.disabled else None,
+        prepared=memory.taken.get(found.name) if found.disabled else None,
     )
 
 

@@ -87,15 +87,21 @@ class SqlInstances(EstateKind):
         )
 
     async def first(self, item: Item) -> bool:
-        return await sql.stop_instance(item.name, item.etag, TIMEOUT_S)
+        found = await self._as_planned(item)
+        if found is None:
+            return False
+        return not found.runs or await sql.stop_instance(item.name, item.etag, TIMEOUT_S)
 
     async def delete(self, item: Item) -> bool:
         """Google knows no precondition for it: what was read a moment ago has to do."""
+        return await self._as_planned(item) is not None and await sql.delete_instance(item.name, TIMEOUT_S)
+
+    async def _as_planned(self, item: Item) -> Instance | None:
+        """None if it is gone. Raises GoogleError ABORTED if it was changed."""
         found = await sql.get_instance(item.name)
-        if found is None:
-            return False
-        refuse_another(item, found.created, found.version)
-        return await sql.delete_instance(item.name, TIMEOUT_S)
+        if found is not None:
+            refuse_another(item, found.created, found.version)
+        return found
 
     def named(self, asset: str, project: str) -> str:
         return f"projects/{project}/instances/{resources.last(asset)}"
@@ -111,7 +117,7 @@ class SqlInstances(EstateKind):
 
 
 def instance_item(found: Instance, look: Look) -> Item:
-    """No API tells when an instance was stopped: what counts is when clean-up first saw it so."""
+    """No API tells when an instance was stopped, or by whom: what counts is when clean-up has done it."""
     return Item(
         SQL_INSTANCE,
         found.name,
@@ -122,7 +128,7 @@ def instance_item(found: Instance, look: Look) -> Item:
         labels=found.labels,
         etag=found.version,
         locked=locked(found),
-        prepared=None if found.runs else look.memory.disabled.get(found.name, look.clock()),
+        prepared=None if found.runs else look.memory.taken.get(found.name),
     )
 
 

@@ -141,7 +141,7 @@ def lines_of(service: run_v2.Service, log: str) -> list[str]:
         f'resource.type="cloud_run_revision" AND resource.labels.service_name="{short(service.name)}" '
         f'AND log_id("run.googleapis.com/{log}")'
     )
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         entries = client.list_log_entries(resource_names=[f"projects/{PROJECT}"], filter=condition)
         if texts := [entry.text_payload or str(dict(entry.json_payload)) for entry in entries]:

@@ -9,7 +9,17 @@ from datetime import datetime, timedelta
 
 from tasks.cleanup.carry_out import act
 from tasks.cleanup.engine.links import Links
-from tasks.cleanup.engine.model import CleanupOutcome, CleanupStep, Foreign, Plan, Policy, RetentionRule, Skip, World
+from tasks.cleanup.engine.model import (
+    CleanupOutcome,
+    CleanupStep,
+    Entry,
+    Foreign,
+    Plan,
+    Policy,
+    RetentionRule,
+    Skip,
+    World,
+)
 from tasks.cleanup.engine.plan import plan
 from tasks.cleanup.engine.recheck import recheck
 from tasks.cleanup.engine.rules import used_by
@@ -78,6 +88,7 @@ class Estate:
         done = []
         world = await self.world()
         for step in (await self.plan(**more)).steps:
+            entry = Entry(step.item.kind, step.item.name, step.action, CleanupOutcome.DONE, "", self.now)
             now = await BY_KIND[step.item.kind].again(step.item)
             verdict = recheck(step.item, now, used_by(world.uses, Links.of(world.items)))
             if isinstance(verdict, Skip):
@@ -85,6 +96,7 @@ class Estate:
             else:
                 outcome = await act(step)
                 assert outcome is CleanupOutcome.DONE
+                self.memory = self.memory.taking([entry])
                 done.append(in_words(step))
         await self.world()  # the next look, which sees what has been prepared
         return done

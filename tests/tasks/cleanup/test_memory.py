@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tasks.cleanup.engine.model import Item, Listing
+from tasks.cleanup.engine.model import DELETE, Action, CleanupOutcome, Entry, Item, Listing
 from tasks.cleanup.journal import is_of_a_plan
 from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
-from tasks.cleanup.memory import Memory, skew
+from tasks.cleanup.memory import MEMORY, Memory, skew
 from tests.tasks.builders import NOW, a_request
 from tests.tasks.cleanup.looks import a_look
 
@@ -38,6 +38,21 @@ def test_what_is_gone_is_forgotten() -> None:
     memory = Memory().seeing([account])
     assert (memory.seen, memory.disabled) == ({account.name: NOW}, {account.name: NOW})
     assert memory.seeing([]) == Memory()
+
+
+def test_a_first_step_is_remembered_as_long_as_it_holds() -> None:
+    account = Item(SERVICE_ACCOUNT, "accounts/mail", "", None, uploaded=NOW, prepared=NOW)
+    done = Entry(SERVICE_ACCOUNT, account.name, Action("disable"), CleanupOutcome.DONE, "", NOW)
+    memory = Memory().taking([done]).seeing([account])
+    assert memory.taken == {account.name: NOW}
+    assert memory.seeing([replace(account, prepared=None)]).taken == {}  # somebody has enabled it
+    others = (replace(done, action=DELETE), replace(done, outcome=CleanupOutcome.SKIPPED))
+    assert Memory().taking(others).taken == {}
+
+
+def test_the_memory_of_an_earlier_version_knows_no_first_step() -> None:
+    saved = {"disabled": {"a": "2026-03-01T12:00:00Z"}}
+    assert MEMORY.validate_python(saved, strict=False).taken == {}
 
 
 async def test_every_listing_of_a_look_must_have_something_where_there_was_something() -> None:

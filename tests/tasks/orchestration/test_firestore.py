@@ -21,7 +21,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tasks.orchestration.mirror import Mirror, Shown, Standing
+from tasks.orchestration.channel import Shown, Standing
+from tasks.orchestration.mirror import Mirror
 from tasks.orchestration.sinks import Firestore
 from tests.conftest import PROJECT, LocalCloud
 
@@ -121,7 +122,8 @@ def test_twenty_thousand_lines_are_all_there(
 ) -> None:
     """At the pace at which Prefect lets a run write, 0.5 ms a line; how late is noted, by when Firestore had each.
 
-    Java and the run share the machine, so that this says more of the machine than of us.
+    Java and the run share the machine, so that this says as much of the machine as of us. Beside it on a machine at
+    load 11 to 17, where the run had a sixth of a core: one batch after the other 24 s, so Google's own client 11 s.
     """
     mirror = Mirror([Firestore(PROJECT)])
     for number in range(20_000):

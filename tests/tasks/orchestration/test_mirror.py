@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 import time
@@ -13,19 +14,8 @@ import pytest
 from prefect import flow, get_run_logger
 
 from tasks.orchestration import mirror
-from tasks.orchestration.mirror import (
-    BATCH,
-    LONGEST,
-    MOST,
-    MOST_TEXT,
-    TRIES,
-    Entry,
-    Mirror,
-    Sink,
-    Standing,
-    said,
-    show_standing,
-)
+from tasks.orchestration.channel import BATCH, MOST, MOST_TEXT, TRIES, Entry, Sink, Standing
+from tasks.orchestration.mirror import LONGEST, Mirror, said, show_standing
 from tasks.orchestration.plain_errors import ENGINE_LOGGERS
 
 MANY = 200
@@ -36,6 +26,7 @@ class Keeping:
     """Keeps what arrives."""
 
     name: str = "a list"
+    at_once: int = 1
     arrived: list[Entry] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
 
@@ -50,6 +41,7 @@ class Refusing:
 
     times: int = 1_000_000
     name: str = "a wall"
+    at_once: int = 1
     arrived: list[Entry] = field(default_factory=list)
     asked: int = 0
 
@@ -65,6 +57,7 @@ class Hanging:
     """Until the test lets it go, whatever asks it to stop."""
 
     name: str = "a hole"
+    at_once: int = 1
     gate: threading.Event = field(default_factory=threading.Event)
     entered: threading.Event = field(default_factory=threading.Event)
 
@@ -140,6 +133,71 @@ def test_a_queue_has_an_end_and_what_does_not_fit_is_counted() -> None:
     finally:
         hanging.gate.set()
     assert lost.startswith(f"{MOST + 8} lines")
+
+
+@dataclass
+class Wide:
+    """Lets no batch of lines through before three are there at the same time."""
+
+    name: str = "a page"
+    at_once: int = 3
+    arrived: list[Entry] = field(default_factory=list)
+    here: int = 0
+    beside_a_standing: int = 0
+    full: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(self, batch: Sequence[Entry]) -> None:
+        self.here += 1
+        if self.here == self.at_once:
+            self.full.set()
+        if batch[0].standing:
+            self.beside_a_standing += self.here - 1 + sum(each.standing is None for each in batch)
+        else:
+            await self.full.wait()
+        self.arrived += batch
+        self.here -= 1
+
+
+def test_batches_go_side_by_side_where_order_allows_it_and_how_a_run_stands_comes_after_what_was_before_it() -> None:
+    wide = Wide()
+    mirrored = Mirror([wide])
+    for record in lines(3 * BATCH):
+        mirrored.emit(record)
+    mirrored.show("run-7", "shop", Standing("completed"))
+    mirrored.emit(lines(1)[0])
+    assert mirrored.end(120) == []
+    assert sorted(each.number for each in wide.arrived) == list(range(1, 3 * BATCH + 3))
+    assert [each.number for each in wide.arrived[-2:]] == [3 * BATCH + 1, 3 * BATCH + 2]
+    assert wide.beside_a_standing == 0
+
+
+@dataclass
+class Half:
+    """Refuses the first batch for good, while the second is on its way until the mirror has been closed."""
+
+    name: str = "a page"
+    at_once: int = 2
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    async def send(self, batch: Sequence[Entry]) -> None:
+        if batch[0].number == 1:
+            raise ConnectionError
+        await asyncio.to_thread(self.gate.wait)
+        raise ConnectionError
+
+
+def test_each_line_that_is_lost_is_counted_once_whatever_else_was_on_its_way() -> None:
+    half = Half()
+    mirrored = Mirror([half])
+    for record in lines(2 * BATCH):
+        mirrored.emit(record)
+    while not mirrored.channels[0].lost:
+        time.sleep(0.01)
+    for record in lines(5):
+        mirrored.emit(record)
+    threading.Timer(0.1, half.gate.set).start()
+    [lost] = mirrored.end(120)
+    assert lost.startswith(f"{2 * BATCH + 5} lines")
 
 
 def test_a_line_whose_arguments_do_not_fit_is_sent_as_it_is() -> None:
@@ -269,7 +327,7 @@ def test_what_waits_for_a_place_that_hangs_takes_no_more_memory_than_agreed() ->
 
 def test_a_place_that_is_left_alone_is_not_waited_for_when_the_run_ends() -> None:
     class Gone:
-        name = "nowhere"
+        name, at_once = "nowhere", 1
 
         def __init__(self) -> None:
             self.asked = 0

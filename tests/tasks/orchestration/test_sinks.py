@@ -14,7 +14,7 @@ import pytest
 from google.cloud.logging_v2.services.logging_service_v2 import LoggingServiceV2Client
 
 from infra.gcp.calls.clients import current_credentials
-from tasks.orchestration.mirror import Entry, Shown, Standing
+from tasks.orchestration.channel import Entry, Shown, Standing
 from tasks.orchestration.sinks import (
     CloudLogging,
     Console,

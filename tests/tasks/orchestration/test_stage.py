@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from prefect import flow
 
-from tasks.orchestration.mirror import Entry, mirrored
+from tasks.orchestration.channel import Entry
+from tasks.orchestration.mirror import mirrored
 from tasks.orchestration.stage import shown_progress, stage
 from tests.tasks.builders import a_request
 from tests.tasks.orchestration.test_mirror import Keeping

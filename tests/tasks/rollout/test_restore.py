@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -261,16 +261,18 @@ async def test_traffic_that_a_stranger_lets_follow_the_latest_revision_is_left(t
 
 
 @pytest.fixture
-def slow(cloud: LocalCloud) -> Iterator[None]:
-    """Traffic follows what is asked for after a while, as it does in Google Cloud."""
-    cloud.put("/latency", {"stages": {"run.traffic": 2 * LATE_S}})
+async def slow(two: Two, cloud: LocalCloud) -> AsyncIterator[None]:
+    """The second revision serves, and traffic follows what is asked for after a while, as it does in Google Cloud."""
+    await two.move(two=100)
+    cloud.put("/latency", {"stages": {"run.traffic": 600.0}})
     yield
     cloud.put("/latency", {"profile": "instant"})
 
 
 @pytest.mark.usefixtures("slow")
-async def test_a_give_back_that_begins_anew_knows_the_split_that_it_had_written_for_its_own(two: Two) -> None:
-    await two.move(two=100)
+async def test_a_give_back_that_begins_anew_knows_the_split_that_it_had_written_for_its_own(
+    two: Two, cloud: LocalCloud
+) -> None:
     given: list[Back] = []
     written = (two.split(two=100),)
     first = asyncio.ensure_future(give_back(two.request, two.candidate, written, careful=True, given=given))
@@ -280,7 +282,10 @@ async def test_a_give_back_that_begins_anew_knows_the_split_that_it_had_written_
     with suppress(asyncio.CancelledError):
         await first
     assert await two.routed() == {two.two: 100}
-    ending = await give_back(two.request, two.candidate, written, careful=False, given=given)
+    again = asyncio.create_task(give_back(two.request, two.candidate, written, careful=False, given=given))
+    await asyncio.sleep(0.1)
+    cloud.put("/latency", {"profile": "instant"})
+    ending = await again
     assert (ending.outcome, ending.said) == (Outcome.TAKEN_BACK, f"{two.one} serves again")
     service = (await two.live()).service
     assert (service.routed, service.latest_created) == ({two.one: 100}, two.one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -75,10 +76,13 @@ async def test_what_an_image_has_in_its_layers_is_held_against_what_is_known(sca
 async def test_a_scan_is_waited_for_and_one_that_does_not_end_or_cannot_be_asked_for_is_unknown(
     scanning: LocalCloud,
 ) -> None:
-    scanning.put("/latency", {"stages": {"artifacts.scan": 2.0}})
+    scanning.put("/latency", {"stages": {"artifacts.scan": 3600.0}})
     image = push(scanning, JINJA)
-    assert (await looked(image)).judged.reason in ("its scan is pending", "its scan is scanning")
-    assert (await looked(image, wait_s=30.0)).judged.verdict is Found.CLEAN
+    assert (await looked(image)).judged.reason == "its scan is pending"
+    waiting = asyncio.create_task(looked(image, wait_s=60.0))
+    await asyncio.sleep(0.1)
+    scanning.put("/latency", {"stages": {"artifacts.scan": 0.0}})
+    assert (await waiting).judged.verdict is Found.CLEAN
     scanning.put("/advisories", {"scanner": "failing"})
     failed = (await looked(image, wait_s=30.0)).judged
     assert (failed.verdict, failed.reason.startswith("its scan ended as FINISHED_FAILED")) == (Found.UNKNOWN, True)

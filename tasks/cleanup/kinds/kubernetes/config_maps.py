@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from tasks.cleanup.engine.model import Kind
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.ownership import parent_of
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster
 
 CONFIG_MAP = Kind("config map")
 

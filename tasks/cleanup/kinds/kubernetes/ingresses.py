@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.cleanup.engine.model import Kind
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.references import SERVICE, Name, backends, structural
 from tasks.cleanup.kinds.kubernetes.services import answering
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster
 
 INGRESS = Kind("ingress resource")
 

@@ -14,10 +14,11 @@ from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Look, Reference, ResourceKind
 from tasks.cleanup.kinds.kubernetes import reach
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.ownership import hold_on, version_hold
 from tasks.cleanup.kinds.kubernetes.references import Name
 from tasks.cleanup.kinds.kubernetes.things import SINCE, Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.failures.roles import Need
 from tasks.model import Request
 
@@ -48,15 +49,17 @@ class ClusterKind(ResourceKind):
         return ()  # `Clusters` names what must have been asked
 
     async def list(self, look: Look) -> Found:
-        found = [(cluster, thing) for cluster in await look.once(all_clusters) for thing in self.of(cluster)]
-        items = [self.item(thing, cluster, look) for cluster, thing in found]
-        parts = {
-            item.name: tuple(
-                reference for name in self.parts(thing, cluster) for reference in referred(cluster.meant(name), cluster)
-            )
-            for item, (cluster, thing) in zip(items, found, strict=True)
-        }
-        return Found(tuple(items), parts={name: needed for name, needed in parts.items() if needed})
+        """Each once, though several environments may have a part in one namespace."""
+        items: dict[str, Item] = {}
+        parts: dict[str, dict[Reference, None]] = {}
+        for cluster in await look.once(all_clusters):
+            for thing in self.of(cluster):
+                item = self.item(thing, cluster, look)
+                items[item.name] = in_both(items[item.name], item, look.app) if item.name in items else item
+                for name in self.parts(thing, cluster):
+                    needed = referred(cluster.meant(name), cluster)
+                    parts.setdefault(item.name, {}).update(dict.fromkeys(needed))
+        return Found(tuple(items.values()), parts={name: tuple(needed) for name, needed in parts.items() if needed})
 
     def of(self, cluster: Cluster) -> Iterable[Thing]:
         return (each for each in cluster.things if is_one_of(each.resource, self.resources))
@@ -153,6 +156,17 @@ def copy_of(found: Mapping[str, Any], *, secret: bool) -> dict[str, Any]:
         meta["annotations"] = found["metadata"].get("annotations") or {}
         return {**{key: value for key, value in found.items() if key != "status"}, "metadata": meta}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": meta}
+
+
+def in_both(one: Item, other: Item, app: str) -> Item:
+    """What two environments see alike: the app's if it is in either, held by what holds it in either."""
+    times = [each.prepared for each in (one, other) if each.prepared]
+    return replace(
+        other,
+        owner=app if app in (one.owner, other.owner) else other.owner,
+        locked=one.locked or other.locked,
+        prepared=max(times) if len(times) == len((one, other)) else None,
+    )
 
 
 def item_name(thing: Thing, cluster: Cluster) -> str:

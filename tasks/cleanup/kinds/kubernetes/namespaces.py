@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from tasks.cleanup.engine.model import DAY_S, Kind, Traits
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ANNOTATE, ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.ownership import is_ours
 from tasks.cleanup.kinds.kubernetes.things import Thing, in_words
-from tasks.cleanup.kinds.kubernetes.view import Cluster
 from tasks.manifest.kubernetes import is_protected
 
 CLUSTER_NAMESPACE = Kind("cluster namespace")

@@ -39,9 +39,9 @@ MARKS = (
     ("crossplane.io/", "Crossplane"),
     ("cert-manager.io/certificate-name", "cert-manager"),
     ("reconcile.external-secrets.io/", "External Secrets"),
-    ("reflector.v1.k8s.emberstack.com/reflects", "Reflector"),
-    ("replicator.v1.mittwald.de/replicated-", "Replicator"),
-    ("kubed.appscode.com/origin", "Config Syncer"),
+    ("reflector.v1.k8s.emberstack.com/", "Reflector"),  # also what others have copies of, which go with it
+    ("replicator.v1.mittwald.de/", "Replicator"),
+    ("kubed.appscode.com/", "Config Syncer"),
     ("clustersecret.io/", "ClusterSecret"),
     ("app.kubernetes.io/created-by", "what created it"),
     ("skaffold.dev/run-id", "Skaffold"),

@@ -30,6 +30,7 @@ MAKE_PODS = frozenset(
     {"Pod", "PodTemplate", "Deployment", "ReplicaSet", "ReplicationController", "StatefulSet", "DaemonSet", "Job"}
     | {"CronJob", "ControllerRevision"}
 )
+POLICY_BINDINGS = ("ValidatingAdmissionPolicyBinding", "MutatingAdmissionPolicyBinding")
 NOISE = (SINCE, "kubectl.kubernetes.io/last-applied-configuration", "deployment.kubernetes.io/revision")
 SNAPSHOTS = "snapshot.storage.k8s.io"
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?")
@@ -106,6 +107,13 @@ def _of_webhooks(thing: Thing, _: Mapping[str, Any]) -> Iterator[Name]:
         yield from _service((hook.get("clientConfig") or {}).get("service"))
 
 
+def _of_binding(_: Thing, spec: Mapping[str, Any]) -> Iterator[Name]:
+    """Without its parameters a policy may refuse everything that is written to the cluster."""
+    said = spec.get("paramRef") or {}
+    for kind in NAMEABLE:
+        yield from _key(kind, str(said.get("namespace") or ""), said)
+
+
 def _of_api(_: Thing, spec: Mapping[str, Any]) -> Iterator[Name]:
     yield from _service(spec.get("service"))
 
@@ -146,6 +154,7 @@ _OTHERS: Mapping[str, Callable[[Thing, Mapping[str, Any]], Iterator[Name]]] = {
     "ClusterRole": _of_role,
     "MutatingWebhookConfiguration": _of_webhooks,
     "ValidatingWebhookConfiguration": _of_webhooks,
+    **dict.fromkeys(POLICY_BINDINGS, _of_binding),
     "APIService": _of_api,
     "CustomResourceDefinition": _of_definition,
 }
@@ -194,6 +203,18 @@ def _pinned(value: Any) -> Iterator[str]:
         value = list(value.values())
     for each in value if isinstance(value, list) else ():
         yield from _pinned(each)
+
+
+def is_grant(thing: Thing) -> bool:
+    """Of what something in another namespace may name: https://gateway-api.sigs.k8s.io/api-types/referencegrant/"""
+    return (thing.resource.group, thing.resource.kind) == ("gateway.networking.k8s.io", "ReferenceGrant")
+
+
+def grants(thing: Thing, other: Thing) -> bool:
+    """Whether a grant is for all of its kind; one for a single thing names that, as any text does."""
+    wanted = (other.resource.group, other.resource.kind)
+    to = (thing.body.get("spec") or {}).get("to") or ()
+    return any((each.get("group", ""), each.get("kind")) == wanted and not each.get("name") for each in to)
 
 
 def pod_spec(thing: Thing) -> Mapping[str, Any]:

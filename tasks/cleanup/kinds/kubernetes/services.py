@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.cleanup.engine.model import Kind
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.references import MAKE_PODS, selects, template_labels
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster
 
 CLUSTER_SERVICE = Kind("cluster service")
 OVER = ("Succeeded", "Failed")

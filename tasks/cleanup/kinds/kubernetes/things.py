@@ -39,6 +39,7 @@ class Thing:
     deleting: str = ""  # since when
     writers: tuple[str, ...] = ()  # who has written fields of it
     written: datetime | None = None  # when somebody last did, its state apart
+    generation: int = 0  # counts changes of what it is meant to be
     body: Mapping[str, Any] = field(default_factory=dict)  # what is beside the metadata, where that was asked for
 
     @property
@@ -60,13 +61,18 @@ class Thing:
         return max(self.created, self.written or self.created)
 
     @property
-    def since(self) -> datetime | None:
-        """When clean-up took its first step, or somebody last wrote to it after that; None where it has not."""
+    def taken(self) -> datetime | None:
+        """When clean-up took its first step; None where it has not."""
         try:
             found = datetime.fromisoformat(self.annotations.get(SINCE, ""))
         except ValueError:
             return None
-        return max(found, self.touched) if found.tzinfo else None
+        return found if found.tzinfo else None
+
+    @property
+    def since(self) -> datetime | None:
+        """When clean-up took its first step, or somebody last wrote to it after that; None where it has not."""
+        return max(self.taken, self.touched) if self.taken else None
 
 
 def thing_of(resource: Resource, found: Mapping[str, Any]) -> Thing:
@@ -86,6 +92,7 @@ def thing_of(resource: Resource, found: Mapping[str, Any]) -> Thing:
         writers=tuple(each.get("manager", "") for each in meta.get("managedFields") or ()),
         written=_written(meta.get("managedFields") or ()),
         deleting=meta.get("deletionTimestamp", ""),
+        generation=meta.get("generation", 0),
         body={key: value for key, value in found.items() if key not in ("kind", "apiVersion", "metadata")},
     )
 
@@ -93,7 +100,9 @@ def thing_of(resource: Resource, found: Mapping[str, Any]) -> Thing:
 def _written(fields: Iterable[Mapping[str, Any]]) -> datetime | None:
     """https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management"""
     times = (
-        datetime.fromisoformat(each["time"]) for each in fields if each.get("time") and not each.get("subresource")
+        datetime.fromisoformat(each["time"])
+        for each in fields
+        if each.get("time") and each.get("subresource") != "status"
     )
     return max(times, default=None)
 

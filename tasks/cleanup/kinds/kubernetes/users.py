@@ -8,6 +8,7 @@ from tasks.cleanup.kinds.adapter import Claim, Consumer, Found, Look, Reference
 from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.estate import believable
 from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.config_maps import ConfigMaps
 from tasks.cleanup.kinds.kubernetes.ingresses import Ingresses
 from tasks.cleanup.kinds.kubernetes.kind import WORDS, ClusterKind, item_name, permissions, referred
@@ -16,7 +17,7 @@ from tasks.cleanup.kinds.kubernetes.references import images_of, mentioned, stru
 from tasks.cleanup.kinds.kubernetes.secrets import ClusterSecrets
 from tasks.cleanup.kinds.kubernetes.services import ClusterServices
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.cleanup.kinds.kubernetes.volume_claims import VolumeClaims
 from tasks.cleanup.kinds.kubernetes.workloads import Workloads
 from tasks.cleanup.kinds.load_balancers import CERTIFICATE, LOAD_BALANCER_PART
@@ -72,6 +73,8 @@ def claims_of(cluster: Cluster) -> Iterator[Claim]:
     yield Claim(f"{cluster.settings.manifests} at {cluster.live}, which is live", tuple(referred(defined, cluster)))
     for thing in cluster.things:
         yield from _of_one(thing, cluster)
+        if shared := cluster.granted(thing):
+            yield Claim(f"whoever {thing.identity} lets name it", tuple(referred(shared, cluster)))
     for kind in CLUSTER_KINDS:
         for thing in kind.of(cluster):
             if by := kind.used_by(thing, cluster):

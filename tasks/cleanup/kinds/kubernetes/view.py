@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -16,9 +15,14 @@ from infra.gcp.kubernetes.api import Api, Resource
 from tasks.cleanup.engine.model import Listing
 from tasks.cleanup.kinds.adapter import Look
 from tasks.cleanup.kinds.kubernetes import reach
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster, called, full_name, together, with_clusters
 from tasks.cleanup.kinds.kubernetes.definitions import definitions
 from tasks.cleanup.kinds.kubernetes.ownership import by_manager, hold_on, is_ours, manager_of, normal
-from tasks.cleanup.kinds.kubernetes.references import BUILT_IN, MAKE_PODS, Name, mentioned, structural
+from tasks.cleanup.kinds.kubernetes.references import (
+    BUILT_IN,
+    MAKE_PODS,
+    POLICY_BINDINGS,
+)
 from tasks.cleanup.kinds.kubernetes.things import Identity, Thing, in_words, thing_of
 from tasks.failures.errors import SlipwayError
 from tasks.history.record import ReleaseRecord, State
@@ -31,121 +35,24 @@ SCALER = "HorizontalPodAutoscaler"
 WHOLE = MAKE_PODS | {"ServiceAccount", "Service", "Ingress", "PersistentVolumeClaim", "Role", "ConfigMap"} | {SCALER}
 WHOLE_OUTSIDE = frozenset(
     {"MutatingWebhookConfiguration", "ValidatingWebhookConfiguration", "APIService", "CustomResourceDefinition"}
-    | {"PersistentVolume", "StorageClass", "ClusterRole"}
+    | {"PersistentVolume", "StorageClass", "ClusterRole", *POLICY_BINDINGS}
 )
 UNREAD = frozenset({"Event", "Endpoints", "EndpointSlice"})  # which say nothing that others do not
 NAMESPACE = ("", "Namespace")
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """The app's part of a cluster in one environment."""
-
-    request: Request
-    settings: Kubernetes
-    id: str = ""  # '' where it could not be reached
-    things: tuple[Thing, ...] = ()  # in the namespaces that are looked after, and outside of all
-    namespaces: tuple[Thing, ...] = ()  # all that the cluster has
-    watched: tuple[str, ...] = ()  # the namespaces that are looked after
-    defined: frozenset[Identity] = frozenset()
-    live: str = ""  # the version that is live; '' where none is
-    listings: tuple[Listing, ...] = ()
-    definitions: Listing | None = None
-
-    @property
-    def unseen(self) -> str:
-        """Why it cannot be told what is in it; '' when it can."""
-        return next((each.doubt for each in self.listings if each.doubt), "")
-
-    @property
-    def doubt(self) -> str:
-        """Why it cannot be told what of it is unused; '' when it can."""
-        return self.unseen or (self.definitions.doubt if self.definitions else "")
-
-    @cached_property
-    def named(self) -> Mapping[str, Set[str]]:
-        """By name, the kinds of what has it."""
-        found: dict[str, set[str]] = {}
-        for each in self.things:
-            found.setdefault(each.name, set()).add(each.resource.kind)
-        return found
-
-    @cached_property
-    def _by_name(self) -> Mapping[tuple[str, str], list[Thing]]:
-        found: dict[tuple[str, str], list[Thing]] = {}
-        for each in self.things:
-            found.setdefault((each.resource.kind, each.name), []).append(each)
-        return found
-
-    def meant(self, name: Name) -> list[Thing]:
-        found = self._by_name.get((name.kind, name.name), [])
-        return [each for each in found if name.namespace in ("", each.namespace)]
-
-    @cached_property
-    def named_uids(self) -> Set[str]:
-        """Of what something else names, whatever that is."""
-        return {
-            each.uid
-            for thing in self.things
-            for name in (*structural(thing), *mentioned(thing, self.named))
-            for each in self.meant(name)
-            if each.uid != thing.uid
-        }
-
-    def is_defined(self, thing: Thing) -> bool:
-        """A manifest without a namespace may be for any."""
-        here = thing.identity
-        return here in self.defined or here._replace(namespace="") in self.defined
-
-    @cached_property
-    def _by_namespace(self) -> Mapping[str, list[Thing]]:
-        found: dict[str, list[Thing]] = {}
-        for each in self.things:
-            found.setdefault(each.namespace, []).append(each)
-        return found
-
-    def within(self, namespace: str) -> Sequence[Thing]:
-        return self._by_namespace.get(namespace, ())
-
-    def stays(self, thing: Thing) -> bool:
-        """Whether it is nothing to take away, whoever uses it."""
-        return self.is_defined(thing) or self.owner_of(thing, self.request.app) != self.request.app
-
-    def owner_of(self, thing: Thing, app: str) -> str:
-        """The app, or who else keeps it."""
-        return manager_of(thing, self.settings) or (app if is_ours(thing.labels, self.settings) else "others")
-
-
-def with_clusters(requests: Iterable[Request]) -> list[tuple[Request, Kubernetes]]:
-    return [(each, each.settings.kubernetes) for each in requests if each.settings.kubernetes is not None]
-
-
-def called(request: Request, settings: Kubernetes) -> str:
-    """The cluster, in words."""
-    if settings.cluster is None:
-        return f"{settings.context or 'the cluster'} of {settings.kubeconfig}"
-    return full_name(request, settings)
-
-
-def full_name(request: Request, settings: Kubernetes) -> str:
-    cluster = settings.cluster or ""
-    location = settings.location or request.build_region
-    return cluster if "/" in cluster else f"projects/{request.project}/locations/{location}/clusters/{cluster}"
-
-
 async def all_clusters(look: Look) -> tuple[Cluster, ...]:
-    """One for each environment that has one. Raises nothing of Google's: what failed, a listing says.
-
-    Of what cannot be seen any more later in a run it is known what it had before.
+    """One for each environment that has one. What failed, a listing says; of what cannot be seen any more later in a
+    run it is known what it had before.
     """
-    found = await asyncio.gather(*(_cluster(look, *each) for each in with_clusters(look.requests)))
+    found = together(await asyncio.gather(*(_cluster(look, *each) for each in with_clusters(look.requests))))
     if look.earlier is None:
         for each in found:
             _tell(each, look)
-        return tuple(found)
+        return found
     before = await look.earlier.once(all_clusters)
     return tuple(
-        replace(then, listings=now.listings, definitions=now.definitions) if now.doubt else now
+        replace(then, listings=now.listings, definitions=now.definitions, shared=now.shared) if now.doubt else now
         for then, now in zip(before, found, strict=True)
     )
 
@@ -158,7 +65,7 @@ async def _cluster(look: Look, request: Request, settings: Kubernetes) -> Cluste
     reach.remember(access[0], request.settings.bucket, request.app)
     async with Api(access[0]) as api:
         resources, listing = await look.listed(_resources(where), api.resources)
-        empty = Cluster(request, settings, access[0].id, listings=(listing,))
+        empty = Cluster(request, settings, access[0].id, listings=(listing,), server=access[0].server)
         if listing.error:
             return empty
         return await _looked(look, empty, api, resources)
@@ -294,7 +201,8 @@ def _tell(cluster: Cluster, look: Look) -> None:
     notice, where = current_caller().notice, called(cluster.request, cluster.settings)
     if cluster.doubt:
         beyond = ", nor what that uses elsewhere" if cluster.unseen else ""
-        look.notes.append(f"{cluster.doubt} Nothing in {where} is judged{beyond}.")
+        note = f"{cluster.doubt} Nothing in {where} is judged{beyond}."
+        look.notes += [note] if note not in look.notes else []
     for manager, things in by_manager(cluster.things, cluster.settings).items():
         notice(f"{manager} manages {in_words(things)} in {where}: left alone.")
     for each in (*cluster.things, *cluster.namespaces):

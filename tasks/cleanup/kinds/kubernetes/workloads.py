@@ -8,14 +8,17 @@ from typing import Any
 
 from tasks.cleanup.engine.model import DAY_S, Action, Kind, Traits
 from tasks.cleanup.kinds.adapter import Look
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
 from tasks.cleanup.kinds.kubernetes.references import Name, claims_of_sets, selects, structural, template_labels
 from tasks.cleanup.kinds.kubernetes.things import Thing
-from tasks.cleanup.kinds.kubernetes.view import SCALER, Cluster
+from tasks.cleanup.kinds.kubernetes.view import SCALER
+from tasks.cleanup.memory import CLOCK_SKEW
 
 WORKLOAD = Kind("workload")
 STOP = Action("stop")  # no pods: what breaks shows who used it; the annotation says how many there were
 BEFORE = "slipway/replicas-before"
+STOPPED = "slipway/stopped-generation"  # what it was when it was stopped: it counts changes
 NOWHERE = "slipway/stopped"  # a node label that no node has
 SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 
@@ -44,7 +47,11 @@ class Workloads(ClusterKind):
         return (*structural(thing), *claims_of_sets(thing, claims))
 
     def used_by(self, thing: Thing, cluster: Cluster) -> str:
-        """A Service that is defined, and that leads to its pods and to none that are defined; what scales it."""
+        """A Service that is defined, and that leads to its pods and to none that are defined; what scales it; a Job's
+        own work, which a stop would break off.
+        """
+        if thing.resource.group == "batch" and (thing.body.get("status") or {}).get("active") and not has_ended(thing):
+            return "what it runs just now"
         labels = template_labels(thing)
         here = cluster.within(thing.namespace)
         for scaler in (each for each in here if each.resource.kind == SCALER and cluster.stays(each)):
@@ -59,17 +66,28 @@ class Workloads(ClusterKind):
         return ""
 
     def prepared(self, thing: Thing, cluster: Cluster, look: Look) -> datetime | None:
-        """Since it was stopped, if it still is."""
+        """Since clean-up stopped it, if it still is; whoever has changed it after that may have stopped it himself."""
+        if thing.taken is None or thing.touched > thing.taken + CLOCK_SKEW:
+            return None
+        if thing.annotations.get(STOPPED, str(thing.generation)) != str(thing.generation):
+            return None
         return thing.since if is_stopped(thing) else None
 
     def preparation(self, found: Mapping[str, Any]) -> Mapping[str, Any]:
-        kind, spec = found["kind"], found.get("spec") or {}
+        kind, spec, meta = found["kind"], found.get("spec") or {}, found["metadata"]
+        told, change = dict[str, str](), dict[str, Any]()
         if kind in SCALED:
-            before = {"annotations": {BEFORE: str(spec.get("replicas", 1))}}
-            return {"metadata": before, "spec": {"replicas": 0}}
-        if kind == "DaemonSet":
-            return {"spec": {"template": {"spec": {"nodeSelector": {NOWHERE: "true"}}}}}
-        return {"spec": {"suspend": True}}
+            count, change = spec.get("replicas", 1), {"replicas": 0}
+            told[BEFORE] = str(count or (meta.get("annotations") or {}).get(BEFORE, 0))
+            changes = bool(count)
+        elif kind == "DaemonSet":
+            change = {"template": {"spec": {"nodeSelector": {NOWHERE: "true"}}}}
+            changes = NOWHERE not in _nodes(spec)
+        else:
+            change, changes = {"suspend": True}, not spec.get("suspend")
+        if meta.get("generation"):
+            told[STOPPED] = str(meta["generation"] + changes)
+        return {"metadata": {"annotations": told}, "spec": change}
 
 
 def is_stopped(thing: Thing) -> bool:
@@ -77,8 +95,13 @@ def is_stopped(thing: Thing) -> bool:
     if thing.resource.kind in SCALED:
         return bool(spec.get("replicas", 1) == 0)
     if thing.resource.kind == "DaemonSet":
-        return NOWHERE in (spec.get("template", {}).get("spec", {}).get("nodeSelector") or {})
+        return NOWHERE in _nodes(spec)
     return bool(spec.get("suspend")) or has_ended(thing)
+
+
+def _nodes(spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """Labels of the nodes on which the pods of a DaemonSet may be."""
+    return ((spec.get("template") or {}).get("spec") or {}).get("nodeSelector") or {}
 
 
 def has_ended(thing: Thing) -> bool:

@@ -23,10 +23,18 @@ READABLE = (*YAML, ".tf", ".sh", ".bash", "")
 LONGEST_BYTES = 1_000_000
 SHOWN = 5
 LOOKED_AT = 2000  # files, where what is named describes nothing
-_SPEAKS = re.compile(
-    r"\brun (jobs |worker-pools )?deploy\b|\bdeploy-cloudrun@|\"google_cloud_run_(v2_)?(service|job|worker_pool)\""
-    r"|serving\.knative\.dev/v1\b|\brun jobs create\b|-\s*run\n\s*-\s*deploy\b"
-)
+# Each begins with what it looks for, which is found many times faster than one that may begin in five ways.
+_SPEAK = [
+    re.compile(pattern)
+    for pattern in (
+        r"run (jobs |worker-pools )?deploy\b",
+        r"deploy-cloudrun@",
+        r"\"google_cloud_run_(v2_)?(service|job|worker_pool)\"",
+        r"serving\.knative\.dev/v1\b",
+        r"run jobs create\b",
+        r"run\n\s*-\s*deploy\b",
+    )
+]
 # What scripts, workflows and Cloud Build call the project that they are run for.
 _PROJECT = ("PROJECT_ID", "PROJECT", "GOOGLE_CLOUD_PROJECT", "GCP_PROJECT", "GCP_PROJECT_ID", "GCLOUD_PROJECT")
 
@@ -62,7 +70,8 @@ def read_files(paths: Sequence[Path], project: str = "") -> list[Seen]:
 def _nothing(paths: Sequence[Path]) -> ParameterError:
     said = f"No Cloud Run service, job or worker pool is described in {', '.join(map(_called, paths))}."
     folders = [path for path in paths if path.is_dir()]
-    if known := [path for folder in folders or [Path()] for path in _described_below(folder) if path not in paths]:
+    speaking = (path for folder in folders or [Path()] for path in _described_below(folder) if path not in paths)
+    if known := list(islice(speaking, SHOWN + 1)):
         more = ", …" * (len(known) > SHOWN)
         return ParameterError(
             f"{said} A folder stands for Terraform's files in it." if folders else said,
@@ -82,11 +91,15 @@ def _described_below(folder: Path) -> Iterator[Path]:
     """Files that seem to deploy something: those of Terraform by their folders."""
     told: set[Path] = set()
     for path in islice(_readable_below(folder), LOOKED_AT):
-        if _SPEAKS.search(_text(path)):
+        if _speaks(_text(path)):
             place = path.parent if path.suffix == ".tf" else path
             if place not in told:
                 told.add(place)
                 yield place
+
+
+def _speaks(text: str) -> bool:
+    return any(pattern.search(text) for pattern in _SPEAK)
 
 
 def _readable_below(folder: Path) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
 from tests.infra.emulator.emulated_registry import HOST, OciClient, image_name, new_repository
-from tests.infra.emulator.emulated_run import PARENT, Run, answer, new_name, short, template, to
+from tests.infra.emulator.emulated_run import PARENT, Own, Run, answer, new_name, short, template, to
 
 State = run_v2.Condition.State
 RevisionReason = run_v2.Condition.RevisionReason
@@ -134,3 +136,21 @@ def test_an_image_of_another_project_needs_cloud_runs_own_account_to_read_it(run
     policy = policy_pb2.Policy(bindings=[binding])
     ar.ArtifactRegistryClient().set_iam_policy(iam_policy_pb2.SetIamPolicyRequest(resource=repository, policy=policy))
     assert "must have permission to read the image" not in deployed("v2")  # what was pushed has nothing to start
+
+
+def test_a_change_that_this_machine_has_no_means_for_fails_and_is_not_reconciling_for_ever(
+    cloud: LocalCloud, tmp_path: Path
+) -> None:
+    for own in Own.over(tmp_path / "cloud", cloud):
+        with own.running() as process:
+            run = Run()
+            service = run.create("svc")
+            before = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (1, before[1]))
+            service.traffic = [to(short(service.latest_ready_revision), 100, "tagged")]
+            assert "Too many open files" in run.failure(run.start_update(service, "traffic")).message
+            found = run.get("svc")
+            assert (found.reconciling, found.terminal_condition.reason) == (False, CommonReason.INTERNAL)
+            resource.prlimit(process.pid, resource.RLIMIT_NOFILE, before)
+            service.etag = found.etag
+            assert run.update(service, "traffic").traffic_statuses[0].tag == "tagged"

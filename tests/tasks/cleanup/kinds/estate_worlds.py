@@ -70,7 +70,7 @@ class Truth:
     certificates: list[Resource] = field(default_factory=list)
     services: list[str] = field(default_factory=list)
     template: Template = field(default_factory=Template)
-    seen: dict[str, datetime] = field(default_factory=dict)  # name -> since when clean-up saw it prepared
+    seen: dict[str, datetime] = field(default_factory=dict)  # name -> since when clean-up saw it prepared, or did that
 
 
 def resource(name: str, body: Mapping[str, Any], created: datetime = LONG_AGO) -> Resource:
@@ -195,7 +195,7 @@ def look_at(truth: Truth, failing: str = "") -> Look:
     look = a_look(
         (a_manifest(P, FOREIGN),), services=[a_service(f"{AT}/{each}") for each in truth.services], revisions=[revision]
     )
-    look = replace(look, memory=Memory(disabled=dict(truth.seen)))
+    look = replace(look, memory=Memory(disabled=dict(truth.seen), taken=dict(truth.seen)))
 
     answers: dict[object, Any] = {
         all_secrets(P): truth.secrets,

@@ -13,7 +13,7 @@ from google.cloud import api_keys_v2
 from infra.gcp.apikeys import get_key, undelete_key
 from tasks.cleanup.carry_out import said
 from tasks.cleanup.engine.model import Why
-from tasks.cleanup.kinds.api_keys import REQUESTS, ApiKeys
+from tasks.cleanup.kinds.api_keys import REQUESTS, ApiKeys, is_anothers
 from tasks.names import provisioned
 from tests.conftest import PROJECT, LocalCloud
 from tests.tasks.cleanup.estate import Estate, a_manifest, faulty
@@ -85,3 +85,16 @@ async def test_the_keys_of_the_apps_own_gateway_and_of_firebase_stay(client: api
     new_key(client, "firebase-made", display_name="Browser key (auto created by Firebase)")
     assert not (await an_estate(own, "api_keys").plan()).steps
     assert not (await an_estate("firebase-made", "api_keys").plan()).steps
+
+
+@pytest.mark.parametrize(
+    ("service", "others"),
+    [
+        ("maps.googleapis.com", False),
+        (f"old-1a2b.apigateway.{PROJECT}.cloud.goog", False),  # ours, and the list of gateways lacks it
+        ("billing-1a2b.apigateway.acme-billing.cloud.goog", True),
+        ("billing.endpoints.acme-billing.cloud.goog", True),
+    ],
+)
+def test_a_key_for_what_another_project_serves_is_in_use(service: str, others: bool) -> None:
+    assert is_anothers(service, PROJECT) is others

@@ -39,6 +39,13 @@ def settled(truth: Truth, name: str) -> bool:
     return NOW - truth.seen.get(name, NOW) >= 7 * DAY
 
 
+def due(truth: Truth, name: str, first: str, *, off: bool) -> str:
+    """What is off is only halfway where clean-up has turned it off, and not a person; "" while that is too young."""
+    if not off or name not in truth.seen:
+        return first
+    return DELETE if settled(truth, name) else ""
+
+
 def named(truth: Truth, secret: str) -> set[str]:
     """The versions of a secret that templates name, "" for a program that may read any."""
     ways = {secret, f"projects/{P}/secrets/{secret}", f"projects/123456/secrets/{secret}"}
@@ -58,18 +65,14 @@ def secrets_that_go(truth: Truth) -> dict[str, str]:
             young, used = NOW - each.created < DAY, str(each.number) in by
             if each.number in own:
                 continue
-            if used or young or not (each.enabled or settled(truth, each.name)):
-                held = True
-                continue
-            steps[each.name] = "disable" if each.enabled else DELETE
-            held = held or each.enabled
+            step = "" if used or young else due(truth, each.name, "disable", off=not each.enabled)
+            steps |= {each.name: step} if step else {}
+            held = held or step != DELETE
         young = bool(versions) and NOW - versions[0].created < DAY
         if by or held or young:
             continue
-        if enabled:
-            steps[secret.name] = "disable all versions"
-        elif settled(truth, secret.name):
-            steps[secret.name] = DELETE
+        if step := due(truth, secret.name, "disable all versions", off=not enabled):
+            steps[secret.name] = step
     return steps
 
 
@@ -80,10 +83,8 @@ def databases_that_go(truth: Truth) -> dict[str, str]:
         used = any(call in text for text in texts for call in (each.connection, *each.addresses))
         if used or each.protected or each.name in truth.connections:
             continue
-        if each.runs:
-            steps[each.name] = "stop"
-        elif settled(truth, each.name):
-            steps[each.name] = DELETE
+        if step := due(truth, each.name, "stop", off=not each.runs):
+            steps[each.name] = step
     for run in truth.backups:  # fewer than `keep` of each instance: only what failed goes, and only when it is old
         if run.status == "FAILED" and run.at and NOW - run.at >= 90 * DAY:
             steps[run.name] = DELETE
@@ -99,10 +100,8 @@ def rules_that_go(truth: Truth) -> dict[str, str]:
         used = any(not tags or tags & each for each in there) or "vpc-connector" in tags
         if used or "denied" in rule.body:
             continue
-        if not rule.body["disabled"]:
-            steps[rule.name] = "disable"
-        elif settled(truth, rule.name):
-            steps[rule.name] = DELETE
+        if step := due(truth, rule.name, "disable", off=rule.body["disabled"]):
+            steps[rule.name] = step
     return steps
 
 

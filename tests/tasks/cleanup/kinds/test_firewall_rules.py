@@ -73,6 +73,15 @@ async def test_a_rule_for_no_machine_is_disabled_and_goes_a_week_later(network: 
     assert await compute.get(f"projects/{PROJECT}/global/firewalls/{name}") is None
 
 
+async def test_a_rule_that_a_person_has_disabled_is_not_half_way_to_its_end(network: Network) -> None:
+    name = network.rule("off", disabled=True)
+    estate = network.estate()
+    await estate.world()
+    for done in (f"disable global/firewalls/{name}", f"delete global/firewalls/{name}"):
+        estate.now += LATER
+        assert await estate.carry_out() == [done]
+
+
 async def test_a_rule_is_in_use_while_there_is_a_machine_that_it_is_for(network: Network) -> None:
     network.machine("web")
     used = {network.rule("all"), network.rule("web", targetTags=["web", "old"])}
@@ -97,6 +106,12 @@ async def test_a_rule_may_be_for_what_cloud_run_has_in_the_network(network: Netw
     plan = await network.estate(revisions=[revision]).plan()
     assert {each.name.rpartition("/")[2] for each in plan.kept} == {plain, tagged, connector}
     assert [step.item.name.rpartition("/")[2] for step in plan.steps] == [other]
+
+
+@pytest.mark.parametrize("tag", ["vpc-connector-europe-west1-main", "dataflow"])
+def test_a_rule_for_what_google_starts_by_itself_is_in_use_while_there_is_none(tag: str) -> None:
+    rule = compute.Resource("projects/p/global/firewalls/a", datetime.now(UTC), {"targetTags": [tag]})
+    assert lets(rule, ())
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,18 @@ async def test_whoever_enables_a_version_again_keeps_the_secret(made: Made) -> N
     assert await estate.carry_out() == [f"disable all versions secrets/{made.prefix}wanted"]  # from the beginning
 
 
+async def test_what_a_person_has_disabled_is_not_half_way_to_its_end(made: Made) -> None:
+    secret = made.secret("resting", versions=2)
+    for number in (1, 2):
+        made.client.disable_secret_version(name=made.name("resting", number))
+    estate = made.estate()
+    await estate.world()
+    version, whole = f"secrets/{secret}/versions/1", f"secrets/{secret}"
+    for steps in ([f"disable {version}"], [f"delete {version}", f"disable all versions {whole}"], [f"delete {whole}"]):
+        estate.now += LATER
+        assert await estate.carry_out() == steps
+
+
 async def test_old_versions_go_and_the_newest_stays_with_its_secret(made: Made) -> None:
     """`latest` is the highest number, and a release is pinned to the newest that is enabled."""
     secret = made.secret("rotated", versions=4)

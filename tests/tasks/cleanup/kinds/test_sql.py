@@ -39,6 +39,10 @@ class Databases:
         done(self.web, operation.raise_for_status().json())
         return f"projects/{PROJECT}/instances/{self.prefix}{name}"
 
+    def turn(self, name: str, policy: str) -> None:
+        body = {"settings": {"activationPolicy": policy}}
+        done(self.web, self.web.patch(f"{V1}/instances/{self.prefix}{name}", json=body).raise_for_status().json())
+
     def back_up(self, name: str) -> str:
         operation = self.web.post(f"{V1}/instances/{self.prefix}{name}/backupRuns", json={})
         return str(done(self.web, operation.raise_for_status().json())["backupContext"]["backupId"])
@@ -77,6 +81,22 @@ async def test_a_database_that_nobody_uses_is_stopped_and_goes_with_a_last_backu
     assert await estate.carry_out() == [f"delete instances/{databases.prefix}old"]
     backups = databases.web.get(f"{V1}/backups").json()["backups"]
     assert [each["type"] for each in backups if each["instance"] == f"{databases.prefix}old"] == ["FINAL"]
+
+
+async def test_a_database_that_a_person_has_stopped_is_not_half_way_to_its_end(databases: Databases) -> None:
+    databases.make("asleep", activationPolicy="NEVER")
+    estate, stopped = databases.estate(), [f"stop instances/{databases.prefix}asleep"]
+    await estate.world()
+    estate.now += LATER
+    assert await estate.carry_out() == stopped  # now clean-up wants it, too, and says so in its journal
+    assert await estate.carry_out() == []
+    databases.turn("asleep", "ALWAYS")
+    await estate.world()
+    databases.turn("asleep", "NEVER")
+    estate.now += LATER
+    assert await estate.carry_out() == stopped
+    estate.now += LATER
+    assert await estate.carry_out() == [f"delete instances/{databases.prefix}asleep"]
 
 
 async def test_a_database_is_in_use_by_whatever_names_or_reaches_it(databases: Databases) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.iam.accounts import ServiceAccount
 from infra.gcp.storage.buckets import Bucket
 from tasks.cleanup.engine.model import Item
 from tasks.cleanup.kinds.account_uses import emails
@@ -16,6 +17,7 @@ from tasks.cleanup.kinds.buckets import bucket_item, is_googles
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.revisions import revision_item
+from tasks.cleanup.kinds.service_accounts import account_item
 from tasks.cleanup.kinds.services import SERVICE, service_item
 from tasks.cleanup.memory import Memory
 from tasks.cleanup.propose import policy_of
@@ -39,9 +41,17 @@ async def test_a_service_of_others_that_has_traffic_is_in_use(text: str) -> None
 
 
 @pytest.mark.parametrize(("scaling", "since"), [({}, None), ({"scalingMode": "MANUAL"}, NOW)])
-def test_a_service_counts_as_disabled_since_clean_up_first_saw_it_so(scaling: dict[str, str], since: object) -> None:
+def test_a_service_counts_as_disabled_since_clean_up_has_done_it(scaling: dict[str, str], since: object) -> None:
     found = replace(a_service(f"{REGION}/old", labels=OURS), body={"scaling": scaling})
-    assert service_item(found, "shop", Memory(), NOW).prepared == since
+    assert service_item(found, "shop", Memory(taken={found.name: NOW})).prepared == since
+    assert service_item(found, "shop", Memory(disabled={found.name: NOW})).prepared is None  # a person has
+
+
+@pytest.mark.parametrize(("off", "since"), [(False, None), (True, NOW)])
+def test_an_account_counts_as_disabled_since_clean_up_has_done_it(off: bool, since: object) -> None:
+    found = ServiceAccount("accounts/old@acme.iam.gserviceaccount.com", "old@acme.iam.gserviceaccount.com", "e", off)
+    assert account_item(found, Memory(taken={found.name: NOW}), NOW).prepared == since
+    assert account_item(found, Memory(disabled={found.name: NOW}), NOW).prepared is None
 
 
 @pytest.mark.parametrize(
@@ -89,9 +99,9 @@ def test_every_kind_beside_an_app_goes_only_where_it_is_named(kind: str) -> None
 def test_a_service_whose_status_changed_is_the_same_and_one_that_somebody_changed_is_not() -> None:
     """Status changes the etag, so that saved plans were refused although nobody had changed anything."""
     old = a_service(f"{REGION}/old", labels=OURS, etag="1")
-    planned = service_item(old, "shop", Memory(), NOW)
-    assert service_item(replace(old, etag="2"), "shop", Memory(), NOW) == planned
-    assert service_item(replace(old, etag="2", generation=2), "shop", Memory(), NOW) != planned
+    planned = service_item(old, "shop", Memory())
+    assert service_item(replace(old, etag="2"), "shop", Memory()) == planned
+    assert service_item(replace(old, etag="2", generation=2), "shop", Memory()) != planned
 
 
 def test_a_revision_whose_status_changed_is_the_same_and_one_of_its_name_made_anew_is_not() -> None:

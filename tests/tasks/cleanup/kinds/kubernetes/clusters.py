@@ -13,10 +13,11 @@ from tasks.cleanup.engine.model import Foreign, Kind, Listing, Policy, Retention
 from tasks.cleanup.inventory import Names
 from tasks.cleanup.kinds.adapter import Keys, Look
 from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster, together
 from tasks.cleanup.kinds.kubernetes.kind import item_name
 from tasks.cleanup.kinds.kubernetes.things import SINCE, Identity, Thing, thing_of
 from tasks.cleanup.kinds.kubernetes.users import BEYOND, CLUSTER_KINDS, Clusters
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.cleanup.memory import Memory
 from tasks.manifest.kubernetes import Kubernetes
 from tests.tasks.builders import MANIFEST, NOW, a_request
@@ -49,16 +50,18 @@ RESOURCES = {
     "VolumeSnapshotClass": ("snapshot.storage.k8s.io", "v1", "volumesnapshotclasses"),
     "ControllerRevision": ("apps", "v1", "controllerrevisions"),
     "HorizontalPodAutoscaler": ("autoscaling", "v2", "horizontalpodautoscalers"),
+    "ValidatingAdmissionPolicyBinding": ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"),
+    "ReferenceGrant": ("gateway.networking.k8s.io", "v1beta1", "referencegrants"),
     "Widget": ("example.com", "v1", "widgets"),
 }
-OUTSIDE = ("Namespace", "PersistentVolume", "StorageClass", "VolumeSnapshotClass")
+OUTSIDE = ("Namespace", "PersistentVolume", "StorageClass", "VolumeSnapshotClass", "ValidatingAdmissionPolicyBinding")
 
 
 def an_object(kind: str, name: str, *, labels: Mapping[str, str] | None = None, **more: Any) -> dict[str, Any]:
     """Of the app and of an older version unless told otherwise; keys of `metadata` go there, all others beside it."""
     meta: dict[str, Any] = {
         key: more.pop(key)
-        for key in ("annotations", "ownerReferences", "finalizers", "deletionTimestamp", "managedFields")
+        for key in ("annotations", "ownerReferences", "finalizers", "deletionTimestamp", "managedFields", "generation")
         if key in more
     }
     given = {**OURS, "app.kubernetes.io/version": OLD} if labels is None else dict(labels)
@@ -99,14 +102,18 @@ def _group_and_kind(found: Mapping[str, Any]) -> tuple[str, str]:
     return RESOURCES[found["kind"]][0], found["kind"]
 
 
-async def world_of(cluster: Cluster) -> World:
-    """With what earlier looks have seen prepared."""
-    look = a_look((cluster.request,))
-    things = (*cluster.things, *cluster.namespaces)
-    prepared = {item_name(each, cluster): each.since for each in things if each.since}
+async def world_of(*clusters: Cluster) -> World:
+    """With what earlier looks have seen prepared. clusters: of one environment each."""
+    look = a_look((clusters[0].request,))
+    prepared = {
+        item_name(each, cluster): each.since
+        for cluster in clusters
+        for each in (*cluster.things, *cluster.namespaces)
+        if each.since
+    }
     look = replace(look, memory=Memory(disabled=prepared), asked=dict(look.asked))
     look.asked[all_clusters] = asyncio.get_running_loop().create_future()
-    look.asked[all_clusters].set_result((cluster,))
+    look.asked[all_clusters].set_result(together(clusters))
     return await seen(look)
 
 

@@ -14,9 +14,10 @@ from tasks.cleanup.kinds.adapter import Found, Look
 from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.build_logs import BUILD_LOG
 from tasks.cleanup.kinds.images import IMAGE
+from tasks.cleanup.kinds.kubernetes.cluster import Cluster
 from tasks.cleanup.kinds.kubernetes.kind import item_name
 from tasks.cleanup.kinds.kubernetes.users import BEYOND, CLUSTER_KINDS, Clusters, claims_of
-from tasks.cleanup.kinds.kubernetes.view import Cluster, all_clusters
+from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.cleanup.kinds.load_balancers import CERTIFICATE, LOAD_BALANCER_PART
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.secret_versions import SECRET_VERSION

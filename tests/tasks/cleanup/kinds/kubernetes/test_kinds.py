@@ -87,6 +87,38 @@ async def test_what_was_in_use_after_its_first_step_begins_anew() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("kind", "status", "going"),
+    [
+        ("Job", {"active": 1}, False),
+        ("Job", {"active": 1, "conditions": [{"type": "Failed", "status": "True"}]}, True),
+        ("Job", {}, True),
+        ("CronJob", {"active": [{"name": "import-1"}]}, False),
+        ("CronJob", {}, True),
+    ],
+)
+async def test_a_job_that_runs_just_now_is_not_broken_off(kind: str, status: dict[str, Any], going: bool) -> None:
+    """Somebody has started an import that takes days, and no manifest defines it."""
+    assert bool(await steps_of([an_object(kind, "import", status=status)])) is going
+
+
+async def test_what_others_may_name_by_a_grant_is_in_use() -> None:
+    """A Gateway in another namespace has a certificate of this one."""
+    certificate, settings = an_object("Secret", "tls", annotations=since(500)), an_object("ConfigMap", "left")
+    to: list[dict[str, str]] = [{"group": "", "kind": "Secret"}]
+    grant = an_object("ReferenceGrant", "gateways", labels={}, spec={"to": to})
+    assert await steps_of([certificate, settings, grant]) == ["configmaps/left"]
+    one = an_object("ReferenceGrant", "gateways", labels={}, spec={"to": [{**to[0], "name": "other"}]})
+    assert await steps_of([certificate, settings, one]) == ["configmaps/left", "secrets/tls"]
+
+
+async def test_what_a_policy_of_the_cluster_has_as_its_parameters_is_in_use() -> None:
+    limits, left = an_object("ConfigMap", "limits"), an_object("ConfigMap", "left")
+    spec = {"policyName": "replicas", "paramRef": {"name": "limits", "namespace": "shop"}}
+    binding = an_object("ValidatingAdmissionPolicyBinding", "replicas", labels={}, spec=spec)
+    assert await steps_of([limits, left, binding]) == ["configmaps/left"]
+
+
 async def test_volume_claims_are_only_reported_unless_they_are_asked_for() -> None:
     claim = an_object("PersistentVolumeClaim", "disk", spec={"volumeName": "pv"})
     volume = an_object("PersistentVolume", "pv", labels={}, spec={"persistentVolumeReclaimPolicy": "Retain"})
@@ -123,17 +155,41 @@ async def test_by_default_it_is_only_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spec", "change"),
+    ("kind", "spec", "told", "change"),
     [
-        ("Deployment", {"replicas": 3},
-         {"metadata": {"annotations": {"slipway/replicas-before": "3"}}, "spec": {"replicas": 0}}),
-        ("CronJob", {}, {"spec": {"suspend": True}}),
-        ("DaemonSet", {}, {"spec": {"template": {"spec": {"nodeSelector": {"slipway/stopped": "true"}}}}}),
+        ("Deployment", {"replicas": 3}, {"replicas-before": "3", "stopped-generation": "5"}, {"replicas": 0}),
+        ("Deployment", {"replicas": 0}, {"replicas-before": "2", "stopped-generation": "4"}, {"replicas": 0}),
+        ("CronJob", {}, {"stopped-generation": "5"}, {"suspend": True}),
+        ("DaemonSet", {}, {"stopped-generation": "5"},
+         {"template": {"spec": {"nodeSelector": {"slipway/stopped": "true"}}}}),
     ],
-    ids=["deployment", "cron job", "daemon set"],
+    ids=["deployment", "stopped deployment", "cron job", "daemon set"],
 )  # fmt: skip
-def test_the_first_step_of_a_workload_takes_its_pods_away(kind: str, spec: Any, change: Any) -> None:
-    assert Workloads().preparation({"kind": kind, "spec": spec}) == change
+def test_the_first_step_of_a_workload_takes_its_pods_away(kind: str, spec: Any, told: Any, change: Any) -> None:
+    meta = {"generation": 4, "annotations": {"slipway/replicas-before": "2"}}
+    annotations = {f"slipway/{key}": value for key, value in told.items()}
+    found = {"kind": kind, "spec": spec, "metadata": meta}
+    assert Workloads().preparation(found) == {"metadata": {"annotations": annotations}, "spec": change}
+
+
+@pytest.mark.parametrize(
+    ("more", "action"),
+    [
+        ({"generation": 2}, DELETE),
+        ({"generation": 4}, "stop"),
+        ({"generation": 2, "managedFields": [{"manager": "kubectl", "time": NOW.isoformat(), "subresource": "scale"}]},
+         ""),
+    ],
+    ids=["untouched", "started and stopped", "scaled just now"],
+)  # fmt: skip
+async def test_a_workload_that_a_person_has_stopped_is_not_taken_for_one_that_clean_up_has(
+    more: dict[str, Any], action: str
+) -> None:
+    """It was started again after clean-up had stopped it, which leaves the annotations where they are."""
+    annotations = {**since(500), "slipway/stopped-generation": "2"}
+    web = an_object("Deployment", "web", annotations=annotations, spec={"replicas": 0, "template": POD}, **more)
+    steps = plan(await world_of(a_cluster([web])), a_policy()).steps
+    assert [step.action for step in steps] == ([action] if action else [])
 
 
 async def test_a_workload_that_was_started_again_is_not_deleted_but_stopped_anew() -> None:

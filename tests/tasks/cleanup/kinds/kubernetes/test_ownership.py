@@ -35,12 +35,14 @@ def test_an_applyset_is_known_by_what_kubectl_computes() -> None:
         ({"annotations": {"cnrm.cloud.google.com/project-id": "x"}}, "Config Connector"),
         ({"annotations": {"cert-manager.io/certificate-name": "x"}}, "cert-manager"),
         ({"labels": OURS | {"applyset.kubernetes.io/part-of": "applyset-x-v1"}}, "the ApplySet applyset-x-v1"),
+        ({"annotations": {"reflector.v1.k8s.emberstack.com/reflection-allowed": "true"}}, "Reflector"),
+        ({"annotations": {"replicator.v1.mittwald.de/replicate-to": "team-.*"}}, "Replicator"),
         ({"managedFields": [{"manager": "kubectl"}, {"manager": "argocd-controller"}]}, "Argo CD"),
         (OWNER, "ClusterSecret s"),
         ({"labels": OURS | {"owner": "helm", "status": "superseded"}}, "Helm"),
     ],
-    ids=["nobody", "kustomize", "helm", "argo", "flux", "connector", "certificate", "applyset", "writer", "owner",
-         "a release of helm"],
+    ids=["nobody", "kustomize", "helm", "argo", "flux", "connector", "certificate", "applyset", "reflected",
+         "replicated", "writer", "owner", "a release of helm"],
 )  # fmt: skip
 def test_another_tools_mark_outweighs_the_apps_labels(more: dict[str, Any], manager: str) -> None:
     assert manager_of(a_thing(an_object("ConfigMap", "s", **more)), BY_LABELS) == manager

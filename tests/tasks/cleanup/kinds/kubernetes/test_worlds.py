@@ -6,6 +6,7 @@ import asyncio
 import os
 
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tasks.cleanup.engine.model import DELETE
 from tasks.cleanup.engine.plan import plan
@@ -25,11 +26,13 @@ def key_of(name: str) -> str:
     return f"{KINDS.get(plural, plural)}/{short}"
 
 
-@given(worlds())
+@given(worlds(), st.booleans())
 @settings(max_examples=WORLDS, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-def test_exactly_what_nothing_speaks_for_goes(made: Made) -> None:
-    cluster = a_cluster(made.objects, made.defined, volumes="delete")
-    planned = plan(asyncio.run(world_of(cluster)), a_policy())
+def test_exactly_what_nothing_speaks_for_goes(made: Made, shared: bool) -> None:
+    """shared: by two environments, each of which defines a part of what is there."""
+    parts = (made.defined[::2], made.defined[1::2]) if shared else (made.defined,)
+    clusters = [a_cluster(made.objects, part, volumes="delete") for part in parts]
+    planned = plan(asyncio.run(world_of(*clusters)), a_policy())
     assert planned.refusals == ()
     steps = {key_of(step.item.name): step.action for step in planned.steps}
     assert set(steps) == made.judged - made.must_stay()

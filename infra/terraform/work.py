@@ -126,7 +126,7 @@ class Work:
         command = ["plan", "-json", "-input=false", "-no-color", "-lock=false", f"-out={PLAN}", *more]
         (self.module / PLAN).unlink(missing_ok=True)
         await self._done("plan", command, self.limits.plan_s, on_line)
-        return read_plan(await self._read("show", "-json", PLAN))
+        return read_plan(await self._read("show", "-json", "-no-color", PLAN))
 
     async def apply(self, on_line: OnLine) -> Ended:
         """Applies the saved plan, and nothing else. How it went is for the caller to judge."""
@@ -168,11 +168,11 @@ class Work:
 
     async def state(self) -> dict[str, Resource]:
         """By address. Raises TerraformFailed."""
-        return read_state(await self._read("show", "-json"))
+        return read_state(await self._read("show", "-json", "-no-color"))
 
     async def outputs(self) -> dict[str, Any]:
         """Raises TerraformFailed."""
-        return read_outputs(await self._read("output", "-json"))
+        return read_outputs(await self._read("output", "-json", "-no-color"))
 
     async def _done(self, name: str, command: Sequence[str], limit_s: float, on_line: OnLine) -> None:
         errors: list[Event] = []

@@ -69,6 +69,15 @@ INVALID_FOR_SURE = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
+        "Terraform cannot start its provider.",
+        "Make the bundle of its providers anew, on a machine like this one: `slipway provision bundle FOLDER`; without a "
+        "bundle, see that the file that the message names can be run here.",
+        "https://developer.hashicorp.com/terraform/cli/config/config-file#provider-installation",
+        r"failed to load plugin schemas|failed to instantiate provider|go-plugin protocol handshake",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
         "API Gateway refuses the OpenAPI document.",
         "Correct what the message names in the file of `provision.gateway.openapi` in slipway.yaml.",
         "https://cloud.google.com/api-gateway/docs/openapi-overview",

@@ -97,6 +97,13 @@ def test_the_innermost_cause_wins_over_its_wrapper(text: str, cause: Cause) -> N
     ("text", "cause"),
     [
         pytest.param(
+            "terraform show: Error: Failed to load plugin schemas\nCould not load the schema for provider "
+            "hashicorp/google-beta: failed to instantiate provider\nThis usually means\n"
+            "  the plugin was not compiled for this architecture",
+            Cause.INVALID_CONFIG,
+            id="a provider that cannot be started, which sounds like a failed build",
+        ),
+        pytest.param(
             'ERROR: (gcloud.artifacts.repositories.create) INVALID_ARGUMENT: Maven config is not for format "DOCKER"',
             Cause.INVALID_CONFIG,
             id="a wrong request that sounds like a failed build",

@@ -39,10 +39,7 @@ async def release_with_jobs(request: Request, version: Version, images: Sequence
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
-    """Deploys dark everywhere, then proves and shifts wave after wave; whatever ends it early, all is taken back.
-
-    No user meets the new version anywhere before it has started in every region.
-    """
+    """Deploys dark everywhere, then proves and shifts wave after wave; whatever ends it early, all is taken back."""
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
     live: list[Serving] = []

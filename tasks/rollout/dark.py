@@ -47,6 +47,7 @@ async def deploy_dark(
 ) -> tuple[Candidate, ...]:
     """Every service in every region at once. A failure is raised when all have ended; none of them has traffic.
 
+    No user meets the new version anywhere before it has started everywhere.
     before: the snapshot of each service in each region.
     """
     by_name = {image.service: image for image in images}

@@ -47,6 +47,7 @@ from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import close_as_then, shift_at_once
 from tasks.rollout.traffic import Written, verify
 from tasks.source.source import Source
@@ -241,9 +242,9 @@ async def _is_finished(request: Request, ledger: Ledger) -> bool:
     written: Written = {target.place: (service.traffic,) for target, service in there}
     try:
         refuse_unproven(await prove(request, candidates))
-        await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written, Sent())
         live = await all_of([verify(request, candidate) for candidate in candidates])
-        await close_as_then(request, candidates)
+        await close_as_then(request, candidates, Sent())
     except SlipwayError as error:
         if error.transient is not Transient.NO:  # that says nothing against it
             raise

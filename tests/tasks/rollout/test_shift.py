@@ -166,7 +166,7 @@ async def test_what_is_known_to_be_bad_is_not_kept_until_the_others_are_verified
         await shift(two.request, [candidate, candidate], written, Sent(), two.ledger())
 
     with serving(Refusing) as url:
-        async with asyncio.timeout(60):  # of which the other would be waited for a quarter of an hour
+        async with asyncio.timeout(200):  # the other would be waited for a quarter of an hour
             with pytest.raises(SlipwayError, match="permission"):
                 await deploy(url)
     cloud.put("/faults", [])

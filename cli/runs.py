@@ -106,6 +106,12 @@ async def _watched(following: Following) -> RunResult:
     return RunResult(run.id, run.name, run.state.name or "", said, following.link(run.id), tables)
 
 
+_WRONG_ADDRESS = "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are."
+_OVERLOADED = (
+    "look at what Prefect's server has logged: it, its database or its machine may be overloaded. Then ask again."
+)
+
+
 @contextmanager
 def refusals(url: str, state: str = UNTOUCHED, asked: str = "the run's parameters") -> Iterator[None]:
     """Says what Prefect's API refused, or that it is not there."""
@@ -120,7 +126,7 @@ def refusals(url: str, state: str = UNTOUCHED, asked: str = "the run's parameter
             ) from None
         raise PrefectUnavailable(
             f"Prefect's API at {url} answered {error.response.status_code}: {detail}",
-            "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
+            _OVERLOADED if error.response.is_server_error else _WRONG_ADDRESS,
             state=state,
         ) from None
     except (httpx.HTTPError, ValueError) as error:  # ValueError: the answer is not JSON

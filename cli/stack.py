@@ -74,12 +74,18 @@ class Size:
 
 
 @asynccontextmanager
-async def local_stack(folder: Path, projects: Sequence[str], size: Size | None = None) -> AsyncIterator[Stack]:
-    """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
+async def local_stack(
+    folder: Path, projects: Sequence[str], size: Size | None = None, reach: Sequence[int] = ()
+) -> AsyncIterator[Stack]:
+    """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`.
+
+    The local cloud's containers reach Prefect's server, where workers and runs may be, and the ports `reach`.
+    """
     size = size or Size(start_server)
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(folder))
-        starting = [_warm_cloud(stack, folder, projects), size.start_servers(stack, folder, usual_port(folder))]
+        port = usual_port(folder)
+        starting = [_warm_cloud(stack, folder, projects, [port, *reach]), size.start_servers(stack, folder, port)]
         cloud, server = await all_of(starting, stop_on_failure=True)
         environment = {**os.environ, **cloud, **server}
         await start_worker(stack, folder, environment, size)
@@ -118,17 +124,21 @@ def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
     new.replace(stack.folder / "up.json")  # whole or not at all
 
 
-async def _warm_cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
+async def _warm_cloud(
+    stack: AsyncExitStack, folder: Path, projects: Sequence[str], reach: Sequence[int]
+) -> dict[str, str]:
     """What leads to the cloud and to the zygote, which loads all that runs need while Prefect's server does."""
-    cloud = await _cloud(stack, folder, projects)
+    cloud = await _cloud(stack, folder, projects, reach)
     return cloud | await start_zygote(stack, folder, {**os.environ, **cloud, "PREFECT_HOME": str(_home(folder))})
 
 
-async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
+async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str], reach: Sequence[int]) -> dict[str, str]:
     data = folder / "cloud"
     command = python("-m", "infra.emulator", "run", "--data", str(data))
     for project in projects:
         command += ["--project", project]
+    for port in reach:
+        command += ["--reach", str(port)]
     (data / "emulator.json").unlink(missing_ok=True)
     # The cloud builds images: their files have modes of their own.
     process = await start(stack, folder, "cloud", command, os.environ, umask=-1)

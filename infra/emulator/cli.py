@@ -40,13 +40,18 @@ def run(
     profile: Profile = "brisk",
     port: Annotated[int, Parameter(help="Port of the proxy; 0 takes a free one.")] = 0,
     admin_port: Annotated[int, Parameter(help="Port of the admin API; 0 takes a free one.")] = 0,
+    reach: Annotated[
+        list[int] | None,
+        Parameter(help="Port of this machine that containers find on their own loopback, too; repeatable."),
+    ] = None,
 ) -> None:
     """Run the local Google Cloud until Ctrl-C."""
     gc.disable()  # what is imported and built while starting stays: looking for garbage in it takes 0.1 s
     from infra.emulator.server import Settings
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    settings = Settings(data.absolute(), tuple(project or ("slipway-demo",)), profile, port, admin_port)
+    projects = tuple(project or ("slipway-demo",))
+    settings = Settings(data.absolute(), projects, profile, port, admin_port, tuple(reach or ()))
     with _alone(data):
         _hide_from_git(data)
         try:

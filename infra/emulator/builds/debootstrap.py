@@ -42,7 +42,7 @@ class Recipe:
 
 RECIPES = {
     "python": Recipe(
-        ("python3", "python3-pip"),
+        ("python3", "python3-pip", "python3-venv"),
         (("usr/local/bin/python", "/usr/bin/python3"), ("usr/local/bin/pip", "/usr/bin/pip3")),
         "python3",
     ),

@@ -198,7 +198,8 @@ def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(tmp_
     data = tmp_path / "cloud"
     done = mirror(data, "python:3.12-slim")
     assert done.returncode == 0, done.stderr
-    text = "FROM python:3.12-slim\nRUN python --version && pip --version > /version\nCMD python -V\n"
+    run = "RUN python --version && pip --version > /version && python -m venv /venv && /venv/bin/pip --version"
+    text = f"FROM python:3.12-slim\n{run}\nCMD python -V\n"
     with emulator(data, SLIPWAY_EMULATOR_BUILDER="auto") as (cloud, _), Builds(cloud) as builds:
         image = f"{builds.repository()}/app:v1"
         name = builds.create(

@@ -18,6 +18,11 @@ TIMEOUT_S = 240.0  # of each call that moves data
 NAMED = 5  # files, in one message
 CLONED_FROM = "slipway.folder"  # the setting of a clone that says which folder it was made of
 
+# Whatever this machine's own configuration says; its hooks have no say in what is checked out either.
+_THE_SAME_EVERYWHERE = (
+    *("core.autocrlf=false", "core.eol=lf", "core.symlinks=true", "core.sparseCheckout=false"),
+    *(f"core.attributesFile={os.devnull}", f"core.hooksPath={os.devnull}"),
+)
 _FETCHABLE = re.compile(r"[0-9a-f]{40}|refs/[^:*]+")
 
 
@@ -53,6 +58,12 @@ _REFUSALS = (
         Cause.PERMISSION,
     ),
     _Refusal(
+        "source repository is shallow",
+        "is a shallow clone itself, which lacks the tags and commits that decide the version",
+        "complete it there with `git fetch --unshallow --tags`, or give the repository that it was cloned from.",
+        Cause.INVALID_CONFIG,
+    ),
+    _Refusal(
         "host key verification failed",
         "is on a host whose key this machine does not know",
         "add the key: `ssh-keyscan HOST >> ~/.ssh/known_hosts`, after comparing it with the one the host publishes.",
@@ -83,17 +94,32 @@ async def clone_url(url: str, ref: str | None, target: Path, *, trusted: bool = 
     """
     finished = await attempt(
         target,
-        *("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, "."),
+        # without files a shallow repository would make git ask it, again and again, for the parents that it lacks
+        *("-c", "clone.rejectShallow=true", "clone", "--quiet", "--no-checkout", "--filter=blob:none"),
+        *("--origin=origin", "--", url, "."),
         timeout_s=TIMEOUT_S,
         env={} if trusted else {"GIT_PROTOCOL_FROM_USER": "0"},
     )
     if finished.code:
         raise _refused(url, finished)
+    await _have_branches(target)
     commit = await commit_of(target, ref or "HEAD") or await _fetched(target, ref or "")
     if commit is None:
         raise await _unknown(target, hide_credentials(url), ref)
     await _check_out(target, commit)
     return target
+
+
+async def _have_branches(target: Path) -> None:
+    """Make the remote's branches the clone's own, so that a ref means here what it means in the repository itself.
+
+    A remote's branch gives way to all else: the branch `origin` to the remote's default one, `abc1234` to the commit.
+    https://git-scm.com/docs/gitrevisions
+    """
+    named = "%(if)%(symref)%(then)%(else)update refs/heads/%(refname:lstrip=3) %(objectname)%(end)"
+    updates = await git(target, "for-each-ref", f"--format={named}", "refs/remotes/origin")
+    lines = [f"{line}\n" for line in updates.splitlines() if line]
+    await git(target, "update-ref", "--stdin", stdin="".join(lines))
 
 
 async def clone_folder(folder: Path, ref: str | None, target: Path) -> Path:
@@ -166,7 +192,7 @@ async def _fetched(target: Path, ref: str) -> str | None:
 
 async def _check_out(target: Path, commit: str, changed_tree: str = "") -> None:
     """Fill an empty work tree with a commit, or with a tree on top of it, the same on every machine."""
-    for setting in ("core.autocrlf=false", "core.eol=lf", f"core.attributesFile={os.devnull}"):
+    for setting in _THE_SAME_EVERYWHERE:
         await git(target, "config", *setting.split("="))
     await git(target, "checkout", "--quiet", "--detach", commit, timeout_s=TIMEOUT_S)
     if changed_tree:

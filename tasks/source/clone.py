@@ -7,6 +7,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import SourceError
@@ -58,12 +59,6 @@ _REFUSALS = (
         Cause.PERMISSION,
     ),
     _Refusal(
-        "source repository is shallow",
-        "is a shallow clone itself, which lacks the tags and commits that decide the version",
-        "complete it there with `git fetch --unshallow --tags`, or give the repository that it was cloned from.",
-        Cause.INVALID_CONFIG,
-    ),
-    _Refusal(
         "host key verification failed",
         "is on a host whose key this machine does not know",
         "add the key: `ssh-keyscan HOST >> ~/.ssh/known_hosts`, after comparing it with the one the host publishes.",
@@ -92,11 +87,10 @@ async def clone_url(url: str, ref: str | None, target: Path, *, trusted: bool = 
 
     An address that is not `trusted`, because a repository names it, is followed over the network only.
     """
+    await _refuse_shallow(url)
     finished = await attempt(
         target,
-        # without files a shallow repository would make git ask it, again and again, for the parents that it lacks
-        *("-c", "clone.rejectShallow=true", "clone", "--quiet", "--no-checkout", "--filter=blob:none"),
-        *("--origin=origin", "--", url, "."),
+        *("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--origin=origin", "--", url, "."),
         timeout_s=TIMEOUT_S,
         env={} if trusted else {"GIT_PROTOCOL_FROM_USER": "0"},
     )
@@ -108,6 +102,21 @@ async def clone_url(url: str, ref: str | None, target: Path, *, trusted: bool = 
         raise await _unknown(target, hide_credentials(url), ref)
     await _check_out(target, commit)
     return target
+
+
+async def _refuse_shallow(url: str) -> None:
+    """A folder's URL is looked at first: git 2.39 would ask a shallow repository for the commits that it lacks, and
+    before the answer for the same again, by thousands of processes. No host of repositories has a shallow one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() != "file":
+        return
+    asked = await attempt(Path("/"), "-C", unquote(parts.path), "rev-parse", "--is-shallow-repository")
+    if asked.output.strip() == "true":
+        raise SourceError(
+            f"{url} is a shallow clone itself, which lacks the tags and commits that decide the version.",
+            "complete it there with `git fetch --unshallow --tags`, or give the repository that it was cloned from.",
+        )
 
 
 async def _have_branches(target: Path) -> None:

@@ -156,6 +156,16 @@ def test_an_address_that_is_not_a_prefect_api_is_said(web_page: str, tmp_path: P
     assert "correct PREFECT_API_URL" in said
 
 
+@pytest.mark.parametrize("web_page", [500], indirect=True)
+def test_a_prefect_server_in_trouble_is_not_said_to_be_the_wrong_address(web_page: str, tmp_path: Path) -> None:
+    said = refusal(
+        slipway("deploy", "--environment=production", f"--repository={SHOP}", cwd=tmp_path, PREFECT_API_URL=web_page)
+    )
+    assert "answered 500" in said
+    assert "log of the Prefect server" in said
+    assert "PREFECT_API_URL" not in said
+
+
 @pytest.mark.parametrize("command", ["env", "reset", "faults"])
 @pytest.mark.parametrize("killed", [False, True], ids=["never ran", "was killed"])
 def test_an_emulator_that_does_not_run_is_said_with_the_remedy(command: str, killed: bool, tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(
     data = tmp_path / "cloud"
     done = mirror(data, base)
     assert done.returncode == 0, done.stderr
-    text = f"FROM {base}\\nRUN {' && '.join(programs)} > /version\\nCMD true\\n"
+    text = f"FROM {base}\nRUN {' && '.join(programs)} > /version\nCMD true\n"
     with emulator(data, SLIPWAY_EMULATOR_BUILDER="auto") as (cloud, _), Builds(cloud) as builds:
         image = f"{builds.repository()}/app:v1"
         name = builds.create(

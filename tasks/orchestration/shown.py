@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
@@ -18,40 +19,42 @@ from tasks.model import Request
 from tasks.names.tags import tags_of, told_by
 from tasks.orchestration.artifacts import key
 
+LIMIT_S = 10.0  # what only shows something keeps no release, and no give-back, waiting for Prefect
+
 
 async def introduce(app: str, environment: str = "", name: str | None = None) -> None:
     """Tags the run with what it is about, and may name it. Raises nothing that a release would fail by."""
     try:
-        async with get_client() as client:
+        async with asyncio.timeout(LIMIT_S), get_client() as client:
             run = await client.read_flow_run(UUID(str(running.id)))
             await client.update_flow_run(run.id, name=name, tags=sorted({*run.tags, *tags_of(app, environment)}))
     except Exception as error:  # whatever Prefect's client says
-        get_run_logger().warning("the run cannot be found by its app and environment: %s", error)
+        get_run_logger().warning("the run cannot be found by its app and environment: %r", error)
 
 
 async def renamed(to: Callable[[str], str]) -> str | None:
     """Gives the run another name, and answers the one it had; None where that could not be done, which fails nobody."""
     try:
-        async with get_client() as client:
+        async with asyncio.timeout(LIMIT_S), get_client() as client:
             run = await client.read_flow_run(UUID(str(running.id)))
             await client.update_flow_run(run.id, name=to(run.name), tags=run.tags)
             return run.name
     except Exception as error:  # whatever Prefect's client says
-        get_run_logger().warning("the run keeps its name: %s", error)
+        get_run_logger().warning("the run keeps its name: %r", error)
         return None
 
 
 async def leave(name: str, text: str, title: str) -> None:
     """Markdown that is read in the run's artifacts. Raises nothing that a release would fail by."""
     try:
-        async with get_client() as client:
+        async with asyncio.timeout(LIMIT_S), get_client() as client:
             run = await client.read_flow_run(UUID(str(running.id)))
             about = told_by(run.tags) or [str(running.flow_name)]
             await client.create_artifact(
                 ArtifactCreate(key=key(*about, name), type="markdown", description=title, data=text, flow_run_id=run.id)
             )
     except Exception as error:  # whatever Prefect's client says
-        get_run_logger().warning("it cannot be shown as an artifact: %s", error)
+        get_run_logger().warning("it cannot be shown as an artifact: %r", error)
 
 
 async def introduced(request: Request) -> Request:

@@ -78,7 +78,7 @@ class Ledger:
         self._note(images={each.service: each.reference for each in images}, sources=sources)
 
     async def deployed(self, candidates: Sequence[Candidate]) -> None:
-        """A wave; the places of the other waves stay as they are."""
+        """What has a revision by now; the other places stay as they are."""
         new, images = {each.place: each for each in candidates}, self.release.images
         await self._keep(targets=self._each(lambda target: with_candidate(target, new.get(target.place), images)))
 

@@ -162,13 +162,13 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
         )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    if record.state is State.RELEASED:
-        beside = await settle(ledger, await _still_owed(request, ledger), forward=True)
-        _refuse_owed([], () if deploys else beside)
-        return
     if is_moving(record) and await _is_finished(request, ledger):
         return
     later = await _later(request, record)
+    if record.state is State.RELEASED:
+        beside = await settle(ledger, await _still_owed(ledger, later), forward=True)
+        _refuse_owed([], () if deploys else beside)
+        return
     brought = {target.place for each in later for target in each.targets}
     debts = owed(record)
     void = [Ending(each.place, Outcome.LEFT, BROUGHT) for each in debts if each.place in brought]
@@ -176,7 +176,7 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
     endings = (*await all_of(work), *void)
     for each in endings:
         get_run_logger().warning("%s", each)
-    beside = await settle(ledger, await _still_owed(request, ledger), forward=False)
+    beside = await settle(ledger, await _still_owed(ledger, later), forward=False)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
         await ledger.found(endings)
@@ -192,12 +192,10 @@ async def _later(request: Request, record: ReleaseRecord) -> list[ReleaseRecord]
     return later_than(record, history)
 
 
-async def _still_owed(request: Request, ledger: Ledger) -> list[Beside]:
+async def _still_owed(ledger: Ledger, later: Sequence[ReleaseRecord]) -> list[Beside]:
     """Without the jobs and pools that a later release has brought."""
     debts = owed_beside(ledger.release)
-    if not debts:
-        return []
-    brought = {each.name for release in await _later(request, ledger.release) for each in release.beside}
+    brought = {each.name for release in later for each in release.beside}
     void = [each for each in debts if each.name in brought]
     if void:
         said = {"outcome": Outcome.LEFT, "said": BROUGHT}

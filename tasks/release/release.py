@@ -39,7 +39,7 @@ async def release_with_jobs(request: Request, version: Version, images: Sequence
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
-    """Deploys dark, proves and shifts each wave; whatever ends it early, all waves are taken back, everywhere."""
+    """Deploys dark everywhere, then proves and shifts wave after wave; whatever ends it early, all is taken back."""
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
     live: list[Serving] = []
@@ -49,20 +49,20 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
         before += await snapshots(request, ledger.places)
         await ledger.snapshot(before)
         await pools_deployed(request, version, images, ledger)
+        candidates += await deploy_dark(request, version, images, before)
+        written.update({each.place: (each.split,) for each in candidates})
         for number, wave in enumerate(request.settings.waves):
-            new = await deploy_dark(request, version, images, wave, before)
-            candidates += new
-            written.update({each.place: (each.split,) for each in new})
-            _, proven = await both(ledger.deployed(new), prove(request, new), stop_on_failure=True)
+            new = [each for each in candidates if each.place.region in wave]
+            proving = prove(request, new)
+            if number == 0:
+                _, proven = await both(ledger.deployed(candidates), proving, stop_on_failure=True)
+            else:
+                proven = await proving
             proofs += proven
             await ledger.proven(proofs)
             refuse_unproven(proofs)
             if number == 0:
-                if approved := await approval(request, new, proofs, ledger.release):
-                    await ledger.approved(approved)
-                # a freeze may have begun in the hours since
-                refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
-                await refuse_vulnerable(request, images, ledger, again=True)
+                await _let_through(request, new, proofs, images, ledger)
             ledger.moving()
             live += await shift(request, new, written, ledger)
             ledger.live(live)
@@ -71,6 +71,17 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     return Release(
         request.app, request.environment, version, tuple(images), tuple(candidates), tuple(proofs), tuple(live)
     )
+
+
+async def _let_through(
+    request: Request, new: Sequence[Candidate], proofs: Sequence[Proof], images: Sequence[Image], ledger: Ledger
+) -> None:
+    """What is asked once, before the first user meets the new version."""
+    if approved := await approval(request, new, proofs, ledger.release):
+        await ledger.approved(approved)
+    # a freeze may have begun in the hours since
+    refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
+    await refuse_vulnerable(request, images, ledger, again=True)
 
 
 async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime) -> Release:

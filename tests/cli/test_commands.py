@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from cli.main import app
-from tests.cli.command import refusal, slipway
+from tests.cli.command import SLIPWAY, refusal, slipway
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -221,3 +221,24 @@ def test_the_commands_of_a_running_emulator(emulator: Path) -> None:
     port = variables["CLOUDSDK_PROXY_PORT"]
     said = refusal(slipway("emulator", "run", f"--port={port}", f"--data={shlex.quote(str(emulator))}2", cwd=emulator))
     assert port in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["schema"], ["--help"], ["version", "--repo", str(ROOT)], ["check", "--folder", str(SHOP)]],
+    ids=" ".join,
+)
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(arguments: list[str], tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        done = subprocess.run(
+            [str(SLIPWAY), *arguments],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")

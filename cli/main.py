@@ -111,6 +111,12 @@ def up(
         bool, Parameter(help="As on several machines: two API servers, PostgreSQL, Redis, HAProxy and four workers.")
     ] = False,
     project: Annotated[list[str] | None, Parameter(help="Project to have in the local cloud; repeatable.")] = None,
+    reach: Annotated[
+        list[int] | None,
+        Parameter(
+            help="Port of this machine that containers of the local cloud reach, as they do Prefect; repeatable."
+        ),
+    ] = None,
     data: Annotated[Path, Parameter(help="Folder for all state.")] = Path(".slipway"),
 ) -> int:
     """Run a local Google Cloud, a Prefect server and a worker until Ctrl-C."""
@@ -120,7 +126,7 @@ def up(
 
     console = Console()
     projects = project or ["slipway-demo"]
-    return asyncio.run(run(data.absolute(), projects, demo=demo, once=once, scale=scale, console=console))
+    return asyncio.run(run(data.absolute(), projects, reach or (), demo=demo, once=once, scale=scale, console=console))
 
 
 @app.command

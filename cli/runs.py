@@ -33,6 +33,15 @@ from tasks.observe.following import QUIET_S
 
 # What Prefect puts before an error's own words: Flow run encountered an exception: TagTaken: …
 ENGINES_WORDS = re.compile(r"\AFlow run encountered an exception:? (?:[A-Z]\w+: )?")
+REFUSED = (
+    Cause.NETWORK,
+    "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
+)
+IN_TROUBLE = (
+    Cause.SERVICE_UNAVAILABLE,
+    "start again; if it stays, read the log of the Prefect server: its machine or its database is overloaded or not "
+    "there.",
+)
 ANY = "any"  # the deployment of a flow that takes every environment
 
 
@@ -104,17 +113,6 @@ async def _watched(following: Following) -> RunResult:
     tables = await following.tables()
     said = ENGINES_WORDS.sub("", run.state.message or "")
     return RunResult(run.id, run.name, run.state.name or "", said, following.link(run.id), tables)
-
-
-REFUSED = (
-    Cause.NETWORK,
-    "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
-)
-IN_TROUBLE = (
-    Cause.SERVICE_UNAVAILABLE,
-    "start again; if it stays, read the log of the Prefect server: its machine or its database is overloaded or not "
-    "there.",
-)
 
 
 @contextmanager

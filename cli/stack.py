@@ -11,7 +11,7 @@ import shlex
 import socket
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkP
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
+from cli.local import FOLDER, announced, hide_from_git
 from cli.processes import ROOT, answers, free_port, log_of, python, start, until
 from deployments.warm.start import SOCKET
 from tasks.failures.cause import Cause
@@ -74,27 +75,42 @@ class Size:
 
 
 @asynccontextmanager
-async def local_stack(folder: Path, projects: Sequence[str], size: Size | None = None) -> AsyncIterator[Stack]:
-    """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`."""
+async def local_stack(
+    folder: Path, projects: Sequence[str], size: Size | None = None, reach: Sequence[int] = ()
+) -> AsyncIterator[Stack]:
+    """Starts everything, and ends it all when left: nothing stays behind but the state in `folder`.
+
+    The local cloud's containers reach Prefect's server, where workers and runs may be, and the ports `reach`.
+    """
     size = size or Size(start_server)
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(folder))
-        starting = [_warm_cloud(stack, folder, projects), size.start_servers(stack, folder, usual_port(folder))]
+        port = usual_port(folder)
+        starting = [_warm_cloud(stack, folder, projects, [port, *reach]), size.start_servers(stack, folder, port)]
         cloud, server = await all_of(starting, stop_on_failure=True)
         environment = {**os.environ, **cloud, **server}
         await start_worker(stack, folder, environment, size)
         ui_url = server["PREFECT_API_URL"].removesuffix("/api")
         running = Stack(folder, server["PREFECT_API_URL"], ui_url, environment)
-        _announce(running, cloud | server)
-        stack.callback((folder / "up.json").unlink, missing_ok=True)
+        for place in _where_asked(stack, folder):
+            stack.enter_context(announced(place, folder, cloud | server))
         yield running
+
+
+def _where_asked(stack: AsyncExitStack, folder: Path) -> Iterator[Path]:
+    """The folders in which commands look for the stack: its own, and that of here unless another stack has it."""
+    yield folder
+    if (here := FOLDER.absolute()) != folder:
+        with contextlib.suppress(StackFailed, OSError):
+            stack.enter_context(alone(here))
+            yield here
 
 
 def alone(folder: Path) -> AbstractContextManager[object]:
     """Held while the stack runs: one per folder."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # keys, logs and Prefect's database are in it
-    _hide_from_git(folder)
+    hide_from_git(folder)
     try:
         return FileLock(folder / "lock").acquire(blocking=False)
     except Timeout:
@@ -105,30 +121,21 @@ def alone(folder: Path) -> AbstractContextManager[object]:
         ) from None
 
 
-def _hide_from_git(folder: Path) -> None:
-    """A stack that runs in an app's repository is no part of the app: not committed, not shipped."""
-    (folder / ".gitignore").write_text("*\n")
-
-
-def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
-    """Leaves word of the running stack, so that `slipway deploy` in another terminal finds it."""
-    new = stack.folder / "up.json.new"
-    new.touch(mode=0o600)
-    new.write_text(json.dumps({"environment": dict(variables)}, indent=2))
-    new.replace(stack.folder / "up.json")  # whole or not at all
-
-
-async def _warm_cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
+async def _warm_cloud(
+    stack: AsyncExitStack, folder: Path, projects: Sequence[str], reach: Sequence[int]
+) -> dict[str, str]:
     """What leads to the cloud and to the zygote, which loads all that runs need while Prefect's server does."""
-    cloud = await _cloud(stack, folder, projects)
+    cloud = await _cloud(stack, folder, projects, reach)
     return cloud | await start_zygote(stack, folder, {**os.environ, **cloud, "PREFECT_HOME": str(_home(folder))})
 
 
-async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str]) -> dict[str, str]:
+async def _cloud(stack: AsyncExitStack, folder: Path, projects: Sequence[str], reach: Sequence[int]) -> dict[str, str]:
     data = folder / "cloud"
     command = python("-m", "infra.emulator", "run", "--data", str(data))
     for project in projects:
         command += ["--project", project]
+    for port in reach:
+        command += ["--reach", str(port)]
     (data / "emulator.json").unlink(missing_ok=True)
     # The cloud builds images: their files have modes of their own.
     process = await start(stack, folder, "cloud", command, os.environ, umask=-1)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -26,11 +27,10 @@ DEMO_PROJECTS = ("storefront-production", "storefront-staging")
 DEMO_TAGS = ("v0.9.0", "v1.0.0")
 
 
-async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, scale: bool, console: Console) -> int:
-    """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code.
-
-    scale: as on several machines, see cli/several.py.
-    """
+async def up(
+    folder: Path, projects: list[str], reach: Sequence[int], *, demo: bool, once: bool, scale: bool, console: Console
+) -> int:
+    """Runs the local stack until Ctrl-C, or with `once` until the demo has ended; answers the exit code."""
     stop, busy = asyncio.Event(), True
     all_projects = [*(DEMO_PROJECTS if demo else ()), *projects]  # `slipway emulator env` is about the first
 
@@ -38,7 +38,7 @@ async def up(folder: Path, projects: list[str], *, demo: bool, once: bool, scale
         nonlocal busy
         started = time.monotonic()
         console.print(f"Starting the local Google Cloud and Prefect{f', {SEVERAL}' if scale else ''} …")
-        async with local_stack(folder, all_projects, several() if scale else None) as stack:
+        async with local_stack(folder, all_projects, several() if scale else None, reach) as stack:
             console.print(f"Ready after {time.monotonic() - started:.1f} s.  Prefect UI: {stack.ui_url}")
             code = await _demo(stack, folder, console) if demo else 0
             busy = False

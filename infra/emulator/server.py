@@ -15,6 +15,7 @@ from infra.emulator.apigateway.names import HOSTS as GATEWAY_HOSTS
 from infra.emulator.doors.admin import Admin
 from infra.emulator.doors.grpc import serve_grpc
 from infra.emulator.doors.metadata import Metadata
+from infra.emulator.doors.passage import Passage
 from infra.emulator.doors.proxy import Proxy
 from infra.emulator.doors.rest import RestDoor
 from infra.emulator.doors.tls import HOSTS, Certificates, certificates
@@ -40,6 +41,7 @@ class Settings:
     profile: str = "brisk"
     proxy_port: int = 0  # 0: a free one
     admin_port: int = 0
+    reach: Sequence[int] = ()  # ports of this machine that instances find on their own loopback, too
 
 
 class Emulator:
@@ -99,6 +101,10 @@ class Emulator:
         stack.push_async_callback(self._proxy.stop)
         port = await self._proxy.start(self.settings.proxy_port)
         await self.cloud.get(Networks).offer(port, self._proxy.protocol, always=True)
+        for each in self.settings.reach:
+            passage = Passage(each)
+            stack.push_async_callback(passage.stop)
+            await self.cloud.get(Networks).offer(each, passage.protocol, always=True)
         return port
 
     async def _listen(
@@ -167,6 +173,7 @@ class Emulator:
             "REQUESTS_CA_BUNDLE": bundle,
             "SSL_CERT_FILE": bundle,
             "CURL_CA_BUNDLE": bundle,
+            "HTTPLIB2_CA_CERTS": bundle,
             "GOOGLE_APPLICATION_CREDENTIALS": str(data / "deployer.json"),
             "GOOGLE_CLOUD_PROJECT": project,
             "CLOUDSDK_CORE_PROJECT": project,

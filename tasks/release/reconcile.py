@@ -31,22 +31,25 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
+from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.builds.build import stop_builds
 from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import ManifestError, NotReconciled, ParameterError, ReleaseBusy, SlipwayError, SourceError
+from tasks.failures.explain import explain
 from tasks.history.beside import later_than
 from tasks.history.ledger import Ledger, open_releases
 from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
 from tasks.history.store import read_until
 from tasks.model import Ending, Outcome, Request, Verdict
 from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
-from tasks.orchestration.gather import all_of
+from tasks.orchestration.gather import all_of, first_of
 from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import close_as_then, shift_at_once
 from tasks.rollout.traffic import Written, verify
 from tasks.source.source import Source
@@ -145,9 +148,16 @@ async def settle_abandoned(request: Request, *, deploys: bool = False) -> int:
     record open, when traffic could not be given back, or a job could not be made what it is to be; but for whoever
     deploys, and so writes the jobs anew, a job is no reason not to.
     """
-    ledgers = await open_releases(request.settings.bucket, request.app, request.environment)
+    ledgers, failures = await open_releases(request.settings.bucket, request.app, request.environment), []
     for ledger in ledgers:
-        await _settle(request, ledger, deploys=deploys)
+        try:
+            await _settle(request, ledger, deploys=deploys)
+        except ReleaseBusy:
+            raise
+        except (SlipwayError, GoogleError) as failure:  # what one of them owes keeps no other from being settled
+            failures.append(failure)
+    if failures:
+        raise first_of(failures)
     return len(ledgers)
 
 
@@ -239,9 +249,9 @@ async def _is_finished(request: Request, ledger: Ledger) -> bool:
     written: Written = {target.place: (service.traffic,) for target, service in there}
     try:
         refuse_unproven(await prove(request, candidates))
-        await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written, Sent())
         live = await all_of([verify(request, candidate) for candidate in candidates])
-        await close_as_then(request, candidates)
+        await close_as_then(request, candidates, Sent())
     except SlipwayError as error:
         if error.transient is not Transient.NO:  # that says nothing against it
             raise
@@ -286,6 +296,14 @@ async def why(record: ReleaseRecord) -> tuple[State | None, str]:
 
 
 async def _give_back(request: Request, target: TargetRecord, version: str) -> Ending:
+    """FAILED, which is owed still, where it does not even answer: that keeps nothing else from being given back."""
+    try:
+        return await _as_before(request, target, version)
+    except (SlipwayError, GoogleError) as error:
+        return Ending(target.place, Outcome.FAILED, explain(error).problem)
+
+
+async def _as_before(request: Request, target: TargetRecord, version: str) -> Ending:
     """Traffic as the record says it was before, unless it is, or somebody else has taken it in hand since."""
     service = await services.get_service(request.run_service(target.place))
     if service is None:

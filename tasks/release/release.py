@@ -12,10 +12,10 @@ from prefect.logging import get_run_logger
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.backup.keep import kept_before
 from tasks.failures.errors import SlipwayError
-from tasks.history.ledger import Ledger
+from tasks.history.ledger import WAITED_S, Ledger
 from tasks.history.record import Beside, ReleaseRecord, images_of, version_of
 from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Snapshot, Version
-from tasks.orchestration.gather import all_of, both, to_its_end
+from tasks.orchestration.gather import all_of, both, briefly, to_its_end
 from tasks.release.gates import approval, refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.rollback import revive
@@ -23,6 +23,7 @@ from tasks.rollout.beside import given_back_on_failure, jobs_released, owed_by, 
 from tasks.rollout.dark import deploy_dark, snapshots
 from tasks.rollout.pools import move_pools
 from tasks.rollout.restore import taken_back_on_failure
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import close_as_then, shift, shift_at_once
 from tasks.rollout.traffic import Written, verify
 from tasks.supply_chain.gate import refuse_vulnerable, warn_vulnerable
@@ -44,8 +45,9 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     proofs: list[Proof] = []
     live: list[Serving] = []
     written: Written = {}
+    sent = Sent()
     before: list[Snapshot] = []
-    async with taken_back_on_failure(request, before, candidates, written, ledger):
+    async with taken_back_on_failure(request, before, candidates, written, ledger, sent):
         before += await snapshots(request, ledger.places)
         await ledger.snapshot(before)
         await pools_deployed(request, version, images, ledger)
@@ -64,7 +66,7 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
             if number == 0:
                 await _let_through(request, new, proofs, images, ledger)
             ledger.moving()
-            live += await shift(request, new, written, ledger)
+            live += await shift(request, new, written, sent, ledger)
             ledger.live(live)
         await move_pools(request, ledger)
         await run_hooks(request, "after", ledger)
@@ -94,37 +96,43 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     await ledger.snapshot(before)
     candidates = await revive(request, target, before)
     written: Written = {each.place: (each.split,) for each in candidates}
+    sent = Sent()
     async with (
         given_back_on_failure(ledger),
-        taken_back_on_failure(request, before, candidates, written, ledger),
+        taken_back_on_failure(request, before, candidates, written, ledger, sent),
     ):
         _, proofs = await both(ledger.deployed(candidates), prove(request, candidates), stop_on_failure=True)
         await ledger.proven(proofs)
         refuse_unproven(proofs)
         beside = await owed_by(request, target, ledger)
         ledger.moving()
-        await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written, sent)
         await _timed(ledger, decided)
-        live = await to_the_end(lambda: _verified(request, candidates, beside, ledger, decided), ledger)
+        live = await to_the_end(lambda: _verified(request, candidates, beside, sent, ledger, decided), ledger)
     images = images_of(target, version)
     await warn_vulnerable(request, images, ledger)
     return Release(request.app, request.environment, version, images, candidates, proofs, live)
 
 
 async def _timed(ledger: Ledger, decided: datetime) -> None:
-    """A record that cannot be written now is no reason to give users back what somebody turns away from."""
+    """A record that cannot be written now is no reason to wait, or to give users back what somebody turns away from."""
     try:
-        await ledger.timed("restored", since(decided))
+        await briefly(ledger.timed("restored", since(decided)), WAITED_S)
     except SlipwayError as unwritten:
         get_run_logger().warning("the release record does not say yet that traffic is restored: %s", unwritten.problem)
 
 
 async def _verified(
-    request: Request, candidates: Sequence[Candidate], beside: Sequence[Beside], ledger: Ledger, decided: datetime
+    request: Request,
+    candidates: Sequence[Candidate],
+    beside: Sequence[Beside],
+    sent: Sent,
+    ledger: Ledger,
+    decided: datetime,
 ) -> tuple[Serving, ...]:
     await settle(ledger, beside, forward=True)
     live = await all_of([verify(request, candidate) for candidate in candidates])
-    await close_as_then(request, candidates)
+    await close_as_then(request, candidates, sent)
     ledger.live(live)
     await ledger.released(verified=since(decided))
     return live

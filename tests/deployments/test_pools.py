@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 
-from deployments.pools.templates import IMAGE, KINDS, LONGEST_RUN_S, file_of, template
+from deployments.pools.templates import FOLDER, IMAGE, KINDS, LONGEST_RUN_S, file_of, template
 from tasks.manifest.shipping import Timeouts
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -75,6 +75,14 @@ def test_defaults_are_of_the_type_that_prefect_asks_for(kind: str) -> None:
 def test_a_container_is_of_our_image_by_digest(kind: str) -> None:
     assert defaults(kind)["image"] == IMAGE
     assert "@sha256:" in IMAGE
+
+
+@in_container
+def test_a_container_keeps_prefects_files_where_the_image_lets_it_write_and_not_where_its_worker_does(
+    kind: str,
+) -> None:
+    image = (FOLDER.parent / "image" / "Containerfile").read_text()
+    assert re.findall(r"\bPREFECT_HOME=(\S+)", image) == [defaults(kind)["env"]["PREFECT_HOME"]]
 
 
 def test_no_run_is_cut_off_that_may_go_on_by_its_own_limits() -> None:

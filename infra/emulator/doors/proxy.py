@@ -93,7 +93,7 @@ class Proxy:
         self._tunnels[local] = cut
         upstream.write(first)
         try:
-            await asyncio.gather(_pipe(reader, upstream), _pipe(upstream_reader, writer))
+            await asyncio.gather(pipe(reader, upstream), pipe(upstream_reader, writer))
         finally:
             self._tunnels.pop(local, None)
             upstream.close()
@@ -110,7 +110,7 @@ def offers_only_h2(client_hello: bytes) -> bool:
     return b"\x02h2" in client_hello and b"\x08http/1.1" not in client_hello
 
 
-async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(1 << 16):
             writer.write(data)

@@ -21,7 +21,9 @@ ENV_NAME = re.compile(r"[^=\0]+")
 IMAGE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|([a-z0-9-]+-)?docker\.pkg\.dev|docker\.io")
 # Namespaces that only Run itself may use in labels and annotations of API v2.
 RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
-RESERVED_ENV = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+RESERVED_BESIDE = ("K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+# Sidecars are told no port: Google's sample with nginx gives one its own, https://cloud.google.com/run/docs/deploying
+RESERVED_ENV = ("PORT", *RESERVED_BESIDE)
 MAX_LABELS = 64
 MAX_DESCRIPTION = 512
 MAX_TAGGED_NAME = 46  # of a tag and its service's name together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration#tags
@@ -111,7 +113,7 @@ def check_template(template: Any, service_id: str, location: str) -> None:
     ingress = ingress_container(template.containers)
     for index, container in enumerate(template.containers):
         where = f"{field}.containers[{index}]"
-        check_container(container, where)
+        check_container(container, where, RESERVED_ENV if container is ingress else RESERVED_BESIDE)
         if container is ingress:
             check_resources(template, container, where)
         else:

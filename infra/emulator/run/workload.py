@@ -23,7 +23,7 @@ from infra.emulator.secrets.state import Secrets
 # What leads Google's client libraries to this emulator; nothing else of its own environment reaches an instance.
 PASSED_ON = (
     "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_FILE", "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE", "CURL_CA_BUNDLE", "HTTPLIB2_CA_CERTS",
 )  # fmt: skip
 PULL = "artifactregistry.repositories.downloadArtifacts"
 AGENT = "service-{}@serverless-robot-prod.iam.gserviceaccount.com"  # Cloud Run's own account in a project

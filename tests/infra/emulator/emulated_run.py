@@ -183,9 +183,10 @@ class Own:
         os.environ.update(before)
 
     @contextmanager
-    def running(self, *, kill: bool = False, profile: str = "instant") -> Iterator[subprocess.Popen[str]]:
+    def running(self, *more: str, kill: bool = False, profile: str = "instant") -> Iterator[subprocess.Popen[str]]:
+        """`more`: further arguments."""
         command = [sys.executable, "-m", "infra.emulator", "run", "--data", str(self.data), "--profile", profile]
-        process = subprocess.Popen([*command, "--project", PROJECT], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen([*command, "--project", PROJECT, *more], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         try:
             process.stdout.readline()

@@ -42,6 +42,9 @@ class JobLifecycle:
         """Answers the operation that makes a new job ready; `wanted` is what the caller sent."""
         check_job_id(JobName.parse(name).id)
         job = JobPb(name=name, uid=str(uuid.uuid4()), generation=1, creator=principal, last_modifier=principal)
+        # Empty, and there: GoogleCloudPlatform/k8s-config-connector has recorded it (runjob/basicjob/_http.log), and
+        # Prefect's worker of Cloud Run pools reads it.
+        job.latest_created_execution.SetInParent()
         self._complete(job, wanted, principal)
         if name in self._state.jobs:
             raise already_exists(f"Resource '{short(name)}' already exists.")

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from infra.emulator.run.networks import MOST_OFFERED, Network, Networks
 from infra.emulator.run.ports import free_port
 from tests.conftest import LocalCloud
 from tests.infra.emulator.emulated_run import APP, PARENT, Own, Run, answer, fetch, lines_of, new_name, template
+from tests.serving import serving
 
 FIXED = APP.replace('int(os.environ["PORT"])', "8080")
 LOOPBACK = APP.replace('(""', '("127.0.0.1"')
@@ -81,6 +83,28 @@ def test_a_service_reaches_another_that_was_there_before_it_and_one_that_came_la
     assert fetch(caller.uri).json()["env"]["K_SERVICE"] == first.name.rsplit("/", 1)[1]
     later = run.create(new_name())
     assert fetch(caller.uri, f"/?{later.uri}").json()["env"]["K_SERVICE"] == later.name.rsplit("/", 1)[1]
+
+
+@pytest.fixture
+def own(tmp_path: Path, cloud: LocalCloud) -> Iterator[Own]:
+    yield from Own.over(tmp_path / "data", cloud)
+
+
+@own_network
+def test_a_container_finds_a_port_of_this_machine_on_its_own_loopback_where_the_local_cloud_was_told_it(
+    own: Own,
+) -> None:
+    with serving(Told) as told, serving(Told) as other, own.running("--reach", told.rpartition(":")[2]):
+        caller = Run().create(new_name(), template(CALLER, env={"OTHER": told}))
+        assert fetch(caller.uri).text == "from this machine"
+        assert fetch(caller.uri, f"/?{other}").status_code == 503  # the app breaks off: nobody is there
+
+
+class Told(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"from this machine")
 
 
 PRIVATE = """

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import run_v2
+from google.protobuf import json_format
 
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_jobs import Jobs, a_job, completed, said
@@ -35,6 +36,12 @@ def test_what_a_job_does_not_say_is_filled_in(jobs: Jobs) -> None:
     assert filled.execution_environment == run_v2.ExecutionEnvironment.EXECUTION_ENVIRONMENT_GEN2
     assert (job.terminal_condition.type_, job.terminal_condition.state) == ("Ready", State.CONDITION_SUCCEEDED)
     assert (job.generation, job.observed_generation, job.reconciling) == (1, 1, False)
+
+
+def test_a_job_that_was_never_run_shows_that_it_has_no_execution(jobs: Jobs) -> None:
+    """As google-api-python-client and Prefect's worker for pools of Cloud Run see it."""
+    job = jobs.create()
+    assert json_format.MessageToDict(run_v2.Job.pb(jobs.jobs.get_job(name=job.name)))["latestCreatedExecution"] == {}
 
 
 def test_an_update_is_the_whole_job_and_its_etag_is_looked_at_only_if_it_is_sent(jobs: Jobs) -> None:

@@ -117,7 +117,7 @@ async def _refusal(client: httpx.AsyncClient, url: httpx.URL) -> str:
 
     Asked before each request, as a name may mean another address by then.
     """
-    if why := forbidden(url.host, await _addresses(url)):
+    if why := forbidden(url.host, []) or forbidden(url.host, await _addresses(url)):  # the name need not be known here
         return f"{why}; nobody is asked there"
     if url.scheme == "http" and "Authorization" in client.headers and not is_this_machine(url.host):
         return "it is asked with an ID token, which http:// would show to others; give an https:// address"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -66,17 +67,17 @@ async def _fetch(root: Path, submodule: Submodule) -> None:
     target = root / submodule.path
     if (target / ".git").exists() and await commit_of(target, "HEAD") == submodule.commit:
         return
+    aside = await asyncio.to_thread(tempfile.mkdtemp, prefix="slipway-", dir=root / ".git")
     try:
-        await _clone(root, submodule, target)
-        for error in (await fetch_submodules(target, ["."])).values():
+        await _clone(root, submodule, Path(aside))
+        for error in (await fetch_submodules(Path(aside), ["."])).values():
             raise error
-    except BaseException:
-        await asyncio.to_thread(_emptied, target)
-        raise
+        await asyncio.to_thread(_put, Path(aside), target)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, aside, ignore_errors=True)
 
 
 async def _clone(root: Path, submodule: Submodule, target: Path) -> None:
-    await asyncio.to_thread(_emptied, target)
     around = (await attempt(root, "config", "--get", CLONED_FROM)).output.removesuffix("\n")
     there = Path(around) / submodule.path
     if around and (there / ".git").exists() and await commit_of(there, submodule.commit):
@@ -112,6 +113,8 @@ def address(url: str, origin: str) -> str:
     return f"{base}{between}{url}"
 
 
-def _emptied(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
+def _put(whole: Path, target: Path) -> None:
+    """At once: who reads the version meanwhile finds the submodule not there or whole, and the work tree clean."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    whole.rename(target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tasks.builds.archive import pack
 from tasks.source.source import Source, open_source
 from tasks.source.submodules import address, fetch_submodules
+from tasks.source.version import read_version
 from tests.tasks.repos import Repo, run_git
 
 FILE = ("-c", "protocol.file.allow=always")
@@ -52,6 +54,19 @@ async def test_the_same_submodules_come_from_a_folder_and_from_a_url(app: Repo, 
         assert (checkout / "web/lib/deep/deep.py").read_text() == "1"
         digests.add(pack(checkout / "web", tmp_path / "out").sha256)
     assert len(digests) == 1
+
+
+async def test_a_submodule_is_there_at_once_and_whole_or_not_at_all(app: Repo, tmp_path: Path) -> None:
+    """Whoever reads the version meanwhile would take half a submodule for a change in the work tree."""
+    checkout = await opened(str(app.path), tmp_path / "work", "main")
+    lib = checkout / "web/lib"
+    coming = asyncio.create_task(fetch_submodules(checkout, ["web"]))
+    for _ in iter((lib / ".git").exists, True):
+        await asyncio.sleep(0)
+    assert (lib / "shared.py").exists()
+    assert (lib / "deep/deep.py").exists()
+    assert await coming == {}
+    assert not (await read_version(checkout)).dirty
 
 
 async def test_a_folder_gives_its_submodules_without_the_network(app: Repo, tmp_path: Path) -> None:

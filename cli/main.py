@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -310,14 +311,20 @@ def follow(deployment: str, parameters: dict[str, Any], as_json: bool) -> RunRes
 
 
 def main() -> None:
-    """Exit codes: 0 done, 1 the run failed, 2 not to be started as asked, 130 interrupted; `drift` has its own."""
+    """Exit codes: 0 done, 1 the run failed or nobody reads what it says, 2 not to be started as asked, 130 interrupted;
+    `drift` has its own.
+    """
     try:
         code = app()
+        sys.stdout.flush()
     except SlipwayError as error:
         print(f"slipway: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:  # as of `slipway schema | head`; see https://docs.python.org/3/library/signal.html
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more
+        sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
 
 

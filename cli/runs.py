@@ -33,6 +33,15 @@ from tasks.observe.following import QUIET_S
 
 # What Prefect puts before an error's own words: Flow run encountered an exception: TagTaken: …
 ENGINES_WORDS = re.compile(r"\AFlow run encountered an exception:? (?:[A-Z]\w+: )?")
+REFUSED = (
+    Cause.NETWORK,
+    "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are.",
+)
+IN_TROUBLE = (
+    Cause.SERVICE_UNAVAILABLE,
+    "start again; if it stays, read the log of the Prefect server: its machine or its database is overloaded or not "
+    "there.",
+)
 ANY = "any"  # the deployment of a flow that takes every environment
 
 
@@ -106,12 +115,6 @@ async def _watched(following: Following) -> RunResult:
     return RunResult(run.id, run.name, run.state.name or "", said, following.link(run.id), tables)
 
 
-_WRONG_ADDRESS = "correct PREFECT_API_URL, and PREFECT_API_AUTH_STRING or PREFECT_API_KEY where it asks who you are."
-_OVERLOADED = (
-    "look at what Prefect's server has logged: it, its database or its machine may be overloaded. Then ask again."
-)
-
-
 @contextmanager
 def refusals(url: str, state: str = UNTOUCHED, asked: str = "the run's parameters") -> Iterator[None]:
     """Says what Prefect's API refused, or that it is not there."""
@@ -124,11 +127,9 @@ def refusals(url: str, state: str = UNTOUCHED, asked: str = "the run's parameter
                 f"Prefect refused {asked}: {detail}",
                 "correct them; the deployment's form in the Prefect UI explains each.",
             ) from None
-        raise PrefectUnavailable(
-            f"Prefect's API at {url} answered {error.response.status_code}: {detail}",
-            _OVERLOADED if error.response.is_server_error else _WRONG_ADDRESS,
-            state=state,
-        ) from None
+        cause, remedy = IN_TROUBLE if error.response.is_server_error else REFUSED
+        problem = f"Prefect's API at {url} answered {error.response.status_code}: {detail}"
+        raise PrefectUnavailable(problem, remedy, cause, state=state) from None
     except (httpx.HTTPError, ValueError) as error:  # ValueError: the answer is not JSON
         raise PrefectUnavailable(
             f"Prefect's API at {url} does not answer: {str(error).rstrip('.')}.",

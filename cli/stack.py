@@ -11,7 +11,7 @@ import shlex
 import socket
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from prefect.client.schemas.actions import VariableCreate, VariableUpdate, WorkP
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
+from cli.local import FOLDER, announced, hide_from_git
 from cli.processes import ROOT, answers, free_port, log_of, python, start, until
 from deployments.warm.start import SOCKET
 from tasks.failures.cause import Cause
@@ -91,16 +92,25 @@ async def local_stack(
         await start_worker(stack, folder, environment, size)
         ui_url = server["PREFECT_API_URL"].removesuffix("/api")
         running = Stack(folder, server["PREFECT_API_URL"], ui_url, environment)
-        _announce(running, cloud | server)
-        stack.callback((folder / "up.json").unlink, missing_ok=True)
+        for place in _where_asked(stack, folder):
+            stack.enter_context(announced(place, folder, cloud | server))
         yield running
+
+
+def _where_asked(stack: AsyncExitStack, folder: Path) -> Iterator[Path]:
+    """The folders in which commands look for the stack: its own, and that of here unless another stack has it."""
+    yield folder
+    if (here := FOLDER.absolute()) != folder:
+        with contextlib.suppress(StackFailed, OSError):
+            stack.enter_context(alone(here))
+            yield here
 
 
 def alone(folder: Path) -> AbstractContextManager[object]:
     """Held while the stack runs: one per folder."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # keys, logs and Prefect's database are in it
-    _hide_from_git(folder)
+    hide_from_git(folder)
     try:
         return FileLock(folder / "lock").acquire(blocking=False)
     except Timeout:
@@ -109,19 +119,6 @@ def alone(folder: Path) -> AbstractContextManager[object]:
             "stop it with Ctrl-C where it was started, or choose another folder with --data.",
             Cause.STATE_LOCK,
         ) from None
-
-
-def _hide_from_git(folder: Path) -> None:
-    """A stack that runs in an app's repository is no part of the app: not committed, not shipped."""
-    (folder / ".gitignore").write_text("*\n")
-
-
-def _announce(stack: Stack, variables: Mapping[str, str]) -> None:
-    """Leaves word of the running stack, so that `slipway deploy` in another terminal finds it."""
-    new = stack.folder / "up.json.new"
-    new.touch(mode=0o600)
-    new.write_text(json.dumps({"environment": dict(variables)}, indent=2))
-    new.replace(stack.folder / "up.json")  # whole or not at all
 
 
 async def _warm_cloud(

@@ -96,8 +96,14 @@ async def _tidied(request: Request) -> int:
 
 
 async def _closed(request: Request) -> int:
-    if not await is_at_work(request):
-        await close_own(request)
+    try:  # users come first
+        return await _settled(request)
+    finally:
+        if not await is_at_work(request):
+            await close_own(request)
+
+
+async def _settled(request: Request) -> int:
     if await is_settled(request):
         return 0
     try:

@@ -258,7 +258,6 @@ class Override(BaseModel):
     """A person's decision against a safeguard; it goes into the release record."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
     who: str = Field(min_length=2, max_length=100, description="Your name or e-mail.")
     why: str = Field(min_length=5, max_length=1000, description="Why the safeguard does not hold this time.")
 
@@ -307,6 +306,7 @@ class Candidate:
     invokers: frozenset[str] | None = None  # who else is
     template: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # as it was written
     whole: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)  # of the service, as it is to be
+    unsent: frozenset[str] = frozenset()  # callers and fields of `whole` that its release has not come to set
 
     @property
     def place(self) -> Place:

@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 
-from tasks.release.addresses import NETWORKS_VARIABLE
+from tasks.orchestration.addresses import NETWORKS_VARIABLE
 
 
 @contextmanager

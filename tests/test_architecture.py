@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,6 +89,15 @@ def test_a_room_says_what_it_is_and_hands_nothing_on(package: Path) -> None:
 
 def test_only_what_crosses_rooms_stands_beside_them() -> None:
     assert {path.name for path in (ROOT / "tasks").glob("*.py")} == {"__init__.py", "model.py"}
+
+
+def test_the_local_cloud_says_in_which_order_its_rooms_are_as_the_linter_holds_it() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (held,) = (each["layers"] for each in contracts if each.get("containers") == ["infra.emulator"])
+    doc = ast.get_docstring(ast.parse((ROOT / "infra/emulator/__init__.py").read_text())) or ""
+    said = [set(line.strip().split(", ")) for line in doc.splitlines() if line.startswith("    ")]
+    assert said == [set(layer.split(" | ")) for layer in held[-len(said) :]]
+    assert "services" in held[: -len(said)]
 
 
 def test_flows_define_no_classes() -> None:

@@ -3,9 +3,9 @@
 Begin with `server.py`, which opens the doors, and `services.py`, which lists every service. A room imports only rooms
 below its own line, and never one beside it:
 
-    apigateway, functions, monitoring
+    apigateway, firestore, functions, kubernetes, monitoring, assets, sboms
     builds, run
-    doors, management, logs, secrets, apikeys, artifacts, storage
+    doors, management, logs, scheduler, secrets, apikeys, artifacts, sql, compute, storage, terraform
     iam
     projects
     kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import logging
@@ -28,6 +29,7 @@ app = cyclopts.App(
     default_parameter=Parameter(negative=()),
 )
 DATA = Path(".slipway/cloud")
+UP = Path(".slipway/up.json")  # what `slipway up` leaves where it was started; its state may be elsewhere
 Data = Annotated[Path, Parameter(help="Folder that holds the emulator's state.")]
 Profile = Annotated[Literal["instant", "brisk", "real"], Parameter(help="How long things take.")]
 
@@ -148,6 +150,7 @@ def mirror(
     try:
         source = Distribution(suite, archive) if archive and suite else own_distribution()
         chosen = Distribution(suite or source.suite, archive or source.address)
+        data = _led(data)
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _hide_from_git(data)
         fill(Mirror(data.absolute()), list(images) or ["python:3.12-slim"], chosen, print)
@@ -162,10 +165,19 @@ def _read(file: Path) -> str:
         _refuse(f"The faults cannot be read: {error}")
 
 
+def _led(data: Path) -> Path:
+    """Where nothing else was said: the folder of the local cloud that `slipway up` was started here with."""
+    if data == DATA:
+        with contextlib.suppress(FileNotFoundError, KeyError):
+            return Path(json.loads(UP.read_text())["folder"], DATA.name)
+    return data
+
+
 def _word(data: Path) -> dict[str, Any]:
     """What the running emulator left in its folder; a killed one's is not believed."""
     import httpx  # 0.15 s, which the running emulator need not spend
 
+    data = _led(data)
     try:
         word: dict[str, Any] = json.loads((data / "emulator.json").read_text())
         httpx.get(f"{word['admin']}/health", trust_env=False, timeout=10).raise_for_status()

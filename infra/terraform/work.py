@@ -27,10 +27,8 @@ BINARY, RC = "terraform", "terraform.rc"
 # Without a refresh, for which terraform would first plan what the variables say, as if it were to be made.
 DESTROY = ("-destroy", "-refresh=false")
 LOGS_KEPT = 50
-NOWHERE, EMPTY = (
-    "slipway_override.tf.json",
-    "empty.tfstate",
-)  # https://developer.hashicorp.com/terraform/language/files/override
+# https://developer.hashicorp.com/terraform/language/files/override
+NOWHERE, EMPTY = "slipway_override.tf.json", "empty.tfstate"
 QUICK_S = 120.0  # what only reads the state
 PLAN, ERRORED, VARIABLES, IMPORTS = "plan.bin", "errored.tfstate", "terraform.tfvars.json", "slipway-imports.tf.json"
 # https://github.com/hashicorp/terraform/blob/v1.11.4/internal/states/statemgr/migrate.go
@@ -126,7 +124,7 @@ class Work:
         command = ["plan", "-json", "-input=false", "-no-color", "-lock=false", f"-out={PLAN}", *more]
         (self.module / PLAN).unlink(missing_ok=True)
         await self._done("plan", command, self.limits.plan_s, on_line)
-        return read_plan(await self._read("show", "-json", "-no-color", PLAN))
+        return read_plan(await self._read("show", PLAN))
 
     async def apply(self, on_line: OnLine) -> Ended:
         """Applies the saved plan, and nothing else. How it went is for the caller to judge."""
@@ -168,11 +166,11 @@ class Work:
 
     async def state(self) -> dict[str, Resource]:
         """By address. Raises TerraformFailed."""
-        return read_state(await self._read("show", "-json", "-no-color"))
+        return read_state(await self._read("show"))
 
     async def outputs(self) -> dict[str, Any]:
         """Raises TerraformFailed."""
-        return read_outputs(await self._read("output", "-json", "-no-color"))
+        return read_outputs(await self._read("output"))
 
     async def _done(self, name: str, command: Sequence[str], limit_s: float, on_line: OnLine) -> None:
         errors: list[Event] = []
@@ -197,12 +195,15 @@ class Work:
         order = Order(name, [BINARY, f"-chdir={self.module}", *command], log, limit_s, self.limits.grace_s, spent=spent)
         return await run(self.folder, order, self._env(), on_line)
 
-    async def _read(self, *command: str) -> Any:
+    async def _read(self, command: str, *arguments: str) -> Any:
         """The answer holds keys in clear: it is never written down."""
         process = await asyncio.create_subprocess_exec(
             BINARY,
             f"-chdir={self.module}",
-            *command,
+            command,
+            "-json",
+            "-no-color",
+            *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -216,7 +217,7 @@ class Work:
             if process.returncode is None:
                 kill_group(process.pid)  # its providers, too, which would wait for ever
         if process.returncode:
-            raise TerraformFailed(command[0], Ended(process.returncode), [Event(Kind.TEXT, wrong.decode().strip())])
+            raise TerraformFailed(command, Ended(process.returncode), [Event(Kind.TEXT, wrong.decode().strip())])
         return json.loads(said)
 
     def _env(self) -> dict[str, str]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from prefect.logging import get_run_logger
@@ -18,6 +19,7 @@ from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Place, Request, Verdict
+from tasks.orchestration.addresses import addresses_of, forbidden, is_this_machine, literal
 from tasks.orchestration.tls import trusted
 
 # For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
@@ -94,8 +96,12 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
     started = time.monotonic()
     try:
         async with asyncio.timeout(health.timeout_s):  # httpx's own time-outs are per read, not for the whole answer
+            if why := await _refusal(client, httpx.URL(url)):
+                get_run_logger().info("probe of %s: %s", url, why)
+                return Probe(False, 0.0, None, f"{health.path}: {why}")
+            started = time.monotonic()
             response = await client.get(url)
-    except (httpx.HTTPError, TimeoutError) as error:
+    except (httpx.HTTPError, OSError, TimeoutError) as error:  # OSError: the name has no address
         seconds = time.monotonic() - started
         said = f"{health.path}: no answer after {seconds:.1f} s ({type(error).__name__})"
         get_run_logger().info("probe of %s: %s", url, said)
@@ -104,6 +110,26 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
         said = f"{health.path}: {said}"
         get_run_logger().info("probe of %s: %s", url, said)
     return Probe(not said, (time.monotonic() - started) * 1000, response.status_code, said)
+
+
+async def _refusal(client: httpx.AsyncClient, url: httpx.URL) -> str:
+    """Why it is not asked there: what answers is told to whoever reads the run, and slipway.yaml may name any address.
+
+    Asked before each request, as a name may mean another address by then.
+    """
+    if why := forbidden(url.host, await _addresses(url)):
+        return f"{why}; nobody is asked there"
+    if url.scheme == "http" and "Authorization" in client.headers and not is_this_machine(url.host):
+        return "it is asked with an ID token, which http:// would show to others; give an https:// address"
+    return ""
+
+
+async def _addresses(url: httpx.URL) -> list[str]:
+    """None where a proxy looks the name up, which need not have an address here."""
+    if literal(url.host):
+        return [url.host]
+    proxied = url.scheme in getproxies() and not proxy_bypass(url.host)
+    return [] if proxied else await addresses_of(url.host, url.port)
 
 
 def wrong_with(status: int, body: str, health: Health) -> str:

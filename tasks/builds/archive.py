@@ -101,6 +101,13 @@ def _link_inside(folder: Path, link: Path) -> str:
     leads_to = Path(os.path.realpath(link.parent / target))
     if Path(target).is_absolute() or not leads_to.is_relative_to(folder.resolve()):
         raise _leads_out(link.relative_to(folder).as_posix(), target)
+    if ".git" in leads_to.relative_to(folder.resolve()).parts:
+        raise SourceError(
+            f"the symbolic link {link.relative_to(folder).as_posix()} leads to {target}, and what is in .git is never "
+            "sent.",
+            "commit the file itself (of git-annex: `git annex unannex`), or list the link in the folder's "
+            ".dockerignore.",
+        )
     return target
 
 

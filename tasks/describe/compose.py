@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter
 
-from tasks.describe.dockerfile import asked_path, resolved
+from tasks.describe.dockerfile import asked_path, asked_port, resolved
 from tasks.describe.proposal import Found, Proposal, is_secret
 from tasks.manifest.values import Variable
 from tasks.names.naming import url_variable
@@ -71,15 +71,14 @@ def _service(name: str, said: Mapping[str, Any], known: Mapping[str, str], built
     env, decide = _environment(plain, needed, others - {name})
     arguments = _pairs(build.get("args"), known)
     args, _ = _environment(arguments, (), set())
-    ports = list(_ports(said, known))
+    test = said.get("healthcheck", {}).get("test") if isinstance(said.get("healthcheck"), dict) else ""
+    ports = list(_ports(said, known)) or list(filter(None, [asked_port(_line(test))]))
     if left := ", ".join(key for key in arguments if key not in args):
         decide.append(f"build: args, which are not written here: {left}.")
     works = None if ports else _arguments(said)
     own = () if works else [key for key in ("command", "entrypoint") if said.get(key)]
     decide += [f"what starts it: it has {key} of its own in compose." for key in own]
-    health = asked_path(
-        _line(said.get("healthcheck", {}).get("test") if isinstance(said.get("healthcheck"), dict) else "")
-    )
+    health = asked_path(_line(test))
     if target := build.get("target"):
         decide.append(f"what it is built to: in compose it is the stage {target}.")
     port = ports[0] if ports else None

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 
 _HEREDOC = re.compile(r"<<-?\s*[\"']?(\w+)[\"']?")
 _FLAG = re.compile(r"--[\w-]+(=\S+)?\s+")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+# https://github.com/compose-spec/compose-spec/blob/main/12-interpolation.md; Dockerfiles know some of it.
+_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)(?::?([-?+])([^}]*))?\}|(\w+))")
 # A port that is written out where a server is started: `--bind :8000`, `--port=8000`, `runserver 0.0.0.0:8000`.
 _LISTENS = re.compile(
     r"(?:(?:^|\s)(?:--?(?:bind|b|port|http|listen)[=\s]|runserver\s+|http\.server\s+)\S*?)\b(\d{2,5})\b(?!\.)"
 )
-_ASKED = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::[^/\s\"']*)?(/[^\s\"'|;&)]*)?")
+_ASKED = re.compile(r"https?://(?:localhost|127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?::([^/\s\"']*))?(/[^\s\"'|;&)]*)?")
 # Set by BuildKit, by the daemon for a proxy (https://docs.docker.com/reference/dockerfile/#predefined-args), or by
 # Skaffold, which leaves it empty but to debug: https://skaffold.dev/docs/workflows/debug/
 _GIVEN = re.compile(
@@ -101,8 +102,17 @@ def listening_port(command: str) -> int | None:
 def asked_path(command: str) -> str:
     """The path, unless it is /, that a health check of a container asks itself for."""
     found = _ASKED.search(_words(command))
-    path = (found[1] or "") if found else ""
+    path = (found[2] or "") if found else ""
     return "" if path == "/" or "$" in path else path
+
+
+def asked_port(command: str) -> int | None:
+    """The port that a health check of a container asks itself at; None where it does not ask by HTTP, or not say."""
+    found = _ASKED.search(_words(command))
+    if found is None:
+        return None
+    text = found[1] or ("443" if found[0].startswith("https") else "80")
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _words(rest: str) -> str:
@@ -115,12 +125,18 @@ def _words(rest: str) -> str:
 
 
 def resolved(text: str, variables: Mapping[str, str]) -> str | None:
-    """The text with its variables filled in, or their defaults; None when one has neither."""
+    """The text with its variables filled in, or their defaults; None when one has neither, or must be given."""
     missing = False
 
     def fill(found: re.Match[str]) -> str:
         nonlocal missing
-        value = variables.get(found[1] or found[3], found[2])
+        if found[1]:
+            return "$"
+        value, sign, word = variables.get(found[2] or found[5]), found[3], found[4]
+        if sign == "+":
+            value = "" if value is None else word
+        elif value is None and sign == "-":
+            value = word
         missing = missing or value is None
         return value or ""
 

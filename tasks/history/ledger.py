@@ -42,13 +42,13 @@ from tasks.history.record import (
 from tasks.history.run import who_started, why_ended
 from tasks.history.scan_record import ScanRecord
 from tasks.history.step_record import HookRecord, StepRecord
-from tasks.history.store import Stored, newest_after, read_one, read_open, record_name, write_one
-from tasks.model import Candidate, Ending, Image, Outcome, Place, Proof, Request, Serving, Snapshot
-from tasks.orchestration.gather import to_its_end
+from tasks.history.store import NOT_KEPT, Stored, is_conflict, keep_one, newest_after, read_one, read_open, record_name
+from tasks.model import Candidate, Ending, Image, Outcome, Place, Proof, Request, Serving, Snapshot, Verdict
+from tasks.orchestration.gather import briefly, to_its_end
 from tasks.orchestration.stage import stage_seconds
 from tasks.source.commits import recent_commits
 
-NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
+WAITED_S = 2.0  # for a write that hangs, by who is cancelled or has users on a bad version; it goes on beside
 
 
 class Ledger:
@@ -78,7 +78,7 @@ class Ledger:
         self._note(images={each.service: each.reference for each in images}, sources=sources)
 
     async def deployed(self, candidates: Sequence[Candidate]) -> None:
-        """A wave; the places of the other waves stay as they are."""
+        """What has a revision by now; the other places stay as they are."""
         new, images = {each.place: each for each in candidates}, self.release.images
         await self._keep(targets=self._each(lambda target: with_candidate(target, new.get(target.place), images)))
 
@@ -89,13 +89,15 @@ class Ledger:
 
     async def proven(self, proofs: Sequence[Proof]) -> None:
         found = {proof.place: proof for proof in proofs}
-        await self._keep(targets=self._each(lambda target: with_proof(target, found.get(target.place))))
+        self._note(targets=self._each(lambda target: with_proof(target, found.get(target.place))))
+        await (self._keep() if all(each.verdict is Verdict.HEALTHY for each in proofs) else self._soon())
 
     async def approved(self, approval: Approval) -> None:
         await self._keep(approval=approval)
 
     async def stepped(self, step: StepRecord) -> None:
-        await self._keep(steps=(*self.release.steps, step))
+        self._note(steps=(*self.release.steps, step))
+        await (self._keep() if step.verdict is Verdict.HEALTHY else self._soon())
 
     async def hooked(self, *done: HookRecord) -> None:
         await self._keep(hooks=(*self.release.hooks, *done))
@@ -132,8 +134,9 @@ class Ledger:
         if self.stands:
             return
         before, seconds = self.release, self._seconds() | {name: round(each, 2) for name, each in took.items()}
+        stands: Facts = {"state": State.RELEASED, "finished": datetime.now(UTC), "seconds": seconds}
         try:
-            await self._keep(state=State.RELEASED, finished=datetime.now(UTC), seconds=seconds)
+            await to_its_end(self._write(stands))
         except SlipwayError as unwritten:
             self.release = before
             if not await self._says_released(unwritten):
@@ -168,7 +171,7 @@ class Ledger:
         try:
             await self._keep()
         except SlipwayError as unwritten:
-            found = await read_one(self._bucket, self._name) if _is_conflict(unwritten) else None
+            found = await read_one(self._bucket, self._name) if is_conflict(unwritten) else None
             if found and found.release.state is State.RELEASED:
                 self._adopt(found)
 
@@ -177,8 +180,13 @@ class Ledger:
         if self.release.moved is None:
             self.release = self.release.model_copy(update={"moved": datetime.now(UTC)})
 
-    def owe(self, places: Sequence[Place]) -> None:
-        """These are being given back: whatever ends this run now, its record stays open until they are."""
+    def owe(self, places: Sequence[Place], met: Sequence[Snapshot] = ()) -> None:
+        """These are being given back: whatever ends this run now, its record stays open until they are.
+
+        met: to what.
+        """
+        was = {each.place: each for each in met}
+        self._note(targets=self._each(lambda target: with_snapshot(target, was.get(target.place))))
         owed = {
             place: Ending(place, Outcome.GIVING_BACK, "its run was giving it back when it ended") for place in places
         }
@@ -191,8 +199,8 @@ class Ledger:
 
     async def taken_back(self, endings: Sequence[Ending], seconds: float) -> None:
         """`seconds` from the decision to traffic restored everywhere."""
-        taken = {**self.release.seconds, "taken back": round(seconds, 2)}
-        await self._keep(targets=self._ended(endings), seconds=taken)
+        self._note(targets=self._ended(endings), seconds={**self.release.seconds, "taken back": round(seconds, 2)})
+        await self._soon()
 
     async def settled(self, endings: Sequence[Ending], state: State, reason: str) -> None:
         """For the record of a run that is gone, once its traffic is as it was."""
@@ -245,23 +253,31 @@ class Ledger:
         self.release = self.release.model_copy(update=dict(facts))
 
     async def _keep(self, **facts: Unpack[Facts]) -> None:
-        await to_its_end(self._write(facts))
+        self._note(**facts)
+        await to_its_end(self._write({}), WAITED_S)
+
+    async def _soon(self) -> None:
+        """For whoever has users on a bad version: what hangs, or cannot be written, is so with what is told next."""
+        try:
+            await briefly(self._write({}), WAITED_S)
+        except SlipwayError as unwritten:
+            get_run_logger().warning("the release record does not say so yet: %s", unwritten.problem)
 
     async def _write(self, facts: Facts) -> None:
         async with self._writing:
             self._note(**facts)
             last, self._tried = self._tried, self.release
             try:
-                self._generation = await _write(self._bucket, self._name, self.release, self._generation)
+                self._generation = await keep_one(self._bucket, self._name, self.release, self._generation)
             except SlipwayError as error:
-                if not _is_conflict(error):
+                if not is_conflict(error):
                     raise
                 self._generation = await self._over_our_own(last, error)
 
     async def _over_our_own(self, last: ReleaseRecord, error: SlipwayError) -> int:
         """Written once more where it was our own last write that came in between, with an answer that was lost."""
         generation = await self._our_own(last, error)
-        return await _write(self._bucket, self._name, self.release, generation)
+        return await keep_one(self._bucket, self._name, self.release, generation)
 
     async def _our_own(self, last: ReleaseRecord, error: Exception) -> int:
         """The generation that it has, if it says what we wrote last; else raises the error."""
@@ -309,7 +325,7 @@ async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
         manifest=request.manifest.without_values(),
     )
     name = record_name(release)
-    ledger = Ledger(bucket, name, release, await _write(bucket, name, release, 0))
+    ledger = Ledger(bucket, name, release, await keep_one(bucket, name, release, 0))
     try:
         async with beating(ledger.mark, version.version):
             yield ledger
@@ -332,15 +348,3 @@ async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]
     """Those of the newest releases that have not ended as far as their records say."""
     found = await read_open(bucket, app, environment)
     return [Ledger(bucket, each.name, each.release, each.generation) for each in found]
-
-
-def _is_conflict(error: SlipwayError) -> bool:
-    """Whether somebody else has written the record."""
-    return isinstance(error.__cause__, GoogleError) and error.__cause__.status == "FAILED_PRECONDITION"
-
-
-async def _write(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
-    try:
-        return await write_one(bucket, name, release, generation)
-    except GoogleError as error:
-        raise to_slipway(error, f"Writing the release record gs://{bucket}/{name}", NOT_KEPT) from error

@@ -238,6 +238,9 @@ def with_snapshot(target: TargetRecord, before: Snapshot | None) -> TargetRecord
         "was_public": None if before.callers is None else EVERYONE in before.callers,
         "was_opened": EVERYONE in let_in(before),
         "was_let_in": tuple(sorted(let_in(before) - {EVERYONE})),
+        "was_invokers": tuple(
+            sorted((before.callers or {}).keys() & {*(target.invokers or ()), *(let_in(before) - {EVERYONE})})
+        ),
         "was_whole": dict(before.whole) or None,
     }
     return target.model_copy(update=changes)
@@ -260,12 +263,9 @@ def with_candidate(target: TargetRecord, new: Candidate | None, images: Mapping[
         "health": kept_health(new.health),
         "public": new.public,
         "invokers": None if new.invokers is None else tuple(sorted(new.invokers)),
-        "was_invokers": tuple(
-            sorted((new.before.callers or {}).keys() & {*(new.invokers or ()), *(let_in(new.before) - {EVERYONE})})
-        ),
         "outcome": Outcome.DARK,
     }
-    return with_snapshot(target, new.before).model_copy(update=changes)
+    return with_snapshot(target.model_copy(update=changes), new.before)
 
 
 def with_proof(target: TargetRecord, proof: Proof | None) -> TargetRecord:

@@ -11,12 +11,15 @@ from datetime import UTC, datetime, timedelta
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
 from infra.gcp.storage.objects import StoredObject
+from tasks.failures.errors import SlipwayError
+from tasks.failures.explain import to_slipway
 from tasks.history.record import ReleaseRecord, State
 from tasks.orchestration.gather import all_of
 
 READ_AT_ONCE = 16
 PLENTY = 100  # good releases: more than anybody goes back
 KEPT = 256  # contents of records; a run looks at the same ones up to eight times
+NOT_KEPT = "Live traffic is as it was, or is being given back: a release that cannot be recorded does not take place."
 MOMENT = timedelta(microseconds=1)
 OPEN_AMONG = 32  # a release closes what was left open before it; only a rollback goes on in spite of it
 
@@ -157,6 +160,19 @@ async def write_one(bucket: str, name: str, release: ReleaseRecord, generation: 
     written = await objects.write_text(bucket, name, content, generation)
     _seen.keep(bucket, name, written, content)
     return written
+
+
+async def keep_one(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
+    """The same for a release that is under way. Raises SlipwayError."""
+    try:
+        return await write_one(bucket, name, release, generation)
+    except GoogleError as error:
+        raise to_slipway(error, f"Writing the release record gs://{bucket}/{name}", NOT_KEPT) from error
+
+
+def is_conflict(error: SlipwayError) -> bool:
+    """Whether somebody else has written the record."""
+    return isinstance(error.__cause__, GoogleError) and error.__cause__.status == "FAILED_PRECONDITION"
 
 
 def _stored(name: str, generation: int, content: bytes) -> Stored:

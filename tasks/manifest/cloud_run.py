@@ -13,7 +13,7 @@ from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from tasks.manifest.container import CLOUD_SQL, Probe
+from tasks.manifest.container import CLOUD_SQL, Probe, Volume
 from tasks.manifest.document import Flaw, Path
 from tasks.manifest.settings import JobSettings, PoolSettings, ServiceSettings
 
@@ -41,10 +41,12 @@ def cloud_run_flaws(path: Path, service: ServiceSettings) -> Iterator[Flaw]:
     yield from _sidecars(path, service)
     yield from _mounts(path, service)
     if service.execution_environment == "gen1":
-        for name, volume in service.volumes.items():
-            if volume.memory is None:
-                text = "buckets and NFS shares need the execution environment gen2"
-                yield Flaw((*path, "volumes", name), text)
+        for name in _of_gen2(service.volumes):
+            yield Flaw((*path, "volumes", name), "buckets and NFS shares need the execution environment gen2")
+
+
+def _of_gen2(volumes: Mapping[str, Volume]) -> list[str]:
+    return [name for name, volume in volumes.items() if volume.memory is None]
 
 
 def workload_flaws(path: Path, job: JobSettings | PoolSettings) -> Iterator[Flaw]:
@@ -102,6 +104,8 @@ def _small(path: Path, said: Mapping[str, Any]) -> Iterator[Flaw]:
         yield Flaw((*path, "cpu_throttling"), "must be true with less than 1 CPU")
     if said.get("execution_environment") == "gen2":
         yield Flaw((*path, "execution_environment"), "must be gen1 with less than 1 CPU")
+    for name in _of_gen2(said.get("volumes", {})):
+        yield Flaw((*path, "volumes", name), "needs 1 CPU: buckets and NFS shares need the execution environment gen2")
 
 
 def _memory(at: Path, cpu: Decimal, memory: Decimal) -> Iterator[Flaw]:

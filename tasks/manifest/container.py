@@ -18,8 +18,8 @@ from tasks.manifest.values import (
     Region,
     Secret,
     SecretKey,
+    SidecarVariable,
     Strict,
-    Variable,
 )
 
 CLOUD_SQL = "cloudsql"  # the volume of cloudsql_instances, as gcloud calls it
@@ -125,7 +125,7 @@ class Sidecar(Strict):
     image: str = Field(min_length=1, description="Reference, best by digest.")
     command: tuple[str, ...] | None = Field(None, description="Instead of the image's entry point.")
     args: tuple[str, ...] | None = Field(None, description="Instead of the image's arguments.")
-    env: dict[Variable, str] = Field({}, description="Environment variables.")
+    env: dict[SidecarVariable, str] = Field({}, description="Environment variables.")
     secrets: dict[SecretKey, Secret] = Field({}, description="Environment variables and files from Secret Manager.")
     cpu: Cpu | None = Field(None, description="Per instance. Default: 1.")
     memory: Memory | None = Field(None, description="Per instance. Default: 512Mi.")

@@ -14,6 +14,7 @@ from tasks.manifest.members import Members
 from tasks.manifest.values import (
     Account,
     AnnotationKey,
+    BuildArgument,
     CloudSql,
     Cpu,
     Duration,
@@ -90,7 +91,7 @@ class BuildSettings(Strict):
     step_timeout_s: Annotated[Duration, between("1s", "24h")] = Field(
         600.0, alias="step_timeout", description="Of each of its steps."
     )
-    args: dict[Variable, str] = Field({}, description="Build arguments (docker build --build-arg).")
+    args: dict[BuildArgument, str] = Field({}, description="Build arguments (docker build --build-arg).")
     target: BuildTarget | None = Field(None, description="Stage of the Dockerfile to build. Default: the last.")
     secrets: dict[SecretId, Secret] = Field(
         {},

@@ -34,6 +34,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _GOOGLES = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
 _VARIABLE = "[A-Za-z_.-][A-Za-z0-9_.-]*"  # as Kubernetes has them, which Cloud Run follows
+_RESERVED = "is set by Cloud Run itself and cannot be given"
 _REFERENCE = r"((?:projects/[a-z0-9-]{4,63}/secrets/)?[A-Za-z0-9_-]{1,255})(?::([1-9][0-9]*))?"
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}.*)?")
 TAG, REGION = "{tag}", "{region}"  # in the address of a probe
@@ -154,8 +155,14 @@ def _variable_or_file(key: str) -> str:
 
 
 def _unreserved(name: str) -> str:
-    if name == "PORT" or name.startswith(("K_", "X_GOOGLE_")):
-        raise ValueError("is set by Cloud Run itself and cannot be given")
+    if name == "PORT":
+        raise ValueError(_RESERVED)
+    return _not_of_the_system(name)
+
+
+def _not_of_the_system(name: str) -> str:
+    if name.startswith(("K_", "X_GOOGLE_")):
+        raise ValueError(_RESERVED)
     return name
 
 
@@ -267,6 +274,9 @@ Cpu = Annotated[
 Variable = Annotated[
     str, Matching(_VARIABLE, "letters, digits, _, . and -, no digit first"), AfterValidator(_unreserved)
 ]
+_SHAPED = Matching(_VARIABLE, "letters, digits, _, . and -, no digit first")
+SidecarVariable = Annotated[str, _SHAPED, AfterValidator(_not_of_the_system)]  # nobody sets PORT there
+BuildArgument = Annotated[str, _SHAPED]
 SecretKey = Annotated[
     str, AfterValidator(_variable_or_file), WithJsonSchema({"type": "string", "pattern": f"^({_VARIABLE}|/.+/.+)$"})
 ]

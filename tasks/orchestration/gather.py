@@ -13,6 +13,7 @@ from tasks.failures.errors import SlipwayError
 
 R = TypeVar("R")
 S = TypeVar("S")
+_going_on: set[asyncio.Future[Any]] = set()
 
 
 async def all_of(work: Sequence[Coroutine[Any, Any, R]], *, stop_on_failure: bool = False) -> tuple[R, ...]:
@@ -41,23 +42,47 @@ async def both(
     return first, second
 
 
-async def to_its_end(work: Coroutine[Any, Any, R]) -> R:
+async def to_its_end(work: Coroutine[Any, Any, R], patience_s: float | None = None) -> R:
     """What may not be left half done: who is cancelled meanwhile learns of it when the work is over.
 
-    If it has failed by then, that is what is raised.
+    If it has failed by then, that is what is raised. patience_s: who is cancelled waits no longer than this; then the
+    work goes on by itself.
     """
-    running, cancelled = asyncio.ensure_future(work), False
+    running, clock = asyncio.ensure_future(work), asyncio.get_running_loop().time
+    cancelled_at: float | None = None
     while not running.done():
+        left_s = None
+        if cancelled_at is not None and patience_s is not None:
+            left_s = cancelled_at + patience_s - clock()
+            if left_s <= 0:
+                _goes_on(running)
+                raise asyncio.CancelledError
         try:
-            await asyncio.shield(running)
+            await asyncio.wait([running], timeout=left_s)
         except asyncio.CancelledError:
-            cancelled = True
-        except Exception:  # noqa: S110 - raised below
-            pass
+            cancelled_at = clock() if cancelled_at is None else cancelled_at
     result = running.result()
-    if cancelled:
+    if cancelled_at is not None:
         raise asyncio.CancelledError
     return result
+
+
+async def briefly(work: Coroutine[Any, Any, Any], patience_s: float) -> None:
+    """What is waited for no longer than this, or until a cancel, and then goes on by itself. Raises what it raises."""
+    running = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([running], timeout=patience_s)
+    finally:
+        _goes_on(running)
+    if running.done():
+        running.result()
+
+
+def _goes_on(running: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more: whoever makes use of it looks for what has become of it."""
+    _going_on.add(running)  # the event loop itself holds tasks weakly
+    running.add_done_callback(_going_on.discard)
+    running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 def first_of(failures: Sequence[BaseException]) -> BaseException:

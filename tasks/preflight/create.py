@@ -18,6 +18,7 @@ from tasks.names.references import PLACEHOLDER_IMAGE
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.preflight.preflight import check_everything
+from tasks.rollout.words import INGRESSES
 
 CREATE_TIMEOUT_S = 180.0
 PROPAGATION_TIMEOUT_S = 120.0  # Google: "wait a few minutes for the action to propagate"
@@ -70,10 +71,11 @@ async def _create_bucket(request: Request, name: str) -> None:
 
 async def _create_service(request: Request, name: str) -> None:
     """The service with nobody allowed in and a placeholder for traffic: its URL is known from now on."""
-    await unless_there(services.create_service(name, placeholder_body(request), CREATE_TIMEOUT_S))
+    await unless_there(services.create_service(name, placeholder_body(request, name), CREATE_TIMEOUT_S))
 
 
-def placeholder_body(request: Request) -> dict[str, object]:
+def placeholder_body(request: Request, name: str = "") -> dict[str, object]:
+    """Of the service with this full name, whose ingress it has: an organisation policy may allow no other."""
     template: dict[str, object] = {
         "containers": [{"image": PLACEHOLDER_IMAGE}],
         "labels": request.labels,
@@ -81,7 +83,9 @@ def placeholder_body(request: Request) -> dict[str, object]:
     }
     if request.settings.service_account:
         template["serviceAccount"] = request.settings.service_account
-    return {"labels": request.labels, "template": template}
+    said = {request.run_service(place): request.service(place.service).ingress for place in request.places}
+    ingress = {"ingress": INGRESSES[word]} if (word := said.get(name)) else {}
+    return {"labels": request.labels, "template": template, **ingress}
 
 
 async def unless_there(creation: Awaitable[object]) -> None:

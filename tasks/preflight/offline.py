@@ -18,7 +18,7 @@ from tasks.manifest.openapi import read_openapi, services_in
 from tasks.manifest.provision import GatewaySettings, Provision
 from tasks.manifest.variables import env_files, with_env_files
 from tasks.model import Problem
-from tasks.preflight.sources import Built, judge_source, pointers
+from tasks.preflight.sources import LFS, OTHERS, Built, judge_source, pointers
 from tasks.source.described import found_manifest
 from tasks.source.git import attempt
 from tasks.source.submodules import without_address
@@ -142,7 +142,8 @@ async def _problems(folder: Path, service: Built, tree: Tree | None) -> list[Pro
     if problems is not None:
         return problems
     absent = tree.lacks(folder / str(service.source)) if tree else nothing
-    return [] if await _has_lfs(folder) else await pointers(folder, service, absent)
+    kinds = OTHERS if await _has_lfs(folder) else (LFS, *OTHERS)
+    return await pointers(folder, service, absent, kinds)
 
 
 def _judged(folder: Path, service: Built, tree: Tree | None) -> list[Problem] | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from tarfile import TarInfo
 
 from tasks.builds.archive import plan
 from tasks.builds.ignore import Ignored, left_out, nothing, own_file
@@ -20,8 +22,40 @@ from tasks.source.submodules import fetch_submodules
 CHECK = "build config"
 Built = Part  # of which an image is made
 NAMED = 5  # files, in one message
-_LFS = b"version https://git-lfs.github.com/spec/"
-_LFS_LIMIT = 1024  # bytes: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_LIMIT = 1024  # bytes of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+
+
+@dataclass(frozen=True, slots=True)
+class StandIn:
+    """What git has instead of a file that something else keeps, or can read."""
+
+    start: bytes
+    what: str
+    fix: str
+    filter: str = ""  # that .gitattributes names; '' where only a clone's own settings do
+    limit: int = _LIMIT
+
+
+LFS = StandIn(
+    b"version https://git-lfs.github.com/spec/",
+    "pointers of git-lfs instead of files",
+    "install git-lfs on the machine that does the work, and run `git lfs install` there",
+    "lfs",
+)
+OTHERS = (
+    StandIn(
+        b"\0GITCRYPT\0",  # https://github.com/AGWA/git-crypt/blob/master/commands.cpp
+        "files that git-crypt has encrypted, which no clone can read",
+        "list them in the folder's .dockerignore, and give the service what they say by `secrets` in slipway.yaml",
+        "git-crypt",
+        limit=1 << 40,
+    ),
+    StandIn(
+        b"/annex/objects/",  # https://git-annex.branchable.com/internals/pointer_file/
+        "pointers of git-annex instead of files",
+        "commit the files themselves (`git annex unannex`), or list them in the folder's .dockerignore",
+    ),
+)
 
 
 async def check_sources(request: Request) -> Readiness:
@@ -103,26 +137,35 @@ def _similar(source: Path, named: str, absent: Ignored) -> str:
     return f", which has {', '.join(files[:NAMED])}." if files else "."
 
 
-async def pointers(folder: Path, service: Built, absent: Ignored = nothing) -> list[Problem]:
-    """Files of a source that are kept by git-lfs, and are here as pointers only."""
+async def pointers(
+    folder: Path, service: Built, absent: Ignored = nothing, kinds: Sequence[StandIn] = (LFS, *OTHERS)
+) -> list[Problem]:
+    """Files of a source that are elsewhere, or in cipher, and are here by what stands in for them only."""
     source = folder / str(service.source)
-    alike = await asyncio.to_thread(_like_pointers, source, service.dockerfile, absent)
-    found = [path for path in alike if await _is_lfs(path)]
-    if not found:
-        return []
-    names = ", ".join(path.relative_to(source).as_posix() for path in found[:NAMED])
-    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-    problem = f"The source of {called(service)} has pointers of git-lfs instead of files: {names}{more}."
-    fix = "install git-lfs on the machine that does the work, and run `git lfs install` there"
-    return [Problem(CHECK, Cause.NOT_FOUND, problem, fix, key=(*place_of(service), "source"))]
+    members = await asyncio.to_thread(plan, source, service.dockerfile, absent=absent)
+    problems = []
+    for kind in kinds:
+        alike = await asyncio.to_thread(_alike, source, members, kind)
+        if found := [path for path in alike if await _is_of(path, kind)]:
+            names = ", ".join(path.relative_to(source).as_posix() for path in found[:NAMED])
+            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+            problem = f"The source of {called(service)} has {kind.what}: {names}{more}."
+            problems.append(Problem(CHECK, Cause.NOT_FOUND, problem, kind.fix, key=(*place_of(service), "source")))
+    return problems
 
 
-def _like_pointers(source: Path, dockerfile: str, absent: Ignored) -> Sequence[Path]:
-    members = plan(source, dockerfile, absent=absent)
-    small = (source / member.name for member in members if member.isreg() and member.size < _LFS_LIMIT)
-    return [path for path in small if path.read_bytes().startswith(_LFS)]
+def _alike(source: Path, members: Sequence[TarInfo], kind: StandIn) -> list[Path]:
+    fitting = (source / each.name for each in members if each.isreg() and len(kind.start) <= each.size < kind.limit)
+    return [path for path in fitting if _start(path, len(kind.start)) == kind.start]
 
 
-async def _is_lfs(path: Path) -> bool:
+def _start(path: Path, size: int) -> bytes:
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+async def _is_of(path: Path, kind: StandIn) -> bool:
+    if not kind.filter:
+        return True
     told = await attempt(path.parent, "check-attr", "filter", "--", path.name)
-    return told.output.strip().endswith(": filter: lfs")
+    return told.output.strip().rpartition(": filter: ")[2].startswith(kind.filter)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
@@ -31,9 +30,9 @@ from tasks.manifest.shipping import Hook, HttpHook, JobHook
 from tasks.model import Request
 from tasks.names import resources
 from tasks.names.naming import execution_token
+from tasks.orchestration.addresses import NETWORKS_VARIABLE, addresses_of, parse_networks, refusal
 from tasks.orchestration.step import step
 from tasks.orchestration.tls import trusted
-from tasks.release.addresses import NETWORKS_VARIABLE, parse_networks, refusal
 
 STOP_S = 10.0  # a cancelled run is killed after 30 s
 BEGINNINGS = 5  # so often an execution is begun of a job that others change at the same time
@@ -257,8 +256,7 @@ async def _allowed(hook: HttpHook, when: When, url: httpx.URL) -> list[str]:
     except ValueError as error:
         remedy = f"correct {NETWORKS_VARIABLE} on the worker: networks like 10.8.0.0/16, with commas between them."
         raise HookFailed(f"{NETWORKS_VARIABLE}: {error}.", remedy, Cause.INVALID_CONFIG, state=_state(when)) from None
-    found = await asyncio.get_running_loop().getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(place[0]) for *_, place in found))
+    addresses = await addresses_of(url.host, url.port)
     if why := refusal(url.host, addresses, allowed):
         raise HookFailed(
             f"The hook {hook.name} ({when} the release) may not call {url.host}: {why}.",

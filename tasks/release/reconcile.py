@@ -31,22 +31,25 @@ from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
+from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.builds.build import stop_builds
 from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import ManifestError, NotReconciled, ParameterError, ReleaseBusy, SlipwayError, SourceError
+from tasks.failures.explain import explain
 from tasks.history.beside import later_than
 from tasks.history.ledger import Ledger, open_releases
 from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
 from tasks.history.store import read_until
 from tasks.model import Ending, Outcome, Request, Verdict
 from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
-from tasks.orchestration.gather import all_of
+from tasks.orchestration.gather import all_of, first_of
 from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import close_as_then, shift_at_once
 from tasks.rollout.traffic import Written, verify
 from tasks.source.source import Source
@@ -145,9 +148,16 @@ async def settle_abandoned(request: Request, *, deploys: bool = False) -> int:
     record open, when traffic could not be given back, or a job could not be made what it is to be; but for whoever
     deploys, and so writes the jobs anew, a job is no reason not to.
     """
-    ledgers = await open_releases(request.settings.bucket, request.app, request.environment)
+    ledgers, failures = await open_releases(request.settings.bucket, request.app, request.environment), []
     for ledger in ledgers:
-        await _settle(request, ledger, deploys=deploys)
+        try:
+            await _settle(request, ledger, deploys=deploys)
+        except ReleaseBusy:
+            raise
+        except (SlipwayError, GoogleError) as failure:  # what one of them owes keeps no other from being settled
+            failures.append(failure)
+    if failures:
+        raise first_of(failures)
     return len(ledgers)
 
 
@@ -162,13 +172,13 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
         )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    if record.state is State.RELEASED:
-        beside = await settle(ledger, await _still_owed(request, ledger), forward=True)
-        _refuse_owed([], () if deploys else beside)
-        return
     if is_moving(record) and await _is_finished(request, ledger):
         return
     later = await _later(request, record)
+    if record.state is State.RELEASED:
+        beside = await settle(ledger, await _still_owed(ledger, later), forward=True)
+        _refuse_owed([], () if deploys else beside)
+        return
     brought = {target.place for each in later for target in each.targets}
     debts = owed(record)
     void = [Ending(each.place, Outcome.LEFT, BROUGHT) for each in debts if each.place in brought]
@@ -176,7 +186,7 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
     endings = (*await all_of(work), *void)
     for each in endings:
         get_run_logger().warning("%s", each)
-    beside = await settle(ledger, await _still_owed(request, ledger), forward=False)
+    beside = await settle(ledger, await _still_owed(ledger, later), forward=False)
     failed = [each for each in endings if each.outcome is Outcome.FAILED]
     if failed:
         await ledger.found(endings)
@@ -192,12 +202,10 @@ async def _later(request: Request, record: ReleaseRecord) -> list[ReleaseRecord]
     return later_than(record, history)
 
 
-async def _still_owed(request: Request, ledger: Ledger) -> list[Beside]:
+async def _still_owed(ledger: Ledger, later: Sequence[ReleaseRecord]) -> list[Beside]:
     """Without the jobs and pools that a later release has brought."""
     debts = owed_beside(ledger.release)
-    if not debts:
-        return []
-    brought = {each.name for release in await _later(request, ledger.release) for each in release.beside}
+    brought = {each.name for release in later for each in release.beside}
     void = [each for each in debts if each.name in brought]
     if void:
         said = {"outcome": Outcome.LEFT, "said": BROUGHT}
@@ -241,9 +249,9 @@ async def _is_finished(request: Request, ledger: Ledger) -> bool:
     written: Written = {target.place: (service.traffic,) for target, service in there}
     try:
         refuse_unproven(await prove(request, candidates))
-        await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written, Sent())
         live = await all_of([verify(request, candidate) for candidate in candidates])
-        await close_as_then(request, candidates)
+        await close_as_then(request, candidates, Sent())
     except SlipwayError as error:
         if error.transient is not Transient.NO:  # that says nothing against it
             raise
@@ -288,6 +296,14 @@ async def why(record: ReleaseRecord) -> tuple[State | None, str]:
 
 
 async def _give_back(request: Request, target: TargetRecord, version: str) -> Ending:
+    """FAILED, which is owed still, where it does not even answer: that keeps nothing else from being given back."""
+    try:
+        return await _as_before(request, target, version)
+    except (SlipwayError, GoogleError) as error:
+        return Ending(target.place, Outcome.FAILED, explain(error).problem)
+
+
+async def _as_before(request: Request, target: TargetRecord, version: str) -> Ending:
     """Traffic as the record says it was before, unless it is, or somebody else has taken it in hand since."""
     service = await services.get_service(request.run_service(target.place))
     if service is None:

@@ -12,10 +12,10 @@ from prefect.logging import get_run_logger
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.backup.keep import kept_before
 from tasks.failures.errors import SlipwayError
-from tasks.history.ledger import Ledger
+from tasks.history.ledger import WAITED_S, Ledger
 from tasks.history.record import Beside, ReleaseRecord, images_of, version_of
 from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Snapshot, Version
-from tasks.orchestration.gather import all_of, both, to_its_end
+from tasks.orchestration.gather import all_of, both, briefly, to_its_end
 from tasks.release.gates import approval, refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.rollback import revive
@@ -23,6 +23,7 @@ from tasks.rollout.beside import given_back_on_failure, jobs_released, owed_by, 
 from tasks.rollout.dark import deploy_dark, snapshots
 from tasks.rollout.pools import move_pools
 from tasks.rollout.restore import taken_back_on_failure
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import close_as_then, shift, shift_at_once
 from tasks.rollout.traffic import Written, verify
 from tasks.supply_chain.gate import refuse_vulnerable, warn_vulnerable
@@ -39,38 +40,50 @@ async def release_with_jobs(request: Request, version: Version, images: Sequence
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
-    """Deploys dark, proves and shifts each wave; whatever ends it early, all waves are taken back, everywhere."""
+    """Deploys dark everywhere, then proves and shifts wave after wave; whatever ends it early, all is taken back."""
     candidates: list[Candidate] = []
     proofs: list[Proof] = []
     live: list[Serving] = []
     written: Written = {}
+    sent = Sent()
     before: list[Snapshot] = []
-    async with taken_back_on_failure(request, before, candidates, written, ledger):
+    async with taken_back_on_failure(request, before, candidates, written, ledger, sent):
         before += await snapshots(request, ledger.places)
         await ledger.snapshot(before)
         await pools_deployed(request, version, images, ledger)
+        candidates += await deploy_dark(request, version, images, before)
+        written.update({each.place: (each.split,) for each in candidates})
         for number, wave in enumerate(request.settings.waves):
-            new = await deploy_dark(request, version, images, wave, before)
-            candidates += new
-            written.update({each.place: (each.split,) for each in new})
-            _, proven = await both(ledger.deployed(new), prove(request, new), stop_on_failure=True)
+            new = [each for each in candidates if each.place.region in wave]
+            proving = prove(request, new)
+            if number == 0:
+                _, proven = await both(ledger.deployed(candidates), proving, stop_on_failure=True)
+            else:
+                proven = await proving
             proofs += proven
             await ledger.proven(proofs)
             refuse_unproven(proofs)
             if number == 0:
-                if approved := await approval(request, new, proofs, ledger.release):
-                    await ledger.approved(approved)
-                # a freeze may have begun in the hours since
-                refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
-                await refuse_vulnerable(request, images, ledger, again=True)
+                await _let_through(request, new, proofs, images, ledger)
             ledger.moving()
-            live += await shift(request, new, written, ledger)
+            live += await shift(request, new, written, sent, ledger)
             ledger.live(live)
         await move_pools(request, ledger)
         await run_hooks(request, "after", ledger)
     return Release(
         request.app, request.environment, version, tuple(images), tuple(candidates), tuple(proofs), tuple(live)
     )
+
+
+async def _let_through(
+    request: Request, new: Sequence[Candidate], proofs: Sequence[Proof], images: Sequence[Image], ledger: Ledger
+) -> None:
+    """What is asked once, before the first user meets the new version."""
+    if approved := await approval(request, new, proofs, ledger.release):
+        await ledger.approved(approved)
+    # a freeze may have begun in the hours since
+    refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
+    await refuse_vulnerable(request, images, ledger, again=True)
 
 
 async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime) -> Release:
@@ -83,37 +96,43 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     await ledger.snapshot(before)
     candidates = await revive(request, target, before)
     written: Written = {each.place: (each.split,) for each in candidates}
+    sent = Sent()
     async with (
         given_back_on_failure(ledger),
-        taken_back_on_failure(request, before, candidates, written, ledger),
+        taken_back_on_failure(request, before, candidates, written, ledger, sent),
     ):
         _, proofs = await both(ledger.deployed(candidates), prove(request, candidates), stop_on_failure=True)
         await ledger.proven(proofs)
         refuse_unproven(proofs)
         beside = await owed_by(request, target, ledger)
         ledger.moving()
-        await shift_at_once(request, candidates, written)
+        await shift_at_once(request, candidates, written, sent)
         await _timed(ledger, decided)
-        live = await to_the_end(lambda: _verified(request, candidates, beside, ledger, decided), ledger)
+        live = await to_the_end(lambda: _verified(request, candidates, beside, sent, ledger, decided), ledger)
     images = images_of(target, version)
     await warn_vulnerable(request, images, ledger)
     return Release(request.app, request.environment, version, images, candidates, proofs, live)
 
 
 async def _timed(ledger: Ledger, decided: datetime) -> None:
-    """A record that cannot be written now is no reason to give users back what somebody turns away from."""
+    """A record that cannot be written now is no reason to wait, or to give users back what somebody turns away from."""
     try:
-        await ledger.timed("restored", since(decided))
+        await briefly(ledger.timed("restored", since(decided)), WAITED_S)
     except SlipwayError as unwritten:
         get_run_logger().warning("the release record does not say yet that traffic is restored: %s", unwritten.problem)
 
 
 async def _verified(
-    request: Request, candidates: Sequence[Candidate], beside: Sequence[Beside], ledger: Ledger, decided: datetime
+    request: Request,
+    candidates: Sequence[Candidate],
+    beside: Sequence[Beside],
+    sent: Sent,
+    ledger: Ledger,
+    decided: datetime,
 ) -> tuple[Serving, ...]:
     await settle(ledger, beside, forward=True)
     live = await all_of([verify(request, candidate) for candidate in candidates])
-    await close_as_then(request, candidates)
+    await close_as_then(request, candidates, sent)
     ledger.live(live)
     await ledger.released(verified=since(decided))
     return live

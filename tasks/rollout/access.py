@@ -6,6 +6,8 @@ Whom a release of ours has let in goes when slipway.yaml says so no more; whom o
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import partial
+from typing import Protocol
 
 from prefect.logging import get_run_logger
 
@@ -13,16 +15,22 @@ from infra.gcp.run import access, services
 from infra.gcp.run.members import EVERYONE
 from tasks.failures.errors import BEING_GIVEN_BACK
 from tasks.history.record import let_in
-from tasks.model import Candidate, Request
+from tasks.model import Candidate, Place, Request
 from tasks.orchestration.step import step
 
 NOBODY: frozenset[str] = frozenset()
 _ALL = frozenset({EVERYONE})
 
 
+class Sent(Protocol):
+    """Is told of changes of a service before they are sent."""
+
+    def add(self, place: Place, what: Collection[str]) -> None: ...
+
+
 @step("set who may call", run_name="set who may call {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
-async def set_access(request: Request, candidate: Candidate, *, serves: bool = True) -> None:
-    """serves: whether nothing else does; until then nobody new is let in."""
+async def set_access(request: Request, candidate: Candidate, sent: Sent, *, serves: bool = True) -> None:
+    """serves: whether nothing else does; until then nobody new is let in. sent: is told for whom that is a change."""
     place, name = candidate.place, request.run_service(candidate.place)
     come, go = coming(candidate) if serves else NOBODY, leaving(candidate)
     if EVERYONE in come:
@@ -31,7 +39,7 @@ async def set_access(request: Request, candidate: Candidate, *, serves: bool = T
         come -= _ALL if service and service.unchecked else NOBODY
     if not (come or go):
         return
-    changed = await access.let_in(name, come, go)
+    changed = await access.let_in(name, come, go, before=partial(sent.add, place))
     for who, told in ((changed & come, "may be called by %s now"), (changed & go, "may not be called by %s any more")):
         if who:
             get_run_logger().info(f"%s {told}", place, in_words(who))
@@ -64,8 +72,12 @@ async def give_access_back(request: Request, candidate: Candidate) -> str:
 
     The policy is written even if it is as it should be: a change of ours that is still under way then comes too late.
     """
-    if not (touched := changing(candidate)):
-        return ""
-    there = touched & (candidate.before.callers or {}).keys()
-    changed = await access.let_in(request.run_service(candidate.place), there, touched - there, always=True)
-    return f", open to {'everyone' if EVERYONE in there else 'its callers'} as before" if changed else ""
+    name, said = request.run_service(candidate.place), ""
+    if touched := changing(candidate):
+        there = touched & (candidate.before.callers or {}).keys()
+        changed = await access.let_in(name, there, touched - there, always=True)
+        said = f", open to {'everyone' if EVERYONE in there else 'its callers'} as before" if changed else ""
+    if by_others := coming(candidate) & candidate.unsent:
+        stay = by_others & await access.invokers(name)
+        said += f", open to {in_words(stay)} by somebody else, which stays" if stay else ""
+    return said

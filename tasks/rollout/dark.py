@@ -43,16 +43,15 @@ STALE_TAGS = 3  # of ours that may wait for the next deployment
 
 @stage("deploy")
 async def deploy_dark(
-    request: Request, version: Version, images: Sequence[Image], regions: Sequence[str], before: Sequence[Snapshot]
+    request: Request, version: Version, images: Sequence[Image], before: Sequence[Snapshot]
 ) -> tuple[Candidate, ...]:
     """Every service in every region at once. A failure is raised when all have ended; none of them has traffic.
 
-    before: the snapshot of each service in these regions.
+    No user meets the new version anywhere before it has started everywhere.
+    before: the snapshot of each service in each region.
     """
     by_name = {image.service: image for image in images}
-    snapshot = {each.place: each for each in before}
-    places = [request.place(name, region) for region in regions for name in request.services]
-    return await all_of([deploy_service(request, version, by_name[place.service], snapshot[place]) for place in places])
+    return await all_of([deploy_service(request, version, by_name[each.place.service], each) for each in before])
 
 
 @step("take a snapshot", attempts=3)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.manifest.container import CLOUD_SQL
 from tasks.manifest.settings import ServiceSettings
-from tasks.manifest.values import AnnotationKey, LabelKey, LabelValue, Variable
+from tasks.manifest.values import AnnotationKey, LabelKey, LabelValue, SidecarVariable, Variable
 from tasks.rollout.mounts import Rest, fits, mounted, said_secret
 from tasks.rollout.said import SEEN_AT, Body, Where
 from tasks.rollout.service import SAYS
@@ -137,7 +137,7 @@ def _sidecar(name: str, container: Body, volumes: dict[str, Any], service: Body,
     resources.setdefault("cpuIdle", not resources)
     container.pop("ports", None)
     found = words_of((*SIDECAR, *CONTAINER), container, path, rest, str)
-    found |= variables_of(container, path, rest) | probes_of(container, path, rest)
+    found |= variables_of(container, path, rest, SidecarVariable) | probes_of(container, path, rest)
     found = {key: value for key, value in found.items() if value != {}}
     for mount in container.pop("volumeMounts", ()):
         seen = mounted(mount, volumes, path, rest)
@@ -162,12 +162,12 @@ def joined(one: Body, other: Body) -> Body:
     return one | {key: one.get(key, {}) | value if isinstance(value, dict) else value for key, value in other.items()}
 
 
-def variables_of(container: Body, path: str, rest: Rest) -> Body:
+def variables_of(container: Body, path: str, rest: Rest, kind: object = Variable) -> Body:
     env, secrets = {}, {}
     for entry in container.pop("env", ()):
         name, source = entry.get("name", ""), entry.get("valueSource", {}).get("secretKeyRef")
         said = said_secret(source, rest) if source else None
-        if not fits(Variable, name) or (source and said is None):
+        if not fits(kind, name) or (source and said is None):
             rest.left[f"{path}.env[{name}]"] = entry.get("value", source)
         elif source:
             secrets[name] = said

@@ -36,6 +36,7 @@ from tasks.rollout import split
 from tasks.rollout.access import give_access_back
 from tasks.rollout.former import give_template_back, written_for
 from tasks.rollout.live import LiveService, read_live
+from tasks.rollout.sent import Sent
 from tasks.rollout.split import Traffic
 from tasks.rollout.traffic import Splits, ask_service, fence, foreign_changes, routed, write_split
 from tasks.rollout.whole import give_whole_back
@@ -74,12 +75,14 @@ async def taken_back_on_failure(
     candidates: Sequence[Candidate],
     written: Mapping[Place, Splits],
     ledger: Ledger,
+    sent: Sent | None = None,
 ) -> AsyncIterator[None]:
     """All or nothing: when the block ends the release stands; when it ends early, all candidates so far give back
     what they have.
 
     before: of all places, also those whose candidate did not come about.
     written: the splits that the run may have written last, by place; what others changed is left to them.
+    sent: what else it may have; all that it wants without.
     """
     try:
         yield
@@ -87,11 +90,13 @@ async def taken_back_on_failure(
     except BaseException as error:
         # a run that waits for a person goes on later
         if (candidates or before) and not (ledger.stands or isinstance(error, Pause | RecordInDoubt)):
-            ledger.owe(list({each.place for each in candidates} | {each.place for each in before}))
+            met = [sent.narrowed(each) if sent else each for each in candidates]
+            places = {each.place for each in candidates} | {each.place for each in before}
+            ledger.owe(list(places), [each.before for each in met])
             given: Given = {each.place: [] for each in candidates}
             with closed_circuits():
                 # a run that is being cancelled has no time for probes
-                start = partial(_take_back, request, before, candidates, written, ledger, error, given)
+                start = partial(_take_back, request, before, met, written, ledger, error, given)
                 await in_spite_of_cancels(start, careful=isinstance(error, Exception))
         raise
 
@@ -157,10 +162,7 @@ async def _take_back(
     logger.info("taken back in %.1f s", seconds)
     if isinstance(error, SlipwayError) and any(each.outcome is not Outcome.UNTOUCHED for each in endings):
         error.state = "\n".join(map(str, endings))
-    try:
-        await ledger.taken_back(endings, seconds)
-    except SlipwayError as unwritten:
-        logger.error("the release record does not say so: %s", unwritten.problem)
+    await ledger.taken_back(endings, seconds)
 
 
 def in_one_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
-from tasks.rollout.access import coming, leaving, set_access
+from tasks.rollout.access import Sent, coming, leaving, set_access
 from tasks.rollout.split import ALL, Move, NextSplit
 from tasks.rollout.traffic import Written, advance, begin, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
@@ -24,7 +24,7 @@ from tasks.rollout.whole import set_whole
 
 @stage("shift")
 async def shift(
-    request: Request, candidates: Sequence[Candidate], written: Written, ledger: Ledger
+    request: Request, candidates: Sequence[Candidate], written: Written, sent: Sent, ledger: Ledger
 ) -> tuple[Serving, ...]:
     """Until each candidate was healthy with all it can get; raises ProofFailed at the first step that is not proven.
 
@@ -32,33 +32,36 @@ async def shift(
     """
     hold: Hold | None = None
     while True:
-        moved = await _advance_all(request, candidates, written)
+        moved = await _advance_all(request, candidates, written, sent)
         if all(each.move is Move.DONE for each in moved):
             break
         hold = following(hold, request.settings.bake_s, datetime.now(UTC))
         watched = await _prove_step(request, candidates, written, hold, ledger)
         if not watched and all(map(has_all, moved)):
             break  # no time has passed in which anything could have become of it
-    return await all_of([verify(request, candidate) for candidate in candidates])
+    # one that does not answer has users: nobody waits for the others
+    return await all_of([verify(request, candidate) for candidate in candidates], stop_on_failure=True)
 
 
 @stage("shift")
-async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written) -> None:
+async def shift_at_once(request: Request, candidates: Sequence[Candidate], written: Written, sent: Sent) -> None:
     """All traffic in one step, for revisions that have served before; who may call is as it was with them.
 
     But a door that was closed then closes by `close_as_then`: it may be the way by which the service is verified.
     """
     await all_of([advance(request, each, None, written) for each in candidates])
-    await all_of([set_access(request, each) for each in candidates])
-    await all_of([set_whole(request, each, rest=False) for each in candidates])
+    await all_of([set_access(request, each, sent) for each in candidates])
+    await all_of([set_whole(request, each, sent, rest=False) for each in candidates])
 
 
-async def close_as_then(request: Request, candidates: Sequence[Candidate]) -> None:
+async def close_as_then(request: Request, candidates: Sequence[Candidate], sent: Sent) -> None:
     """What is left to set of services that are verified."""
-    await all_of([set_whole(request, each, opens=False) for each in candidates])
+    await all_of([set_whole(request, each, sent, opens=False) for each in candidates])
 
 
-async def _advance_all(request: Request, candidates: Sequence[Candidate], written: Written) -> list[NextSplit]:
+async def _advance_all(
+    request: Request, candidates: Sequence[Candidate], written: Written, sent: Sent
+) -> list[NextSplit]:
     """One step for all, dependencies before the services that call them.
 
     While two revisions share the traffic, those may call who may call either: a door closes before the first request
@@ -69,11 +72,11 @@ async def _advance_all(request: Request, candidates: Sequence[Candidate], writte
         chosen = [candidate for candidate in candidates if candidate.place.service in level]
         closing = [each for each in chosen if leaving(each)]
         begin(written, [each.place for each in closing])
-        await all_of([set_access(request, each, serves=False) for each in closing])
+        await all_of([set_access(request, each, sent, serves=False) for each in closing])
         moved = await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
         arrived = [each for each, split in zip(chosen, moved, strict=True) if has_all(split)]
-        await all_of([set_access(request, each) for each in arrived if coming(each)])
-        await all_of([set_whole(request, each, opens=each in arrived) for each in chosen])
+        await all_of([set_access(request, each, sent) for each in arrived if coming(each)])
+        await all_of([set_whole(request, each, sent, opens=each in arrived) for each in chosen])
         taken += moved
     return taken
 

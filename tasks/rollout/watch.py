@@ -36,7 +36,8 @@ WATCH_TIMEOUT_S = 24 * 3600.0
 RINSE_S = 120.0  # after a step new instances start and warm up: their latencies say nothing about the revision
 RINSED = 0.4  # of a bake at most
 BASELINE_S = 1800.0  # before the first step: what stable's usual rate of errors is read from
-QUIET_PROBES = 30  # a look, where users are too few
+QUIET_PROBES = 60  # a look, where users are too few: one a second
+ASKED_S = 30.0  # and no longer than this, however slow the answers: a look may find that users are hurt
 RECENT_S = 150.0  # whether stable is down now is seen by the probes of so long
 OUTAGE = "stable fails, too: what hits both says nothing about either, and the evidence is gathered anew"
 
@@ -216,10 +217,11 @@ async def _ask_both(request: Request, each: Watched, senses: Senses) -> Judgemen
     health = request.service(each.place.service).health.model_copy(update={"samples": 1})
 
     async def ask_one(url: str, times: int) -> list[Probe]:
+        until = senses.now() + timedelta(seconds=ASKED_S)
         async with senses.asking(service, candidate.service_url, url, health) as ask:
             probes = await probe_until_accepted(ask, health, senses.sleep)
-            while len(probes) < times and probes[-1].status is not None:  # one that hangs is enough
-                probes.append(await ask())
+            while len(probes) < times and probes[-1].status is not None and senses.now() < until:
+                probes.append(await ask())  # of those that hang one is enough
             return probes
 
     stable_url = stable_at(candidate)

@@ -7,8 +7,9 @@ and is asked in between: by the way in that there is now, and that may close.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from prefect.logging import get_run_logger
@@ -20,6 +21,7 @@ from tasks.failures.errors import BEING_GIVEN_BACK
 from tasks.history.record import TargetRecord
 from tasks.model import Candidate, Request
 from tasks.orchestration.step import step
+from tasks.rollout.access import Sent
 from tasks.rollout.base import base_of
 from tasks.rollout.live import LiveService, changed_meanwhile
 from tasks.rollout.service import said_before, said_of_all, whole_over
@@ -75,31 +77,43 @@ def opening(wanted: Mapping[str, Any], before: Mapping[str, Any]) -> frozenset[s
 
 
 @step("set the service", run_name="set the service {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
-async def set_whole(request: Request, candidate: Candidate, *, opens: bool = True, rest: bool = True) -> None:
-    """opens: what lets more callers in. rest: what does not."""
+async def set_whole(
+    request: Request, candidate: Candidate, sent: Sent, *, opens: bool = True, rest: bool = True
+) -> None:
+    """opens: what lets more callers in. rest: what does not. sent: is told what that changes."""
     lets_in = opening(candidate.whole, candidate.before.whole)
     fields = [each for each in to_change(candidate) if (opens if each in lets_in else rest)]
-    if fields and await _write(request, candidate, candidate.whole, fields):
+    if fields and await _write(request, candidate, candidate.whole, fields, partial(sent.add, candidate.place)):
         get_run_logger().info("%s: set %s", candidate.place, ", ".join(fields))
 
 
 async def give_whole_back(request: Request, candidate: Candidate) -> str:
     """As it was before the release, in words; what others have set since is theirs."""
-    fields = to_change(candidate)
-    if not fields:
+    fields, unsent, said = to_change(candidate), candidate.unsent & WHOLE.keys(), ""
+    if not (fields or unsent):
         return ""
     service = await services.get_service(request.run_service(candidate.place))
-    ours = [key for key in fields if service and service.whole.get(key) == candidate.whole.get(key)]
-    if not ours or not await _write(request, candidate, candidate.before.whole, ours):
-        return ""
-    return f", {', '.join(ours)} as before"
+    now, was, wanted = (service.whole if service else {}), candidate.before.whole, candidate.whole
+    ours = [key for key in fields if service and now.get(key) == wanted.get(key)]
+    if ours and await _write(request, candidate, was, ours):
+        said = f", {', '.join(ours)} as before"
+    changed = {key for key in fields if key not in ours and now.get(key) != was.get(key)}
+    theirs = changed | {key for key in unsent if now.get(key) == wanted.get(key)}
+    return said + (f", {', '.join(sorted(theirs))} as somebody else has set it" if service and theirs else "")
 
 
-async def _write(request: Request, candidate: Candidate, wanted: Mapping[str, Any], fields: Sequence[str]) -> bool:
-    """Whether anything had to be written."""
+async def _write(
+    request: Request,
+    candidate: Candidate,
+    wanted: Mapping[str, Any],
+    fields: Sequence[str],
+    before: Callable[[list[str]], None] = lambda _: None,
+) -> bool:
+    """Whether anything had to be written. before: told what, before it is."""
     service = await services.get_service(request.run_service(candidate.place))
     if service is None or all(service.whole.get(key) == wanted.get(key) for key in fields):
         return False
+    before([key for key in fields if service.whole.get(key) != wanted.get(key)])
     said = {key: wanted[key] for key in fields if key in wanted}
     try:
         body = {"name": service.name, "etag": service.etag, **said}

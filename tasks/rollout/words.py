@@ -85,19 +85,15 @@ def _is_http2(name: str) -> bool:
     return name == "h2c"
 
 
+INGRESSES = {
+    "all": "INGRESS_TRAFFIC_ALL",
+    "internal": "INGRESS_TRAFFIC_INTERNAL_ONLY",
+    "internal-and-cloud-load-balancing": "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+}
 _LIST = (list, list)
 SERVICE = (
     Word("description", "description"),
-    _choices(
-        {
-            "all": "INGRESS_TRAFFIC_ALL",
-            "internal": "INGRESS_TRAFFIC_INTERNAL_ONLY",
-            "internal-and-cloud-load-balancing": "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
-        },
-        "ingress",
-        "ingress",
-        "all",
-    ),
+    _choices(INGRESSES, "ingress", "ingress", "all"),
     Word("invoker_iam_check", "invokerIamDisabled", True, _no, _no),
     Word("iap", "iapEnabled", False),
     Word("default_url", "defaultUriDisabled", True, _no, _no),

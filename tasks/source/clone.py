@@ -7,6 +7,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import SourceError
@@ -18,6 +19,11 @@ TIMEOUT_S = 240.0  # of each call that moves data
 NAMED = 5  # files, in one message
 CLONED_FROM = "slipway.folder"  # the setting of a clone that says which folder it was made of
 
+# Whatever this machine's own configuration says; its hooks have no say in what is checked out either.
+_THE_SAME_EVERYWHERE = (
+    *("core.autocrlf=false", "core.eol=lf", "core.symlinks=true", "core.sparseCheckout=false"),
+    *(f"core.attributesFile={os.devnull}", f"core.hooksPath={os.devnull}"),
+)
 _FETCHABLE = re.compile(r"[0-9a-f]{40}|refs/[^:*]+")
 
 
@@ -81,19 +87,48 @@ async def clone_url(url: str, ref: str | None, target: Path, *, trusted: bool = 
 
     An address that is not `trusted`, because a repository names it, is followed over the network only.
     """
+    await _refuse_shallow(url)
     finished = await attempt(
         target,
-        *("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--", url, "."),
+        *("clone", "--quiet", "--no-checkout", "--filter=blob:none", "--origin=origin", "--", url, "."),
         timeout_s=TIMEOUT_S,
         env={} if trusted else {"GIT_PROTOCOL_FROM_USER": "0"},
     )
     if finished.code:
         raise _refused(url, finished)
+    await _have_branches(target)
     commit = await commit_of(target, ref or "HEAD") or await _fetched(target, ref or "")
     if commit is None:
         raise await _unknown(target, hide_credentials(url), ref)
     await _check_out(target, commit)
     return target
+
+
+async def _refuse_shallow(url: str) -> None:
+    """A folder's URL is looked at first: git 2.39 would ask a shallow repository for the commits that it lacks, and
+    before the answer for the same again, by thousands of processes. No host of repositories has a shallow one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() != "file":
+        return
+    asked = await attempt(Path("/"), "-C", unquote(parts.path), "rev-parse", "--is-shallow-repository")
+    if asked.output.strip() == "true":
+        raise SourceError(
+            f"{url} is a shallow clone itself, which lacks the tags and commits that decide the version.",
+            "complete it there with `git fetch --unshallow --tags`, or give the repository that it was cloned from.",
+        )
+
+
+async def _have_branches(target: Path) -> None:
+    """Make the remote's branches the clone's own, so that a ref means here what it means in the repository itself.
+
+    A remote's branch gives way to all else: the branch `origin` to the remote's default one, `abc1234` to the commit.
+    https://git-scm.com/docs/gitrevisions
+    """
+    named = "%(if)%(symref)%(then)%(else)update refs/heads/%(refname:lstrip=3) %(objectname)%(end)"
+    updates = await git(target, "for-each-ref", f"--format={named}", "refs/remotes/origin")
+    lines = [f"{line}\n" for line in updates.splitlines() if line]
+    await git(target, "update-ref", "--stdin", stdin="".join(lines))
 
 
 async def clone_folder(folder: Path, ref: str | None, target: Path) -> Path:
@@ -166,7 +201,7 @@ async def _fetched(target: Path, ref: str) -> str | None:
 
 async def _check_out(target: Path, commit: str, changed_tree: str = "") -> None:
     """Fill an empty work tree with a commit, or with a tree on top of it, the same on every machine."""
-    for setting in ("core.autocrlf=false", "core.eol=lf", f"core.attributesFile={os.devnull}"):
+    for setting in _THE_SAME_EVERYWHERE:
         await git(target, "config", *setting.split("="))
     await git(target, "checkout", "--quiet", "--detach", commit, timeout_s=TIMEOUT_S)
     if changed_tree:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks.failures.errors import VersionError
 from tasks.source.git import git
 
+NAMED = 5  # files, in one message
 _STATUS = ("status", "--porcelain=v2", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
 
 
@@ -23,9 +24,21 @@ async def read_changed_tree(repo: Path, objects: Path | None = None) -> str:
     status = await git(repo, *_STATUS)
     if not status:
         return ""
+    _refuse_conflicts(status)
     _refuse_opaque(status)
     tree = await _write_tree(repo, objects)
     return "" if tree == (await git(repo, "rev-parse", "HEAD^{tree}")).strip() else tree
+
+
+def _refuse_conflicts(status: str) -> None:
+    """git would not commit them either: the files hold both sides, between marks."""
+    names = [entry.split(" ", 10)[-1] for entry in status.split("\0") if entry.startswith("u ")]
+    if names:
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        raise VersionError(
+            f"the work tree has conflicts of a merge in {', '.join(names[:NAMED])}{more}.",
+            "resolve them and run `git add` on each, or give up the merge with `git merge --abort`.",
+        )
 
 
 def _refuse_opaque(status: str) -> None:

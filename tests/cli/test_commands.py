@@ -18,7 +18,7 @@ import pytest
 from rich.console import Console
 
 from cli.main import app
-from tests.cli.command import refusal, slipway
+from tests.cli.command import SLIPWAY, refusal, slipway
 
 pytestmark = pytest.mark.usefixtures("warm")
 
@@ -156,6 +156,16 @@ def test_an_address_that_is_not_a_prefect_api_is_said(web_page: str, tmp_path: P
     assert "correct PREFECT_API_URL" in said
 
 
+@pytest.mark.parametrize("web_page", [500], indirect=True)
+def test_a_prefect_server_in_trouble_is_not_said_to_be_the_wrong_address(web_page: str, tmp_path: Path) -> None:
+    said = refusal(
+        slipway("deploy", "--environment=production", f"--repository={SHOP}", cwd=tmp_path, PREFECT_API_URL=web_page)
+    )
+    assert "answered 500" in said
+    assert "log of the Prefect server" in said
+    assert "PREFECT_API_URL" not in said
+
+
 @pytest.mark.parametrize("command", ["env", "reset", "faults"])
 @pytest.mark.parametrize("killed", [False, True], ids=["never ran", "was killed"])
 def test_an_emulator_that_does_not_run_is_said_with_the_remedy(command: str, killed: bool, tmp_path: Path) -> None:
@@ -211,3 +221,24 @@ def test_the_commands_of_a_running_emulator(emulator: Path) -> None:
     port = variables["CLOUDSDK_PROXY_PORT"]
     said = refusal(slipway("emulator", "run", f"--port={port}", f"--data={shlex.quote(str(emulator))}2", cwd=emulator))
     assert port in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["schema"], ["--help"], ["version", "--repo", str(ROOT)], ["check", "--folder", str(SHOP)]],
+    ids=" ".join,
+)
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(arguments: list[str], tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        done = subprocess.run(
+            [str(SLIPWAY), *arguments],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "")

@@ -31,7 +31,7 @@ def test_a_run_that_compared_nothing_found_no_drift() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "remedy"), [(401, "PREFECT_API_AUTH_STRING"), (500, "what Prefect's server has logged")]
+    ("status", "remedy"), [(401, "PREFECT_API_AUTH_STRING"), (500, "read the log of the Prefect server")]
 )
 def test_a_server_that_fails_is_not_taken_for_one_that_asks_who_we_are(status: int, remedy: str) -> None:
     class Answering(BaseHTTPRequestHandler):

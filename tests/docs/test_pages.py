@@ -16,10 +16,13 @@ ROOT = DOCS.parent
 README = ROOT / "README.md"
 ROOT_PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 ALL_PAGES = [*ROOT_PAGES, *pages()]
+PRODUCTION = ("api", "cli", "deployments", "flows", "infra", "tasks")
+HANDED_ON = {"SLIPWAY_GIT_USER", "SLIPWAY_GIT_TOKEN", "SLIPWAY_BUILD_TOOLS"}  # by a process to one that it starts
 MAX_README_BYTES = 5_000
 
 _PATH = re.compile(r"`((?:api|benchmarks|cli|deployments|docs|examples|flows|infra|tasks|tests)/[\w./-]*)`")
 _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
+_VARIABLE = re.compile(r"\bSLIPWAY_[A-Z_]+\b")
 _DEPLOYMENT = re.compile(r"`(\w+/[\w-]+)`")
 
 each_page = pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -75,13 +78,28 @@ def test_the_architecture_page_lists_exactly_the_rooms() -> None:
 
 
 def test_where_is_what_answers_many_questions_with_files_that_are_there() -> None:
-    rows = table_after("## Where is what", DOCS / "architecture.md")
-    assert len(rows) >= 20
+    text = (DOCS / "architecture.md").read_text().partition("\n## Where is what\n")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if re.match(r"\| .*\?", line)]
+    assert len(rows) >= 90
     for question, answer in rows:
-        assert question.endswith("?")
         paths = _PATH.findall(answer)
         assert paths, question
-        assert all((ROOT / path).exists() for path in paths), question
+        beside = {(ROOT / path).parent for path in paths}  # a name without folders stands for a file beside another
+        short = re.findall(r"`(\w+\.(?:py|tf))`", answer)
+        assert not [name for name in short if not any((folder / name).exists() for folder in beside)], question
+
+
+@each_page
+def test_every_row_is_in_a_table_that_has_a_heading(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    tables = re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE)
+    assert not [table for table in tables if not re.match(r".*\n\|(?: ?:?-+:? ?\|)+", table)]
+
+
+def test_the_reference_has_exactly_the_environment_variables_that_the_code_reads() -> None:
+    told = set(_VARIABLE.findall((DOCS / "reference" / "environment-variables.md").read_text()))
+    code = [path for folder in PRODUCTION for path in (ROOT / folder).rglob("*.py")]
+    assert told == {name for path in code for name in _VARIABLE.findall(path.read_text())} - HANDED_ON
 
 
 def test_the_picture_of_values_names_classes_that_are_there() -> None:

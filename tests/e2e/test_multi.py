@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from tasks.failures.errors import ProofFailed
+from tasks.failures.errors import CandidateFailed, ProofFailed
 from tasks.history.record import State
-from tests.e2e.conftest import REGION, App, program
+from tests.conftest import PROJECT
+from tests.e2e.conftest import REGION, RUN, App, program
 from tests.e2e.releases import HEALTH, STEADY_S, canary, describe, find, history, live, ship, turns_bad, users
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
@@ -59,3 +60,33 @@ async def test_a_service_that_is_bad_in_the_second_region_takes_both_back_in_bot
     assert record.state is State.FAILED
     outcomes = {(target.service, target.region): target.outcome for target in record.targets}
     assert outcomes == {(service, region): "taken back" for service in ("api", "web") for region in REGIONS}
+
+
+STOPS_IN = f"""
+import urllib.request
+server = os.environ["GCE_METADATA_HOST"]
+asked = urllib.request.Request(f"http://{{server}}/computeMetadata/v1/instance/region")
+asked.add_header("Metadata-Flavor", "Google")
+region = urllib.request.urlopen(asked, timeout=10).read().decode()
+if region.endswith("{OTHER_REGION}"):
+    raise SystemExit(f"no database in {{region}}")
+"""
+
+
+async def test_what_does_not_start_in_the_second_region_is_known_before_users_of_the_first_meet_it(app: App) -> None:
+    """All revisions are made dark before any traffic moves."""
+    app.write("api", program())
+    app.write("web", program())
+    describe(app, SERVICES, production=f"{{project: {PROJECT}, regions: [{', '.join(REGIONS)}]}}")
+    app.commit("v1.0.0")
+    await ship(app)
+
+    app.write("api", program(instead=STOPS_IN + RUN))
+    app.commit("v1.1.0")
+    with pytest.raises(CandidateFailed, match=f"(?s)api did not start in {OTHER_REGION}.*no database"):
+        await ship(app)
+
+    assert await everywhere(app) == all_on("v1.0.0")
+    record = (await history(app))[0]
+    assert record.moved is None
+    assert {target.outcome for target in record.targets} == {"untouched"}

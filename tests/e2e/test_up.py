@@ -36,6 +36,7 @@ class Stack:
 
     folder: Path
     options: tuple[str, ...]
+    data: str = ".slipway"
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def start(self) -> None:
@@ -57,7 +58,7 @@ class Stack:
 
     @property
     def state(self) -> Path:
-        return self.folder / ".slipway"
+        return self.folder / self.data
 
     def wait(self) -> int:
         return self.process.wait(timeout=PATIENCE_S)
@@ -127,8 +128,12 @@ def test_after_the_demo_nothing_runs_any_more(demo: Stack) -> None:
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Iterator[Stack]:
-    """A running stack whose demo has failed: its app's container ends before it listens. Its server has a database."""
-    stack = Stack(tmp_path_factory.mktemp("broken"), ("--demo",))
+    """A running stack whose demo has failed: its app's container ends before it listens. Its server has a database.
+
+    Its state is not in the folder that it was started in.
+    """
+    elsewhere = tmp_path_factory.mktemp("state")
+    stack = Stack(tmp_path_factory.mktemp("broken"), ("--demo", f"--data={elsewhere}"), str(elsewhere))
     (stack.state / DATABASE).parent.mkdir(parents=True)
     shutil.copy(database, stack.state / DATABASE)
     repo = Repo.init(stack.state / "storefront")
@@ -160,7 +165,7 @@ def test_another_stack_on_the_same_folder_is_refused(broken: Stack) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_commands_in_that_folder_find_the_stack(broken: Stack) -> None:
+def test_commands_where_it_was_started_find_the_stack(broken: Stack) -> None:
     """No deployment is about that environment alone; a URL is read by the run, not by the command."""
     address = (broken.state / "storefront").as_uri()
     done = slipway("deploy", "--environment=nowhere", f"--repository={address}", "--json", cwd=broken.folder)
@@ -168,6 +173,7 @@ def test_commands_in_that_folder_find_the_stack(broken: Stack) -> None:
     outcome = json.loads(done.stdout)
     assert outcome["state"] == "Failed"
     assert "has no environment 'nowhere'" in outcome["message"]
+    assert str(broken.state) in slipway("emulator", "env", cwd=broken.folder).stdout
 
 
 def test_ctrl_c_ends_everything_in_seconds_with_the_demos_exit_code(broken: Stack) -> None:
@@ -178,7 +184,7 @@ def test_ctrl_c_ends_everything_in_seconds_with_the_demos_exit_code(broken: Stac
     assert broken.wait() == 1
     assert time.monotonic() - began < STOP_LIMIT_S
     assert broken.processes() == []
-    assert not (broken.state / "up.json").exists()
+    assert [*broken.state.glob("up.json"), *broken.folder.glob(".slipway/up.json")] == []
     assert "Traceback" not in broken.said
 
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,24 +132,44 @@ def _make(mirror: Mirror, name: str, source: Distribution, say: Callable[[str], 
     with tempfile.TemporaryDirectory(dir=mirror.folder) as folder:
         root = Path(folder, "root")
         say(f"Fetching {source.suite} from {source.address}; this takes about a minute")
-        _debootstrap(recipe, source, root)
+        _debootstrap(source, root)
+        _install(recipe.packages, root)
         _finish(recipe, root)
         say(f"Packing {name}")
         layer = store_layer(lambda archive: _pack(root, archive), blobs, COMPRESSION)
     return compose(blobs, _config(recipe, layer), [layer.digest])
 
 
-def _debootstrap(recipe: Recipe, source: Distribution, root: Path) -> None:
-    packages = ",".join(("ca-certificates", *recipe.packages))
-    command = ["debootstrap", "--variant=minbase", f"--include={packages}", source.suite, str(root), source.address]
+def _debootstrap(source: Distribution, root: Path) -> None:
+    command = ["debootstrap", "--variant=minbase", "--include=ca-certificates", source.suite, str(root), source.address]
+    _run(
+        command,
+        f"Is {source.address} within reach, and does it have {source.suite}? Name another with --archive and --suite.",
+    )
+    own = Path("/") / CERTIFICATES
+    if own.is_file():  # authorities that this machine trusts beyond the public ones
+        shutil.copyfile(own, root / CERTIFICATES)
+
+
+def _install(packages: Sequence[str], root: Path) -> None:
+    """By the system's own apt: debootstrap knows of no package that others provide, and npm needs some of those."""
+    if not packages:
+        return
+    apt = ["chroot", str(root), "apt-get", "--quiet"]
+    remedy = f"Look at what apt-get says. The packages are {', '.join(packages)}."
+    _run([*apt, "update"], remedy)
+    _run([*apt, "install", "--yes", "--no-install-recommends", *packages], remedy)
+
+
+def _run(command: list[str], remedy: str) -> None:
     alone = ["unshare", "--mount"] if shutil.which("unshare") else []  # so that nothing stays mounted
-    done = subprocess.run([*alone, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [*alone, *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
     if done.returncode:
         tail = "\n".join(done.stdout.splitlines()[-TAIL_LINES:])
-        raise MirrorError(
-            f"debootstrap failed:\n{tail}\nIs {source.address} within reach, and does it have {source.suite}? "
-            "Name another with --archive and --suite."
-        )
+        raise MirrorError(f"{command[0]} failed:\n{tail}\n{remedy}")
 
 
 def _finish(recipe: Recipe, root: Path) -> None:
@@ -159,9 +179,6 @@ def _finish(recipe: Recipe, root: Path) -> None:
         (root / link).symlink_to(target)
     for marker in root.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):  # pip may install into an image's system
         marker.unlink()
-    own = Path("/") / CERTIFICATES
-    if own.is_file():  # authorities that this machine trusts beyond the public ones
-        shutil.copyfile(own, root / CERTIFICATES)
 
 
 def _pack(root: Path, archive: tarfile.TarFile) -> None:

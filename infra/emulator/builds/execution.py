@@ -71,21 +71,21 @@ class Execution:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        end = None
         try:
-            await self._to_the_end()
-        except Ended as reason:
-            end = reason
+            self._close(await self._end())
         except Exception as error:  # a build must not hang because of a flaw of ours
             log.exception("build %s", self.build.name)
-            end = Ended(Status.INTERNAL_ERROR, f"internal error: {error}")
+            self._close(Ended(Status.INTERNAL_ERROR, f"internal error: {error}"))
+
+    async def _end(self) -> Ended | None:
+        """How the build comes to its end; None if well. Its folder is gone by then."""
+        try:
+            await self._to_the_end()
+        except Ended as end:
+            return end
         finally:
             await asyncio.to_thread(shutil.rmtree, self._workspace.root, ignore_errors=True)
-        try:
-            self._close(end)
-        except Exception as error:
-            log.exception("build %s", self.build.name)
-            self._close(Ended(Status.INTERNAL_ERROR, f"internal error: {error}"))
+        return None
 
     def _close(self, end: Ended | None) -> None:
         """The log is whole before the status says that the build is over."""

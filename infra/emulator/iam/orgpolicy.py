@@ -38,6 +38,12 @@ class OrgPolicies:
         if kind == "projects" and rest[0] == "locations":
             self.allow_location(project_id, rest[1])
 
+    def allow_ingress(self, project_id: str, ingress: str) -> None:
+        """Raises FAILED_PRECONDITION if no Cloud Run service may come to have it; `ingress` in gcloud's words."""
+        policy = self._spec(project_id, INGRESS)
+        if policy is not None and not _permits(policy, {ingress, f"is:{ingress}"}):
+            raise _violation(project_id, INGRESS, f"Ingress {ingress} violates constraint constraints/{INGRESS}.")
+
     def enforced(self, project_id: str, constraint: str) -> bool:
         """Whether a switch such as iam.disableServiceAccountKeyCreation is on."""
         policy = self._spec(project_id, constraint)

@@ -8,8 +8,10 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any, ClassVar
 
+from google.cloud.run_v2 import IngressTraffic
 from google.rpc.code_pb2 import Code
 
+from infra.emulator.iam.orgpolicy import OrgPolicies
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import RpcError, aborted, already_exists, error_info, failed_precondition
@@ -25,6 +27,11 @@ from infra.emulator.run.state import State as RunState
 from infra.emulator.run.traffic import routes_of
 from infra.emulator.run.validation import check_first_traffic, check_service, check_service_id
 
+INGRESSES = {
+    IngressTraffic.INGRESS_TRAFFIC_ALL: "all",
+    IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY: "internal",
+    IngressTraffic.INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER: "internal-and-cloud-load-balancing",
+}
 MOST = 1_000  # services, and pools, per project and region: https://cloud.google.com/run/quotas
 MAX_REVISIONS = 1_000  # per service or pool; older ones without a share are deleted
 
@@ -48,6 +55,10 @@ class Lifecycle(ABC):
     def complete(self, owner: Any, project_number: int) -> None:
         """Fills in what was not said, and checks all of it."""
 
+    @abstractmethod
+    def allow(self, owner: Any, before: Any) -> None:
+        """Raises what an organisation policy has against it; `before` is None for a new one."""
+
     def shown(self, message: Any) -> Any:
         """As API v2 shows the owner, or a revision."""
         return message
@@ -58,6 +69,7 @@ class Lifecycle(ABC):
         self._copy_mutable(wanted, owner)
         self.check_new(owner)
         self._complete(owner, principal)
+        self.allow(owner, None)
         table, place = self._state.table_of(name), owner_of(name)
         if name in table:
             raise already_exists(f"Resource '{place.id}' already exists.")
@@ -76,6 +88,7 @@ class Lifecycle(ABC):
         owner = copied(before)
         self._copy_mutable(wanted, owner)
         self._complete(owner, principal)
+        self.allow(owner, before)
         revision = revisions.revision_for(self._state, owner, principal, anew=anew)
         if owner != before or revision.name not in self._state.revisions:
             owner.generation += 1
@@ -214,6 +227,12 @@ class ServiceLifecycle(Lifecycle):
     def complete(self, owner: Any, project_number: int) -> None:
         fill_in(owner, project_number)
         check_service(owner)
+
+    def allow(self, owner: Any, before: Any) -> None:
+        """What it has already it may keep: https://cloud.google.com/resource-manager/docs/organization-policy/org-policy-constraints."""
+        if before is None or owner.ingress != before.ingress:
+            ingress = INGRESSES.get(owner.ingress, "none")
+            self._cloud.get(OrgPolicies).allow_ingress(ServiceName.parse(owner.name).project, ingress)
 
     def shown(self, message: Any) -> Any:
         return shown(message)

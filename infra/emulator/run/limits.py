@@ -107,12 +107,12 @@ def _check_total(template: Any, container: Any, field: str) -> None:
         raise invalid(f"{wrong}\nTotal cpu < 1 is not supported with concurrency > 1.", field)
     if not container.resources.cpu_idle:
         raise invalid(f"{wrong} Total cpu < 1 is not supported with cpu always allocated (unthrottled).", field)
-    if template.execution_environment == GEN2:
+    if is_second_generation(template):
         raise invalid(f"{wrong} Total cpu < 1 is not supported with gen2 execution environment.", field)
 
 
 def _check_memory(template: Any, cpu: Decimal, memory: int, field: str) -> None:
-    gen2 = getattr(template, "execution_environment", GEN2) == GEN2  # pools do not choose, and have that
+    gen2 = is_second_generation(template)
     least = max(LEAST.get(int(cpu), 0) if cpu >= 1 else 0, MIN_MEMORY_GEN2 if gen2 else MIN_MEMORY)
     most = next((limit for above, limit in MOST if cpu < above), MOST_WITH_6 if cpu == 6 else MOST_WITH_8)
     if not least <= memory <= most:
@@ -122,6 +122,12 @@ def _check_memory(template: Any, cpu: Decimal, memory: int, field: str) -> None:
             f"between {_shown(least)} and {_shown(most)} inclusive.\n{GUIDANCE}/memory-limits",
             field,
         )
+
+
+def is_second_generation(template: Any) -> bool:
+    """Chosen, or needed by a volume: https://cloud.google.com/run/docs/about-execution-environments. Pools have it."""
+    mounted = any(each.WhichOneof("volume_type") in ("gcs", "nfs") for each in template.volumes)
+    return mounted or bool(getattr(template, "execution_environment", GEN2) == GEN2)
 
 
 def _check_gpu(template: Any, container: Any, cpu: Decimal, memory: int, count: str, field: str) -> None:

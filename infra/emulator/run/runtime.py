@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from infra.emulator.run.listeners import SHARED
 from infra.emulator.run.networks import IN_A_NETWORK, WARDEN, Factory, Network, Networks
 from infra.emulator.run.ports import free_port
+from infra.emulator.run.remains import Remains
 from infra.emulator.run.workload import Workload
 
 GRACE_S = 10.0  # between SIGTERM and SIGKILL, as Cloud Run gives
+LAST_WORDS_S = 5.0  # for what is written and not read yet when an instance has ended
 LINE_LIMIT = 256 << 10  # the longest log line Cloud Logging takes
 Sink = Callable[[str, str], None]  # (stdout or stderr, one line)
 
@@ -54,8 +58,15 @@ def port_variable(port: int) -> dict[str, str]:
 class Instance:
     """One running container or process; `network` is its own, None where it shares this machine's."""
 
-    def __init__(self, process: asyncio.subprocess.Process, network: Network | None, port: int, sink: Sink) -> None:
-        self._process, self.network, self.port = process, network, port
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        remains: Remains,
+        network: Network | None,
+        port: int,
+        sink: Sink,
+    ) -> None:
+        self._process, self._remains, self.network, self.port = process, remains, network, port
         self.host = network.address if network else SHARED
         self._pumps = [
             asyncio.create_task(_pump(stream, name, sink))
@@ -78,10 +89,16 @@ class Instance:
         return self._process.returncode is None
 
     async def _end(self) -> int:
-        """Waits for the end; all output has reached the sink by then. Answers the exit status."""
-        code = await self._process.wait()
-        await asyncio.gather(*self._pumps)
-        return code
+        """Waits for the end; all output has reached the sink by then. Answers the exit status.
+
+        Nothing of it runs on, also where somebody killed the warden: that would hold the output open for ever.
+        """
+        await self._remains.end()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await asyncio.gather(self._process.wait(), *self._pumps)
+        code = self._process.returncode
+        return 128 + signal.SIGKILL if code is None or code < 0 else code
 
     async def stop(self, *, hurry: bool = False) -> None:
         """Asks it to end, and makes it end after the grace period; returns when it has."""
@@ -117,11 +134,14 @@ async def launch(
     order: Order, port: int, sink: Sink, networks: Networks, network: Network | None, metadata: Factory | None
 ) -> Instance:
     """Starts it, in its network if it has one: that is furnished first, with a metadata server. Raises OSError."""
-    if network is None:
-        process = await _start([sys.executable, "-I", "-S", str(WARDEN)])
-    else:
-        with network.entrance() as (command, number):
-            process = await _start(command, number)
+    told, teller = os.pipe()
+    try:
+        process = await _enter(network, teller)
+    except BaseException:
+        os.close(told)
+        raise
+    finally:
+        os.close(teller)
     try:
         if network:
             await networks.furnish(network, order.env)
@@ -129,9 +149,18 @@ async def launch(
                 await network.tell(metadata)
     except BaseException:
         process.kill()
+        os.close(told)
         raise
+    remains = Remains(told, process.pid if network else None, order.cleanup, order.env)
     assert process.stdin is not None
-    words = {
+    process.stdin.write(json.dumps(_words(order, teller)).encode() + b"\n")
+    return Instance(process, remains, network, port, sink)
+
+
+def _words(order: Order, teller: int) -> dict[str, Any]:
+    """The order as the warden reads it."""
+    return {
+        "tell": teller,
         "command": list(order.command),
         "env": dict(order.env),
         "cwd": order.cwd,
@@ -139,8 +168,14 @@ async def launch(
         "cleanup": list(order.cleanup),
         "grace_s": order.grace_s,
     }
-    process.stdin.write(json.dumps(words).encode() + b"\n")
-    return Instance(process, network, port, sink)
+
+
+async def _enter(network: Network | None, teller: int) -> asyncio.subprocess.Process:
+    """The warden, in the network if there is one."""
+    if network is None:
+        return await _start([sys.executable, "-I", "-S", str(WARDEN)], teller)
+    with network.entrance() as (command, number):
+        return await _start(command, number, teller)
 
 
 async def _start(command: Sequence[str], *inherited: int) -> asyncio.subprocess.Process:

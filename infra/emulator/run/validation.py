@@ -21,8 +21,11 @@ ENV_NAME = re.compile(r"[^=\0]+")
 IMAGE_HOST = re.compile(r"([a-z0-9-]+\.)?gcr\.io|([a-z0-9-]+-)?docker\.pkg\.dev|docker\.io")
 # Namespaces that only Run itself may use in labels and annotations of API v2.
 RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
-RESERVED_ENV = ("PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+RESERVED_BESIDE = ("K_SERVICE", "K_REVISION", "K_CONFIGURATION")
+# Sidecars are told no port: Google's sample with nginx gives one its own, https://cloud.google.com/run/docs/deploying
+RESERVED_ENV = ("PORT", *RESERVED_BESIDE)
 MAX_LABELS = 64
+MAX_DESCRIPTION = 512
 MAX_TAGGED_NAME = 46  # of a tag and its service's name together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration#tags
 LIVENESS_LIMIT_S = 3_600
 GPU_START_LIMIT_S = 1_800  # https://cloud.google.com/run/docs/configuring/services/gpu-best-practices
@@ -45,6 +48,13 @@ def check_service(service: Any) -> None:
     check_annotations(service.annotations, "service.annotations")
     check_template(service.template, name.id, name.location)
     check_traffic(service.traffic, name.id)
+    if len(service.description) > MAX_DESCRIPTION:
+        raise invalid(f"service.description: must have at most {MAX_DESCRIPTION} characters.", "service.description")
+    scaling = service.scaling
+    if scaling.max_instance_count and scaling.min_instance_count > scaling.max_instance_count:
+        raise invalid(
+            "service.scaling.min_instance_count: must be less than or equal to max_instance_count.", "service.scaling"
+        )
 
 
 def check_labels(labels: Mapping[str, str], field: str) -> None:
@@ -103,7 +113,7 @@ def check_template(template: Any, service_id: str, location: str) -> None:
     ingress = ingress_container(template.containers)
     for index, container in enumerate(template.containers):
         where = f"{field}.containers[{index}]"
-        check_container(container, where)
+        check_container(container, where, RESERVED_ENV if container is ingress else RESERVED_BESIDE)
         if container is ingress:
             check_resources(template, container, where)
         else:
@@ -146,7 +156,10 @@ def check_container(container: Any, field: str, reserved_names: Collection[str] 
         _check_startup_probe(container.startup_probe, f"{field}.startup_probe")
     for kind in ("liveness_probe", "readiness_probe"):
         if kind in container.DESCRIPTOR.fields_by_name and container.HasField(kind):
-            _check_probe(getattr(container, kind), f"{field}.{kind}", LIVENESS_LIMIT_S)
+            probe = getattr(container, kind)
+            if probe.HasField("tcp_socket"):  # https://cloud.google.com/run/docs/configuring/healthchecks
+                raise invalid(f"{field}.{kind}.tcp_socket: is supported for startup probes only.", f"{field}.{kind}")
+            _check_probe(probe, f"{field}.{kind}", LIVENESS_LIMIT_S)
 
 
 def _check_image(image: str, field: str) -> None:

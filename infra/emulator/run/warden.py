@@ -2,8 +2,10 @@
 
 The pipe closes when the emulator lets the command go, and also when the emulator is killed: nothing is left behind.
 Started with `python -I -S`; the first line of standard input is the order (JSON): `command`, `env`, `cwd`, `stop` (a
-command that asks it to end, or empty for SIGTERM), `grace_s` (from there to SIGKILL) and `cleanup` (a command for the
-very end, or empty). Anything more before the pipe closes means: in a hurry. Exits as the command did.
+command that asks it to end, or empty for SIGTERM), `grace_s` (from there to SIGKILL), `cleanup` (a command for the
+very end, or empty) and `tell` (a file descriptor: over it goes the command's process group, for one who must end it
+when the warden cannot, and when all is done "ended"). Anything more before the pipe closes means: in a hurry. Exits as
+the command did.
 
 In a network of its own it is given two arguments: the file descriptor of a socket over which it lends sockets of that
 network for as long as somebody takes them, and the address to be reached by. `try` ADDRESS only sees whether it works.
@@ -47,11 +49,13 @@ def main() -> None:
     except OSError as error:
         print(f"{order['command'][0]}: {error.strerror}", file=sys.stderr, flush=True)  # noqa: T201
         os._exit(127)
+    os.write(order["tell"], b"%d" % process.pid)
     threading.Thread(target=_end_with_owner, args=(process, order), daemon=True).start()
     code = process.wait()
     _signal(process, signal.SIGKILL)  # what the command itself started and left
     if order["cleanup"]:
         _run(order["cleanup"], order)
+    os.write(order["tell"], b" ended")
     os._exit(code if code >= 0 else 128 - code)
 
 

@@ -9,10 +9,14 @@ import re
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from google.cloud.run_v2 import ExecutionEnvironment
+
 from infra.emulator.kernel.errors import invalid
+from infra.emulator.run.limits import is_second_generation
 
 CLOUD_SQL_INSTANCE = re.compile(r"(?:[a-z0-9.-]+:)?[a-z][a-z0-9-]+:[a-z0-9-]+:[a-z0-9-]+")  # a domain's project first
 CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
+GEN1 = ExecutionEnvironment.EXECUTION_ENVIRONMENT_GEN1
 CLOUD_SQL_FOLDER = "/cloudsql"
 
 
@@ -59,7 +63,23 @@ def _check_dependencies(containers: Any, field: str) -> None:
 
 
 def _check_volumes(template: Any, field: str) -> None:
+    _check_sources(template, field)
     volumes = {volume.name: volume for volume in template.volumes}
+    for index, container in enumerate(template.containers):
+        where = f"{field}.containers[{index}].volume_mounts"
+        paths = [mount.mount_path for mount in container.volume_mounts]
+        if len(set(paths)) != len(paths):
+            raise invalid(f"{where}: mount paths must be unique.", where)
+        for mount in container.volume_mounts:
+            _check_mount(mount, volumes.get(mount.name), where)
+
+
+def _check_sources(template: Any, field: str) -> None:
+    if len({volume.name for volume in template.volumes}) != len(template.volumes):
+        raise invalid(f"{field}.volumes: volume names must be unique.", f"{field}.volumes")
+    if getattr(template, "execution_environment", None) == GEN1 and is_second_generation(template):
+        where = f"{field}.execution_environment"
+        raise invalid(f"{where}: Cloud Storage and NFS volumes need the second generation.", where)
     for volume in template.volumes:
         where = f"{field}.volumes[{volume.name}]"
         if volume.WhichOneof("volume_type") is None:
@@ -67,17 +87,16 @@ def _check_volumes(template: Any, field: str) -> None:
         for instance in volume.cloud_sql_instance.instances:
             if not CLOUD_SQL_INSTANCE.fullmatch(instance):
                 raise invalid(f"{where}: '{instance}' must have the form project:region:instance.", where)
-    for index, container in enumerate(template.containers):
-        for mount in container.volume_mounts:
-            where = f"{field}.containers[{index}].volume_mounts"
-            volume = volumes.get(mount.name)
-            if volume is None:
-                raise invalid(f"{where}: volume '{mount.name}' not found.", where)
-            sql = volume.HasField("cloud_sql_instance")
-            if sql and mount.mount_path not in ("", CLOUD_SQL_FOLDER):
-                raise invalid(f"{where}: Cloud SQL is mounted at {CLOUD_SQL_FOLDER} only.", where)
-            if not sql and not mount.mount_path.startswith("/"):
-                raise invalid(f"{where}: '{mount.mount_path}' must be an absolute path.", where)
+
+
+def _check_mount(mount: Any, volume: Any, where: str) -> None:
+    if volume is None:
+        raise invalid(f"{where}: volume '{mount.name}' not found.", where)
+    sql = volume.HasField("cloud_sql_instance")
+    if sql and mount.mount_path not in ("", CLOUD_SQL_FOLDER):
+        raise invalid(f"{where}: Cloud SQL is mounted at {CLOUD_SQL_FOLDER} only.", where)
+    if not sql and not mount.mount_path.startswith("/"):
+        raise invalid(f"{where}: '{mount.mount_path}' must be an absolute path.", where)
 
 
 def _check_network(vpc: Any, field: str, location: str) -> None:

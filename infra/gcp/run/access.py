@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from google.cloud import run_v2
 from google.iam.v1 import iam_policy_pb2, options_pb2, policy_pb2
@@ -24,12 +24,18 @@ async def set_public(service: str, *, public: bool, always: bool = False) -> boo
 
 
 async def let_in(
-    service: str, come: Collection[str], go: Collection[str] = (), *, always: bool = False
+    service: str,
+    come: Collection[str],
+    go: Collection[str] = (),
+    *,
+    always: bool = False,
+    before: Callable[[frozenset[str]], None] = lambda _: None,
 ) -> frozenset[str]:
     """Lets some invoke the service, and others no longer; answers for whom of them that was a change.
 
     What has a condition stays, be it of the same members. always: write the policy even if it says so already, so that
-    nobody's older one can replace it any more. Raises GoogleError ABORTED if somebody else changed it meanwhile.
+    nobody's older one can replace it any more. before: told for whom it is a change, before that is written. Raises
+    GoogleError ABORTED if somebody else changed it meanwhile.
     """
     policy = await _policy(service)
     there = _invokers(policy)
@@ -41,6 +47,7 @@ async def let_in(
             binding.members.remove(member)
     if new:
         policy.bindings.add(role=INVOKER, members=sorted(new))
+    before(frozenset(new | gone))
     request = iam_policy_pb2.SetIamPolicyRequest(resource=service, policy=policy)
     await call("run.services.setIamPolicy", client(run_v2.ServicesAsyncClient).set_iam_policy, request)
     return frozenset(new | gone)

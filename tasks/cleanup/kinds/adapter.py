@@ -28,7 +28,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 from infra.gcp.calls.errors import GoogleError
-from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Listing, Traits, Use
+from tasks.cleanup.engine.model import DELETE, CleanupStep, Item, Kind, Listing, Traits, Use
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
 from tasks.history.record import ReleaseRecord
@@ -202,6 +202,13 @@ class ResourceKind(Consumer):
 
     def undo(self, step: CleanupStep) -> str:
         """How the step is undone, as a command or in words, for the journal; '' where nothing undoes it."""
+        return self.undo_delete(step.item) if step.action == DELETE else self.undo_first(step.item)
+
+    def undo_first(self, item: Item) -> str:
+        """The step of `traits.first`."""
+        return ""
+
+    def undo_delete(self, item: Item) -> str:
         return ""
 
     @asynccontextmanager

@@ -14,7 +14,7 @@ from datetime import timedelta
 from infra.gcp import apigateway, apikeys, monitoring
 from infra.gcp.apikeys import Key
 from infra.gcp.calls.errors import GoogleError
-from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Claim, Keys, Look, Reference
 from tasks.cleanup.kinds.estate import EstateKind, asked
 from tasks.failures.roles import Need
@@ -67,8 +67,8 @@ class ApiKeys(EstateKind):
     async def delete(self, item: Item) -> bool:
         return await apikeys.delete_key(item.name, item.etag, TIMEOUT_S)
 
-    def undo(self, step: CleanupStep) -> str:
-        project, key = _split(step.item.name)
+    def undo_delete(self, item: Item) -> str:
+        project, key = _split(item.name)
         return f"gcloud services api-keys undelete {key} --project={project} (within 30 days)"
 
 

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import buckets
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Found, Keys, Look, Reference, ResourceKind
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
@@ -92,8 +92,8 @@ class Buckets(ResourceKind):
     async def delete(self, item: Item) -> bool:
         return await buckets.delete_bucket(_name(item), int(item.etag))
 
-    def undo(self, step: CleanupStep) -> str:
-        return f"gcloud storage buckets update {step.item.name} --clear-soft-delete" if step.action != DELETE else ""
+    def undo_first(self, item: Item) -> str:
+        return f"gcloud storage buckets update {item.name} --clear-soft-delete"
 
 
 def bucket_item(found: buckets.Bucket, app: str) -> Item:

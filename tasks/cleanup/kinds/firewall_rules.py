@@ -16,7 +16,7 @@ from typing import Any
 from infra.gcp import compute
 from infra.gcp.compute import Resource
 from infra.gcp.run.templates import Template
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Claim, Look, Reference, refuse_another
 from tasks.cleanup.kinds.cloud_run import in_words
 from tasks.cleanup.kinds.estate import EstateKind, asked
@@ -80,10 +80,9 @@ class FirewallRules(EstateKind):
             refuse_another(item, found.created, state(found))
         return found is not None
 
-    def undo(self, step: CleanupStep) -> str:
-        project, name = step.item.name.split("/")[1], resources.last(step.item.name)
-        command = f"gcloud compute firewall-rules update {name} --no-disabled --project={project}"
-        return "" if step.action == DELETE else command
+    def undo_first(self, item: Item) -> str:
+        project, name = item.name.split("/")[1], resources.last(item.name)
+        return f"gcloud compute firewall-rules update {name} --no-disabled --project={project}"
 
 
 @functools.cache

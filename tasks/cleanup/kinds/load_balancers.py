@@ -18,7 +18,7 @@ from typing import Any
 
 from infra.gcp import compute
 from infra.gcp.compute import Resource
-from tasks.cleanup.engine.model import DAY_S, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Claim, Found, Keys, Look, Reference, refuse_another
 from tasks.cleanup.kinds.cloud_run import all_services
 from tasks.cleanup.kinds.estate import EstateKind, asked
@@ -155,9 +155,9 @@ class LoadBalancerParts(EstateKind):
         refuse_another(item, found.created, compute.state(found.body))
         return await compute.delete(item.name, TIMEOUT_S)
 
-    def undo(self, step: CleanupStep) -> str:
+    def undo_delete(self, item: Item) -> str:
         """There is only making it again, of what it was."""
-        body = self._bodies.get(step.item.name, {})
+        body = self._bodies.get(item.name, {})
         kept = {key: value for key, value in body.items() if key not in OUTPUT}
         return f"making it again, which was {json.dumps(kept, sort_keys=True)}" if kept else ""
 

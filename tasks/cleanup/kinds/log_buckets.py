@@ -14,7 +14,7 @@ from datetime import timedelta
 from infra.gcp import log_config
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.log_config import LogBucket, Sink
-from tasks.cleanup.engine.model import CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Look, Reference, refuse_another
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.log_sinks import CONFIG_WRITER, GOOGLES, LOGGING, NEVER, all_buckets, all_sinks
@@ -58,8 +58,8 @@ class LogBuckets(EstateKind):
         refuse_another(item, found.created or NEVER, str(found.changed))
         return await log_config.delete_bucket(item.name)
 
-    def undo(self, step: CleanupStep) -> str:
-        parts = resources.parts(step.item.name)
+    def undo_delete(self, item: Item) -> str:
+        parts = resources.parts(item.name)
         return (
             f"gcloud logging buckets undelete {parts['buckets']} --location={parts['locations']} "
             f"--project={parts['projects']} (within 7 days)"

@@ -16,7 +16,7 @@ from infra.gcp import log_config
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.log_config import LogBucket, Sink
 from infra.gcp.storage import buckets
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Look, Reference, refuse_another
 from tasks.cleanup.kinds.estate import EstateKind, asked
 from tasks.failures.roles import Need
@@ -71,9 +71,9 @@ class LogSinks(EstateKind):
             refuse_another(item, found.created or NEVER, found.destination)
         return found is not None
 
-    def undo(self, step: CleanupStep) -> str:
-        project, name = step.item.name.split("/")[1], resources.last(step.item.name)
-        return "" if step.action == DELETE else f"gcloud logging sinks update {name} --no-disabled --project={project}"
+    def undo_first(self, item: Item) -> str:
+        project, name = item.name.split("/")[1], resources.last(item.name)
+        return f"gcloud logging sinks update {name} --no-disabled --project={project}"
 
 
 def sink_item(found: Sink, look: Look) -> Item:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from infra.gcp import secrets
 from infra.gcp.secrets import Secret, SecretVersion
-from tasks.cleanup.engine.model import DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Keys, Look, Reference
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.secrets import (
@@ -110,9 +110,9 @@ class SecretVersions(EstateKind):
     def named(self, asset: str, project: str) -> str:
         return "" if "/locations/" in asset else super().named(asset, project)
 
-    def undo(self, step: CleanupStep) -> str:
-        secret, _, number = step.item.name.partition("/versions/")
-        return "" if step.action == DELETE else enabling(secret, number)
+    def undo_first(self, item: Item) -> str:
+        secret, _, number = item.name.partition("/versions/")
+        return enabling(secret, number)
 
 
 def own_versions(secret: Secret, versions: Sequence[SecretVersion]) -> frozenset[int]:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from infra.gcp import builds, functions, secrets
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.secrets import Secret, SecretVersion
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import AT_ONCE, Claim, Keys, Look, Reference, refuse_another
 from tasks.cleanup.kinds.estate import EstateKind, asked
 from tasks.failures.roles import Need
@@ -98,8 +98,8 @@ class Secrets(EstateKind):
         """Regional secrets have an endpoint of their own, and nothing here lists them."""
         return "" if "/locations/" in asset else super().named(asset, project)
 
-    def undo(self, step: CleanupStep) -> str:
-        return "" if step.action == DELETE else enabling(step.item.name, "NUMBER")
+    def undo_first(self, item: Item) -> str:
+        return enabling(item.name, "NUMBER")
 
 
 def secret_item(secret: Secret, versions: Sequence[SecretVersion], look: Look) -> Item:

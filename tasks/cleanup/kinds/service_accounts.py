@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from infra.gcp.iam import accounts, identity
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Found, Keys, Look, Reference, ResourceKind
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
@@ -74,9 +74,9 @@ class ServiceAccounts(ResourceKind):
     async def delete(self, item: Item) -> bool:
         return await accounts.delete_account(item.name)
 
-    def undo(self, step: CleanupStep) -> str:
-        project, email = step.item.name.split("/")[1], resources.last(step.item.name)
-        return "" if step.action == DELETE else f"gcloud iam service-accounts enable {email} --project={project}"
+    def undo_first(self, item: Item) -> str:
+        project, email = item.name.split("/")[1], resources.last(item.name)
+        return f"gcloud iam service-accounts enable {email} --project={project}"
 
 
 def account_item(found: accounts.ServiceAccount, memory: Memory, now: datetime) -> Item:

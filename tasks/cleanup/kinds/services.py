@@ -11,7 +11,7 @@ from infra.gcp import monitoring
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Claim, Found, Look, Reference, ResourceKind, refuse_another
 from tasks.cleanup.kinds.cloud_run import SERVICES, all_services, in_words, runs, sources
 from tasks.cleanup.memory import Memory
@@ -62,13 +62,12 @@ class Services(ResourceKind):
         etag = await _etag(item)
         return etag is not None and await services.delete_service(item.name, etag, TIMEOUT_S)
 
-    def undo(self, step: CleanupStep) -> str:
-        parts = resources.parts(step.item.name)
-        command = (
+    def undo_first(self, item: Item) -> str:
+        parts = resources.parts(item.name)
+        return (
             f"gcloud run services update {parts['services']} --scaling=auto --region={parts['locations']} "
             f"--project={parts['projects']}"
         )
-        return "" if step.action == DELETE else command
 
 
 async def _etag(item: Item) -> str | None:

@@ -16,7 +16,7 @@ from datetime import timedelta
 from infra.gcp import monitoring, sql
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.sql import FINAL_BACKUP_DAYS, Instance
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Keys, Look, Reference, refuse_another
 from tasks.cleanup.kinds.estate import EstateKind, asked
 from tasks.failures.roles import Need
@@ -106,14 +106,16 @@ class SqlInstances(EstateKind):
     def named(self, asset: str, project: str) -> str:
         return f"projects/{project}/instances/{resources.last(asset)}"
 
-    def undo(self, step: CleanupStep) -> str:
-        project, name = step.item.name.split("/")[1], resources.last(step.item.name)
-        if step.action == DELETE:
-            return (
-                f"gcloud sql backups restore BACKUP --restore-instance={name}-again --project={project}, with its "
-                f"final backup, which stays for {FINAL_BACKUP_DAYS} days"
-            )
+    def undo_first(self, item: Item) -> str:
+        project, name = item.name.split("/")[1], resources.last(item.name)
         return f"gcloud sql instances patch {name} --activation-policy=ALWAYS --project={project}"
+
+    def undo_delete(self, item: Item) -> str:
+        project, name = item.name.split("/")[1], resources.last(item.name)
+        return (
+            f"gcloud sql backups restore BACKUP --restore-instance={name}-again --project={project}, with its "
+            f"final backup, which stays for {FINAL_BACKUP_DAYS} days"
+        )
 
 
 def instance_item(found: Instance, look: Look) -> Item:

@@ -20,6 +20,18 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
+        "Tokens of [the service account {account}|a service account] may not be made by the one who asks for them.",
+        "Give the identity that was refused roles/iam.serviceAccountTokenCreator on [{account}|the account], or where "
+        "it comes from a workload identity pool roles/iam.workloadIdentityUser, at "
+        "https://console.cloud.google.com/iam-admin/serviceaccounts; a wrong attribute mapping is refused in the same "
+        "words.",
+        "https://cloud.google.com/iam/docs/service-account-impersonation",
+        r"failed to generate google cloud (?:access|id) token[\s\S]{0,200}(?:does not have permission|permission_denied)",
+        r"iam\.serviceaccounts\.(?:getaccesstoken|getopenidtoken|implicitdelegation|signblob|signjwt)",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
         "No usable Google credentials: none were found, or they have expired or were revoked.",
         "Log in with `gcloud auth application-default login` (on a machine: set GOOGLE_APPLICATION_CREDENTIALS "
         "or attach a service account), then run again.",

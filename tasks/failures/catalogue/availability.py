@@ -43,8 +43,9 @@ NETWORK = (
         "Outside of Google Cloud log in with `gcloud auth application-default login`; inside, run again.",
         "https://cloud.google.com/docs/authentication/provide-credentials-adc",
         r"cannotconnecttometadataserver\w*",
-        r"(?:169\.254\.169\.254|metadata\.google\.internal)[^\n]{0,120}"
-        r"(?:host is down|no route|unreachable|timed? ?out|timeout|refused|no such host)",
+        r"(?:169\.254\.169\.254|metadata\.google\.internal)[^\n]{0,400}"
+        r"(?:host is down|no route|unreachable|timed? ?out|timeout|refused|no such host|getaddrinfo failed|"
+        r"name or service not known|name resolution|nodename nor servname)",
     ),
     rule(
         Cause.NETWORK,

@@ -223,6 +223,16 @@ INVALID_CONFIG = (
     rule(
         Cause.INVALID_CONFIG,
         NO,
+        "Cloud Run does not take a value[, at {field}].",
+        "Correct the value in slipway.yaml (or the command) as the message says; what is allowed is listed at "
+        "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services.",
+        "https://cloud.google.com/run/docs/reference/rest/v2/projects.locations.services",
+        r"violation in (?:create|update)\w+request\.",  # Google's own words, though Terraform may pass them on
+        r"invalid value specified for (?:container )?(?:cpu|memory)",
+    ),
+    rule(
+        Cause.INVALID_CONFIG,
+        NO,
         "The Terraform configuration is wrong.",
         "Correct it at the place that the message names, and check with `terraform validate`.",
         "https://developer.hashicorp.com/terraform/language",

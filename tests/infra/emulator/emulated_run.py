@@ -150,6 +150,23 @@ def lines_of(service: run_v2.Service, log: str) -> list[str]:
     raise AssertionError(f"nothing in {log}")
 
 
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return b"\nState:\tZ" not in Path(f"/proc/{pid}/status").read_bytes()
+
+
+def ends(pid: int, within_s: float = 30.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while is_alive(pid):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 class Own:
     """An emulator process that a test may kill, over one data folder."""
 

@@ -108,3 +108,27 @@ async def test_identity_aware_proxy_is_told_who_asks(cloud_env: dict[str, str], 
     with disable_run_logger():
         async with asking(name_of(request), url, url, Health(audience=audience)) as ask:
             assert (await ask()).status == status
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("169.254.169.254", "where metadata servers are"),
+        ("[::ffff:169.254.169.254]", "where metadata servers are"),
+        ("metadata.google.internal.", "is the metadata server"),
+    ],
+)
+async def test_a_metadata_server_is_asked_by_no_probe(host: str, why: str) -> None:
+    """What it answers would be told in the run: a slipway.yaml may name any address as `health.url`."""
+    with disable_run_logger():
+        async with httpx.AsyncClient() as client:
+            probe = await _probe(client, f"http://{host}/latest/meta-data/", Health(path="/latest/meta-data/"))
+    assert not probe.ok
+    assert why in probe.detail
+
+
+async def test_an_id_token_goes_over_no_unencrypted_connection() -> None:
+    with disable_run_logger():
+        async with httpx.AsyncClient(headers={"Authorization": "Bearer x"}) as client:
+            probe = await _probe(client, "http://203.0.113.7/health", Health(path="/health"))
+    assert "give an https:// address" in probe.detail

@@ -183,3 +183,12 @@ def test_a_change_of_slipway_yaml_alone_packs_the_same(folder: Path, tmp_path: P
         (folder / "slipway.yaml").write_text(text)
         digests.add(pack(folder, tmp_path / "out.tar.gz", own=own_file(folder, folder)).sha256)
     assert len(digests) == 1
+
+
+def test_a_link_to_what_git_keeps_for_itself_is_refused(tmp_path: Path) -> None:
+    repo = Repo.init(tmp_path / "repo")
+    (repo.path / "big.bin").symlink_to(".git/annex/objects/x")
+    with pytest.raises(
+        SourceError, match=r"big\.bin leads to \.git/annex/objects/x, and what is in \.git is never sent"
+    ):
+        pack(repo.path, tmp_path / "out.tar.gz")

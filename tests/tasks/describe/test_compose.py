@@ -126,3 +126,25 @@ DB_IMAGE=postgres:17
 @pytest.mark.parametrize(("name", "secret"), [("API_KEY", True), ("OPENAI_APIKEY", True), ("VALKEY_ADDR", False)])
 def test_the_name_of_a_store_that_ends_like_a_secret_is_none(name: str, *, secret: bool) -> None:
     assert is_secret(name, "") is secret
+
+
+def test_what_is_asked_by_a_health_check_is_a_service_at_that_port() -> None:
+    file = """services:
+  api: {build: ., healthcheck: {test: [CMD, curl, "-f", "http://localhost:8000/up"]}}
+  beat: {build: ., healthcheck: {test: [CMD, pgrep, celery]}}
+"""
+    api, beat = read_compose(file, "compose.yaml").services
+    assert (api.port, api.health, api.works) == (8000, "/up", None)
+    assert (beat.port, beat.works) == (None, ())
+
+
+def test_variables_are_filled_in_as_compose_does() -> None:
+    file = """services:
+  web:
+    build: .
+    ports: ["80"]
+    environment: {A: "${A:?must be given}", B: "${B?}", C: "${C-c}", D: "${C:+there}d", E: "$$5", F: "${F:-f}"}
+"""
+    (web,) = read_compose(file, "compose.yaml").services
+    assert web.env == {"C": "c", "D": "d", "E": "$5", "F": "f"}
+    assert web.decide == ("env, values that come from outside: A, B.",)

@@ -265,3 +265,39 @@ def test_the_advice_about_the_port_is_given_only_where_the_log_tells_nothing_bet
     said = explain(GoogleError("run.services.update", "FAILED_PRECONDITION", PORT_MESSAGE), log=log)
     assert advice in said.remedy
     assert ("0.0.0.0" in said.remedy) is (advice == "listen on 0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice", "never"),
+    [
+        (
+            "failed to generate Google Cloud access token for ***: (403) Permission "
+            "'iam.serviceAccounts.getAccessToken' denied on resource.",  # google-github-actions/auth#340
+            "roles/iam.workloadIdentityUser",
+            "auth application-default login",
+        ),
+        (
+            "Error: 3 INVALID_ARGUMENT: Violation in CreateServiceRequest.service.template.vpc_access.connector: one "
+            "and only one of connector and network_interfaces must be set.",  # googleapis/google-cloud-node#4731
+            "slipway.yaml",
+            "terraform",
+        ),
+        (
+            "Error 400: template.template.containers[0].limits.memory: Invalid value specified for memory.",
+            "slipway.yaml",
+            "terraform",
+        ),
+        (
+            "RefreshError: HTTPConnectionPool(host='metadata.google.internal', port=80): Max retries exceeded with "
+            "url: /computeMetadata/v1/instance/service-accounts/default/?recursive=true (Caused by NewConnectionError("
+            "'<urllib3.connection.HTTPConnection object at 0x6967F28>: Failed to establish a new connection: "
+            "[Errno 11001] getaddrinfo failed',))",  # googleapis/google-cloud-python#5419
+            "gcloud auth application-default login",
+            "getent",
+        ),
+    ],
+)
+def test_the_advice_is_for_what_refused_and_not_for_what_passed_it_on(text: str, advice: str, never: str) -> None:
+    said = explain(text)
+    assert advice in said.remedy
+    assert never not in said.remedy.lower()

@@ -61,6 +61,7 @@ def parsed(api: str, environment: str = "services: {}") -> ServiceSettings:
             "volumes.a.mount",
             "seen at /x too",
         ),
+        ("{volumes: {a: {mount: /x, bucket: shop}}, cpu: 0.5}", "volumes.a", "needs 1 CPU"),
         ("{volumes: {a: {mount: /x, bucket: shop}}, execution_environment: gen1}", "volumes.a", "need the execution"),
         ("{secrets: {/key: k}}", "secrets", "path of a file in a folder"),
         ("{secrets: {/dev/key: k}}", "secrets", "not in /dev"),

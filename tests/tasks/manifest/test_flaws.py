@@ -257,3 +257,9 @@ def _places(node: Any) -> Iterator[tuple[Any, Any]]:
     for key in list(node) if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
         yield node, key
         yield from _places(node[key])
+
+
+def test_port_is_a_name_like_any_other_where_cloud_run_sets_none() -> None:
+    settings = "{build: {args: {PORT: '3000'}}, sidecars: {proxy: {image: nginx, env: {PORT: '81'}}}}"
+    web = parse_manifest(SMALL.replace("web:", f"web: {settings}")).services["web"]
+    assert (web.build.args, web.sidecars["proxy"].env) == ({"PORT": "3000"}, {"PORT": "81"})

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tasks.failures.errors import SlipwayError, SourceError, VersionError
-from tasks.orchestration.gather import both
+from tasks.orchestration.gather import both, briefly, to_its_end
 
 
 async def one() -> int:
@@ -43,3 +43,39 @@ async def test_the_first_that_fails_may_end_the_other() -> None:
     with pytest.raises(SourceError):
         await both(never(ended), failing(SourceError("no source")), stop_on_failure=True)
     assert ended == ["cancelled"]
+
+
+async def test_who_is_cancelled_waits_for_what_may_not_be_left_half_done_as_long_as_that_is_bearable() -> None:
+    done, let_go = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await let_go.wait()
+        done.set()
+
+    for patience_s, waits in ((0.01, False), (None, True)):
+        done.clear()
+        let_go.clear()
+        running = asyncio.ensure_future(to_its_end(work(), patience_s))
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running], timeout=0.1)
+        assert running.done() is not waits
+        let_go.set()  # what nobody waits for goes on
+        await done.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+
+async def test_what_is_waited_for_briefly_goes_on_beside_or_tells_how_it_failed() -> None:
+    done, let_go = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        await let_go.wait()
+        done.set()
+
+    await briefly(work(), 0.01)
+    assert not done.is_set()
+    let_go.set()
+    await done.wait()
+    with pytest.raises(SourceError):
+        await briefly(failing(SourceError("no source")), 5)

@@ -94,3 +94,18 @@ async def test_pointers_of_git_lfs_are_no_files(repo: Repo) -> None:
     (found,) = await problems(repo)
     assert found.problem == "The source of service web has pointers of git-lfs instead of files: model.bin."
     assert "git lfs install" in found.fix
+
+
+async def test_what_no_clone_can_read_is_said_with_what_to_do(repo: Repo) -> None:
+    repo.write(".gitattributes", "*.key filter=git-crypt diff=git-crypt\n")
+    (repo.path / "web/api.key").write_bytes(b"\0GITCRYPT\0" + bytes(2000))
+    (repo.path / "web/notes.bin").write_bytes(b"\0GITCRYPT\0")
+    repo.write("web/model.bin", "/annex/objects/SHA256E-s10--0123.bin\n")
+    crypt, annex = await problems(repo)
+    assert crypt.problem == (
+        "The source of service web has files that git-crypt has encrypted, which no clone can read: api.key."
+    )
+    assert "`secrets` in slipway.yaml" in crypt.fix
+    assert annex.problem == "The source of service web has pointers of git-annex instead of files: model.bin."
+    repo.write("web/.dockerignore", "*.key\n*.bin\n")
+    assert await problems(repo) == []

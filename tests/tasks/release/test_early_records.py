@@ -14,6 +14,7 @@ from tasks.history.store import read_history, record_name
 from tasks.release.rollback import narrowed, revive_one
 from tasks.release.target import choose
 from tasks.rollout.dark import snapshots
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import shift_at_once
 from tests.tasks.history.test_early import first
 from tests.tasks.rollout.two import BUCKET, Two, bucket
@@ -45,7 +46,7 @@ async def test_a_rollback_to_a_first_record_gives_its_revision_all_traffic_and_t
         assert (chosen.version, serving.version) == ("v1", "v2")
         (before,) = await snapshots(two.request, [two.place])
         candidate = await revive_one(two.request, chosen.version, chosen.targets[0], before)
-        await shift_at_once(two.request, [candidate], {two.place: (candidate.split,)})
+        await shift_at_once(two.request, [candidate], {two.place: (candidate.split,)}, Sent())
         return chosen
 
     chosen = await rollback()

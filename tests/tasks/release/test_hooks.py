@@ -15,7 +15,7 @@ from tasks.failures.errors import HookFailed
 from tasks.history.record import ReleaseRecord
 from tasks.history.step_record import HookRecord
 from tasks.manifest.shipping import HttpHook
-from tasks.release.addresses import NETWORKS_VARIABLE
+from tasks.orchestration.addresses import NETWORKS_VARIABLE
 from tasks.release.hooks import When, done_already, named_attempt, run_hook, stopped_early
 from tests.serving import serving
 from tests.tasks.builders import NOW, a_record, a_request

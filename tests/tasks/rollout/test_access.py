@@ -17,6 +17,7 @@ from tasks.release.left_behind import callers_before
 from tasks.rollout.access import changing, coming, leaving, set_access
 from tasks.rollout.dark import known
 from tasks.rollout.restore import give_back
+from tasks.rollout.sent import Sent
 from tests.tasks.builders import a_record, a_target
 from tests.tasks.rollout.two import Two, bucket
 
@@ -81,7 +82,7 @@ def test_a_record_of_a_slipway_that_knew_only_everybody_changes_nobody_else() ->
 async def sets(two: Two, **which: Any) -> frozenset[str]:
     @flow(name="deploy")
     async def deploy() -> None:
-        await set_access(two.request, two.candidate, **which)
+        await set_access(two.request, two.candidate, Sent(), **which)
 
     await deploy()
     return await access.invokers(two.name)

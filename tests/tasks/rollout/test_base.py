@@ -25,6 +25,7 @@ from tasks.rollout.changes import changes, lines
 from tasks.rollout.former import written_for
 from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.restore import give_back, give_template
+from tasks.rollout.sent import Sent
 from tasks.rollout.service import SAYS, Desired, desired, said_before
 from tasks.rollout.whole import set_whole, to_change
 from tests.conftest import PROJECT
@@ -247,7 +248,7 @@ async def test_what_is_said_of_the_service_is_set_when_it_is_proven_and_given_ba
     moved = (TrafficTarget(wanted.revision, 100, wanted.tag),)
     await services.set_traffic(theirs.name, moved, "", 60)
     for _ in range(2):
-        await set_whole.fn(theirs.request, candidate)  # type: ignore[attr-defined]  # the task without Prefect
+        await set_whole.fn(theirs.request, candidate, Sent())  # type: ignore[attr-defined]  # the task without Prefect
         found = (await theirs.live()).service
         assert {key: found.whole[key] for key in to_change(candidate)} == {
             "description": "the shop", "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY", "scaling": {"minInstanceCount": 2},

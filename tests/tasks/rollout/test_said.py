@@ -88,9 +88,9 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (f"{{encryption_key: {KEY}}}", {"encryptionKey": KEY}, {}),
     ("{labels: {team: web}, annotations: {note: x}}", {"labels": {"team": "web"}, "annotations": {"note": "x"}}, {}),
     (
-        "{port: 8080, starts_after: [proxy], sidecars: {proxy: {image: IMAGE, env: {A: ''}, cpu: 1, args: [x], "
+        "{port: 8080, starts_after: [proxy], sidecars: {proxy: {image: IMAGE, env: {PORT: '81'}, cpu: 1, args: [x], "
         "startup_probe: {tcp: true, port: 5432}}}}",
-        {"sidecar": {"name": "proxy", "image": HELLO, "env": [{"name": "A", "value": ""}],
+        {"sidecar": {"name": "proxy", "image": HELLO, "env": [{"name": "PORT", "value": "81"}],
                      "resources": {"limits": {"cpu": "1"}, "cpuIdle": True}, "args": ["x"],
                      "startupProbe": {"tcpSocket": {"port": 5432}}}},
         {"dependsOn": ["proxy"], "ports": [{"containerPort": 8080}]},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
@@ -11,14 +13,17 @@ from prefect import flow
 
 from infra.gcp.run import access, services
 from tasks.analysis.probes import ANSWERS
-from tasks.failures.errors import TrafficConflict
+from tasks.failures.errors import SlipwayError, TrafficConflict
 from tasks.model import Candidate, Ending, Outcome, Place, Serving
 from tasks.rollout.restore import give_back
+from tasks.rollout.sent import Sent
 from tasks.rollout.shift import _advance_all, has_all, shift
 from tasks.rollout.split import Move, NextSplit
 from tasks.rollout.traffic import Splits, Written
 from tasks.rollout.whole import opening
-from tests.tasks.rollout.two import Two, bucket
+from tests.conftest import LocalCloud
+from tests.serving import serving
+from tests.tasks.rollout.two import RUN, Two, bucket
 
 __all__ = ["bucket"]  # fixture
 ALL, LB, INTERNAL = (f"INGRESS_TRAFFIC_{name}" for name in ("ALL", "INTERNAL_LOAD_BALANCER", "INTERNAL_ONLY"))
@@ -65,7 +70,7 @@ async def steps_up(two: Two, candidate: Candidate) -> list[tuple[int, bool, str]
     @flow(name="deploy")
     async def deploy() -> None:
         while True:
-            [taken] = await _advance_all(two.request, [candidate], written)
+            [taken] = await _advance_all(two.request, [candidate], written, Sent())
             service = (await two.live()).service
             seen.append((taken.percent, await access.is_public(two.name), service.whole["ingress"]))
             if taken.move is Move.DONE:
@@ -100,7 +105,7 @@ async def test_a_door_that_was_closed_before_the_first_share_is_open_again_when_
     @flow(name="deploy")
     async def deploy() -> Ending:
         with pytest.raises(TrafficConflict):
-            await _advance_all(two.request, [two.candidate], written)
+            await _advance_all(two.request, [two.candidate], written, Sent())
         assert not await access.is_public(two.name)
         await two.move(one=100)
         return await give_back(two.request, two.candidate, written[two.place], careful=False)
@@ -129,9 +134,39 @@ async def test_all_traffic_at_once_is_planned_once(prefect: None) -> None:
 
     @flow(name="deploy")
     async def deploy() -> tuple[Serving, ...]:
-        return await shift(two.request, [replace(two.candidate, health=ANSWERS)], written, two.ledger())
+        return await shift(two.request, [replace(two.candidate, health=ANSWERS)], written, Sent(), two.ledger())
 
     [serving] = await deploy()
     assert serving.revision == two.two
     assert written.all == [(before, after), (after,)]
     assert await two.routed() == {two.two: 100}
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """As Google's front end is where a new policy is not known yet."""
+
+    def do_GET(self) -> None:
+        self.send_response(403)
+        self.end_headers()
+
+
+async def test_what_is_known_to_be_bad_is_not_kept_until_the_others_are_verified(
+    prefect: None, cloud: LocalCloud
+) -> None:
+    two = await Two(public=True).made()
+    await two.move(two=100)
+    await access.set_public(two.name, public=True)
+    before = 4  # looks at the two until they are verified: what serves, and whom to let in
+    cloud.put("/faults", [{"method": f"{RUN}/GetService", "code": "PERMISSION_DENIED", "skip": before, "times": 1}])
+
+    @flow(name="deploy")
+    async def deploy(url: str) -> None:
+        candidate = replace(two.candidate, service_url=url)
+        written: Written = {two.place: (two.split(two=100),)}
+        await shift(two.request, [candidate, candidate], written, Sent(), two.ledger())
+
+    with serving(Refusing) as url:
+        async with asyncio.timeout(200):  # the other would be waited for a quarter of an hour
+            with pytest.raises(SlipwayError, match="permission"):
+                await deploy(url)
+    cloud.put("/faults", [])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -42,6 +44,7 @@ class Cloud:
     users: Mapping[str, int]  # by region, a minute
     errors: float = 0.0  # the share of the candidate's
     down_until: datetime = NOW  # stable, and with it the candidate
+    answers_s: float = 0.0  # that the candidate in europe takes for an answer
     now: datetime = NOW
     asked: list[datetime] = field(default_factory=list)  # the candidate
 
@@ -70,6 +73,7 @@ class Cloud:
         async def ask() -> Probe:
             if url == "new" and "europe" in service:
                 self.asked.append(self.now)
+                self.now += timedelta(seconds=self.answers_s)
             fails = self.now < self.down_until
             return Probe(not fails, 15.0, 500 if fails else 200)
 
@@ -99,6 +103,14 @@ async def test_one_quiet_region_takes_nothing_back_at_the_default_settings() -> 
     assert found.verdict is Verdict.HEALTHY
     assert "api in europe-west1: too few users to tell; by our own probes" in found.reason
     assert cloud.now - NOW < timedelta(minutes=20)
+
+
+async def test_a_quiet_service_that_answers_slowly_is_asked_for_half_of_each_look_at_most() -> None:
+    cloud = Cloud({"europe-west1": 6, "us-central1": 6_000}, answers_s=3.0)
+    assert (await watched(cloud)).verdict is Verdict.HEALTHY
+    looks = [moment for before, moment in pairwise(cloud.asked) if moment - before > timedelta(seconds=3)]
+    assert len(looks) > 5
+    assert max(Counter(sum(start <= moment for start in looks) for moment in cloud.asked).values()) == 10
 
 
 async def test_where_users_have_to_prove_it_the_message_names_the_quiet_region_and_what_is_missing() -> None:

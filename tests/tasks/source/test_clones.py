@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.builds.archive import pack
-from tasks.failures.errors import SlipwayError, SourceError
+from tasks.failures.errors import SlipwayError, SourceError, VersionError
 from tasks.source.source import Source, open_source
 from tasks.source.version import read_version
 from tests.tasks.repos import Repo, run_git
@@ -108,6 +108,40 @@ async def test_a_fresh_clone_that_is_dirty_at_once_is_refused_with_its_files(rep
         assert "git add --renormalize ." in raised.value.remedy
 
 
+async def test_what_this_machine_sets_for_git_changes_nothing_of_what_is_shipped(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repo.path / "web/link").symlink_to("main.py")
+    repo.commit(**{"web/other.py": "1"})
+    hook = tmp_path / "hooks/post-checkout"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\ntouch web/by-a-hook\n")
+    hook.chmod(0o755)
+    own = tmp_path / "gitconfig"
+    own.write_text(
+        f"[core]\nsymlinks = false\nhooksPath = {hook.parent}\nsparseCheckout = true\n[clone]\ndefaultRemoteName = up\n"
+    )
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(own))
+    for number, where in enumerate((str(repo.path), repo.path.as_uri())):
+        web = await opened(where, tmp_path / f"{number}", "main") / "web"
+        assert (web / "link").is_symlink()
+        assert sorted(path.name for path in web.iterdir()) == ["link", "main.py", "other.py"]
+
+
+async def test_a_work_tree_in_the_middle_of_a_merge_is_not_shipped(repo: Repo, tmp_path: Path) -> None:
+    repo.git("switch", "--quiet", "--create", "side")
+    repo.commit(**{"web/main.py": "side"})
+    repo.git("switch", "--quiet", "main")
+    repo.commit(**{"web/main.py": "main"})
+    with pytest.raises(AssertionError):
+        repo.git("merge", "--quiet", "side")
+    assert "<<<<<<<" in (repo.path / "web/main.py").read_text()
+    with pytest.raises(VersionError, match=r"conflicts of a merge in web/main\.py") as raised:
+        await opened(repo.path, tmp_path / "work")
+    assert "git merge --abort" in raised.value.remedy
+    assert files(await opened(repo.path, tmp_path / "work", "main"))["web/main.py"] == "main"
+
+
 # ---- clones that lack something ------------------------------------------------------------------------------------
 
 
@@ -173,6 +207,28 @@ async def test_a_name_that_is_a_tag_and_a_branch_is_not_guessed(repo: Repo, tmp_
     assert "refs/tags/stable or refs/heads/stable" in raised.value.remedy
     for ref, content in (("refs/tags/stable", "1"), ("refs/heads/stable", "branch")):
         assert (await opened(where, tmp_path / "work", ref) / "web/main.py").read_text() == content
+
+
+async def test_a_branch_is_found_by_its_name_whatever_else_git_knows_by_it(repo: Repo, tmp_path: Path) -> None:
+    """`origin` is the remote's default branch too, `abc1234` another commit, and those come first in a clone."""
+    first = repo.git("rev-parse", "HEAD").strip()
+    repo.commit(**{"web/main.py": "main"})
+    for name in ("origin", first[:8]):
+        repo.git("switch", "--quiet", "--create", name, "main")
+        repo.commit(**{"web/main.py": name})
+        repo.git("switch", "--quiet", "main")
+    for number, where in enumerate((str(repo.path), repo.path.as_uri())):
+        for ref, content in {"origin": "origin", first[:8]: first[:8], "origin~1": "main", first: "1"}.items():
+            checkout = await opened(where, tmp_path / f"{number}", ref)
+            assert (checkout / "web/main.py").read_text() == content, (where, ref)
+
+
+async def test_the_url_of_a_shallow_clone_is_refused_as_one(repo: Repo, tmp_path: Path) -> None:
+    repo.commit(**{"web/main.py": "2"})
+    shallow = Repo.clone(repo.path, tmp_path / "shallow", "--depth=1")
+    with pytest.raises(SourceError, match="is a shallow clone itself") as raised:
+        await opened(shallow.path.as_uri(), tmp_path / "work")
+    assert "git fetch --unshallow --tags" in raised.value.remedy
 
 
 # ---- which folder --------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.kubernetes.api import Resource
 from infra.gcp.storage import objects
-from tasks.cleanup.engine.model import DAY_S, DELETE, Action, CleanupStep, Item, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import TIMEOUT_S, Found, Look, Reference, ResourceKind
 from tasks.cleanup.kinds.kubernetes import reach
 from tasks.cleanup.kinds.kubernetes.cluster import Cluster
@@ -129,17 +129,15 @@ class ClusterKind(ResourceKind):
             uid, version = item.etag.split("/")
             return found is not None and await api.delete(path, uid, version, TIMEOUT_S)
 
-    def undo(self, step: CleanupStep) -> str:
-        reached, path = reach.of(step.item)
-        if step.action != DELETE:
-            return self.undo_first(*_spoken(path))
-        copied = f"gs://{reached.bucket}/{_copy(reached.app, step.item.etag.split('/')[0])}"
+    def undo_first(self, item: Item) -> str:
+        where, what = spoken(item)
+        return f"kubectl {where}annotate {what} {SINCE}-"
+
+    def undo_delete(self, item: Item) -> str:
+        reached, _ = reach.of(item)
+        copied = f"gs://{reached.bucket}/{_copy(reached.app, item.etag.split('/')[0])}"
         values = ", which has no values" if self.secret else ""
         return f"gcloud storage cat {copied} | kubectl create -f -{values}"
-
-    def undo_first(self, where: str, what: str) -> str:
-        """where: the flags of its namespace; what: TYPE/NAME."""
-        return f"kubectl {where}annotate {what} {SINCE}-"
 
     @property
     def secret(self) -> bool:
@@ -163,8 +161,9 @@ def _copy(app: str, uid: str) -> str:
     return f"cleanup/{app}/copies/{uid}.json"
 
 
-def _spoken(path: str) -> tuple[str, str]:
+def spoken(item: Item) -> tuple[str, str]:
     """As kubectl is told: of /apis/apps/v1/namespaces/shop/deployments/web "-n shop " and "deployments/web"."""
+    _, path = reach.of(item)
     *_, place, plural, name = path.split("/")
     namespaced = plural != "namespaces"
     return f"-n {place} " if namespaced else "", f"{plural}/{name}"

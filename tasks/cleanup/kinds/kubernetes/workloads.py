@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from tasks.cleanup.engine.model import DAY_S, Action, Kind, Traits
+from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Look
 from tasks.cleanup.kinds.kubernetes.cluster import Cluster
-from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, words
+from tasks.cleanup.kinds.kubernetes.kind import ClusterKind, permissions, spoken, words
 from tasks.cleanup.kinds.kubernetes.references import Name, claims_of_sets, selects, structural, template_labels
 from tasks.cleanup.kinds.kubernetes.things import Thing
 from tasks.cleanup.kinds.kubernetes.view import SCALER
@@ -74,7 +74,8 @@ class Workloads(ClusterKind):
             return None
         return thing.since if is_stopped(thing) else None
 
-    def undo_first(self, where: str, what: str) -> str:
+    def undo_first(self, item: Item) -> str:
+        where, what = spoken(item)
         match what.partition("/")[0]:
             case "jobs" | "cronjobs":
                 change: dict[str, Any] = {"suspend": False}

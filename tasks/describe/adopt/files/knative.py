@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -21,6 +21,14 @@ from tasks.rollout.said import SEEN_AT, given
 from tasks.rollout.words import PROBES, SERVICE
 
 Json = dict[str, Any]
+_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
+# Of v1: https://cloud.google.com/run/docs/reference/rest/v1/RevisionSpec, .../Container. What else is there is told.
+_OF_SPEC = frozenset({
+    "containers", "initContainers", "volumes", "containerConcurrency", "timeoutSeconds", "serviceAccountName",
+    "nodeSelector", "maxRetries", "enableServiceLinks", "runtimeClassName", "restartPolicy",
+})  # fmt: skip
+_OF_CONTAINER = frozenset({"resources", "env", "imagePullPolicy", "restartPolicy"})
 _BLANK = re.compile(r"%([A-Z][A-Z0-9_]*)%|\{\{-?\s*([\w.$]+)[^{}]*\}\}")
 RUN = "run.googleapis.com"
 INGRESS = next(word for word in SERVICE if word.key == "ingress").say
@@ -79,7 +87,16 @@ V2_KINDS = {"services": Kind.SERVICE, "jobs": Kind.JOB, "workerPools": Kind.POOL
 _PASSED_OVER = (
     *(
         f"{RUN}/{name}"
-        for name in ("launch-stage", "client-", "operation-id", "urls", "build-", "cpu-throttling", "startup-cpu-boost")
+        for name in (
+            "launch-stage",
+            "client-",
+            "operation-id",
+            "urls",
+            "build-",
+            "ingress-status",
+            "cpu-throttling",
+            "startup-cpu-boost",
+        )
     ),
     *(f"{RUN}/{name}" for name in ("container-dependencies", "cloudsql-instances", "secrets")),
     "client.knative.dev/",
@@ -171,9 +188,10 @@ def seen_of(name: str, region: str, body: Json, told: list[str], project: str = 
     said, opened = settled(body)
     opened = [each for each in opened if not each.startswith("image:")]
     built = None if image_of(said) else Built(image_of(body))
-    if is_open(name) or not name:
+    if not _NAME.fullmatch(name):
         told.append(f"name: what it is called in Cloud Run; it is {name or 'not said'}.")
-    region, name = ("" if is_open(value) else value for value in (region, name))
+    name = name if _NAME.fullmatch(name) else ""
+    region = region if _REGION.fullmatch(region) else ""
     return Seen(name, region, said, project, None, built, decide=(*told, *opened), kind=kind)
 
 
@@ -189,8 +207,10 @@ def of_template(template: Mapping[str, Any], told: list[str]) -> Json:
     """A template of v1 as v2 has it."""
     notes = _texts((template.get("metadata") or {}).get("annotations"))
     spec = template.get("spec") or {}
-    containers = [_container(each) for each in spec.get("containers") or ()]
+    told += [f"{key}: Cloud Run has no such setting, or it was not understood." for key in spec if key not in _OF_SPEC]
+    containers = [_container(each, told) for each in spec.get("containers") or ()]
     main = next((each for each in containers if each.get("ports")), containers[0] if containers else {})
+    containers += _before(spec.get("initContainers") or (), main, told)
     throttled = notes.get(f"{RUN}/cpu-throttling", "true").lower() != "false"
     for container in containers:
         container.setdefault("resources", {})["cpuIdle"] = throttled
@@ -218,8 +238,25 @@ def of_template(template: Mapping[str, Any], told: list[str]) -> Json:
     return body | given(annotations=own)
 
 
-def _container(said: Mapping[str, Any]) -> Json:
+def _before(said: Sequence[Mapping[str, Any]], main: Json, told: list[str]) -> Iterator[Json]:
+    """Containers that Kubernetes starts before the others and keeps running: sidecars that the main one waits for.
+
+    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
+    """
+    for each in said:
+        name = str(each.get("name", ""))
+        if each.get("restartPolicy") != "Always":
+            told.append(f"{name}: a container that ends before the others start; Cloud Run has none, a job can do it.")
+            continue
+        told.append(f"sidecars: whether {name} is as it is to be; it was of initContainers, which Cloud Run has not.")
+        main.setdefault("dependsOn", []).append(name)
+        yield _container(each, told)
+
+
+def _container(said: Mapping[str, Any], told: list[str]) -> Json:
     same = ("name", "image", "command", "args", "ports", "volumeMounts", "workingDir", *PROBES.values())
+    unknown = [key for key in said if key not in (*same, *_OF_CONTAINER)]
+    told += [f"{key}: Cloud Run has no such setting, or it was not understood." for key in unknown]
     found = {key: said[key] for key in same if said.get(key)}
     if limits := (said.get("resources") or {}).get("limits"):
         found["resources"] = {"limits": {key: str(value) for key, value in limits.items()}}

@@ -194,12 +194,20 @@ def mirror(data: Path, *arguments: str) -> Any:
 @needs_mirror
 @needs_buildah
 @pytest.mark.timeout(900)
-def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("base", "programs"),
+    [
+        ("python:3.12-slim", ("python --version", "pip --version", "python -m venv /venv", "/venv/bin/pip --version")),
+        ("node:20", ("node --version", "npm --version")),
+    ],
+)
+def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(
+    tmp_path: Path, base: str, programs: tuple[str, ...]
+) -> None:
     data = tmp_path / "cloud"
-    done = mirror(data, "python:3.12-slim")
+    done = mirror(data, base)
     assert done.returncode == 0, done.stderr
-    run = "RUN python --version && pip --version > /version && python -m venv /venv && /venv/bin/pip --version"
-    text = f"FROM python:3.12-slim\n{run}\nCMD python -V\n"
+    text = f"FROM {base}\nRUN {' && '.join(programs)} > /version\nCMD true\n"
     with emulator(data, SLIPWAY_EMULATOR_BUILDER="auto") as (cloud, _), Builds(cloud) as builds:
         image = f"{builds.repository()}/app:v1"
         name = builds.create(
@@ -207,5 +215,5 @@ def test_an_unmodified_dockerfile_builds_from_the_mirror_without_a_registry(tmp_
         )["metadata"]["build"]["name"]
         build = builds.finished(name, timeout_s=300)
         assert build["status"] == "SUCCESS", builds.log(build)
-        assert "python:3.12-slim comes from the local mirror" in builds.log(build)
+        assert f"{base} comes from the local mirror" in builds.log(build)
         assert len(builds.manifest(image)["layers"]) == 2

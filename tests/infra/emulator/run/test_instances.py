@@ -18,7 +18,20 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 from infra.emulator.run.journal import structured
 from infra.emulator.run.workload import command_of, quantity
 from tests.conftest import PROJECT, LocalCloud
-from tests.infra.emulator.emulated_run import PARENT, QUICK, Own, Run, answer, lines_of, new_name, short, template, to
+from tests.infra.emulator.emulated_run import (
+    PARENT,
+    QUICK,
+    Own,
+    Run,
+    answer,
+    ends,
+    is_alive,
+    lines_of,
+    new_name,
+    short,
+    template,
+    to,
+)
 from tests.infra.emulator.identities import grant, new_identity
 
 
@@ -145,23 +158,6 @@ def test_a_command_replaces_the_images_entry_point_and_arguments(
 @pytest.fixture
 def own(cloud: LocalCloud, tmp_path: Path) -> Iterator[Own]:
     yield from Own.over(tmp_path / "cloud", cloud)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return b"\nState:\tZ" not in Path(f"/proc/{pid}/status").read_bytes()
-
-
-def ends(pid: int, within_s: float = 30.0) -> bool:
-    deadline = time.monotonic() + within_s
-    while is_alive(pid):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 PARENT_OF_MANY = """

@@ -101,13 +101,14 @@ def test_a_gpu_needs_the_cpu_and_memory_of_its_type() -> None:
         ("startup_probe", {"initial_delay_seconds": 241}, "at most 240 seconds"),
         ("startup_probe", {"period_seconds": 5, "timeout_seconds": 6}, "must not be greater than period_seconds"),
         ("startup_probe", {"period_seconds": 240, "failure_threshold": 10}, "at most 1800 seconds"),
+        ("liveness_probe", {"tcp_socket": {"port": 80}}, "for startup probes only"),
         ("liveness_probe", {"period_seconds": 3601}, "at most 3600 seconds"),
         ("liveness_probe", {"period_seconds": 1, "timeout_seconds": 2}, "must not be greater than period_seconds"),
     ],
 )
 def test_probes_out_of_bounds_are_refused(kind: str, probe: dict[str, Any], said: str) -> None:
     with pytest.raises(RpcError, match=said):
-        check({kind: {"http_get": {"path": "/"}, **probe}})
+        check({kind: {"http_get": {"path": "/"}, **probe} if "tcp_socket" not in probe else probe})
 
 
 def test_googles_own_example_of_a_slow_start_is_taken() -> None:
@@ -154,6 +155,47 @@ def test_a_mount_needs_its_volume_and_cloud_sql_its_folder() -> None:
         check(**mounted({"cloud_sql_instance": {"instances": ["db"]}}, "/cloudsql"))
     with pytest.raises(RpcError, match="must be an absolute path"):
         check(**mounted({"empty_dir": {}}, "tmp"))
+
+
+BUCKET = {"gcs": {"bucket": "shop-files"}}
+
+
+def test_a_bucket_needs_the_second_generation_and_what_that_needs() -> None:
+    def with_bucket(cpu: str, memory: str, **template: Any) -> None:
+        made = mounted(BUCKET, "/data")
+        made["containers"][0] |= limits(cpu, memory)
+        check(**made, **template)
+
+    with_bucket("1", "512Mi")
+    with pytest.raises(RpcError, match="not supported with gen2"):
+        with_bucket("0.5", "512Mi")
+    with pytest.raises(RpcError, match="memory with gen2 execution environment"):
+        with_bucket("1", "256Mi")
+    with pytest.raises(RpcError, match="need the second generation"):
+        with_bucket("1", "512Mi", execution_environment="EXECUTION_ENVIRONMENT_GEN1")
+
+
+def test_volumes_and_where_they_are_seen_are_each_one_of_its_kind() -> None:
+    twice = mounted({"empty_dir": {}}, "/x")
+    with pytest.raises(RpcError, match="volume names must be unique"):
+        check(**{**twice, "volumes": twice["volumes"] * 2})
+    mount = {"name": "v", "mount_path": "/x"}
+    with pytest.raises(RpcError, match="mount paths must be unique"):
+        check(**{**twice, "containers": [{"image": IMAGE, "volume_mounts": [mount, mount]}]})
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"description": "x" * 513}, "at most 512 characters"),
+        ({"scaling": {"min_instance_count": 3, "max_instance_count": 2}}, "less than or equal to max_instance_count"),
+    ],
+)
+def test_what_is_said_of_the_service_as_a_whole_has_its_limits(said: dict[str, Any], why: str) -> None:
+    service = run_v2.Service.pb(run_v2.Service(name=NAME, template={"containers": [{"image": IMAGE}]}, **said))
+    fill_in(service, 1)
+    with pytest.raises(RpcError, match=why):
+        check_service(service)
 
 
 def test_a_container_depends_on_others_of_its_template_only() -> None:

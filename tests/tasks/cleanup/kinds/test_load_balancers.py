@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from infra.gcp.compute import Resource
 from tasks.cleanup.carry_out import said
 from tasks.cleanup.engine.model import Item, Why
 from tasks.cleanup.kinds.certificates import Certificates
-from tasks.cleanup.kinds.load_balancers import Chains, LoadBalancerParts, own
+from tasks.cleanup.kinds.load_balancers import SEEN_UNUSED, Chains, LoadBalancerParts, own
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.discovery import Checked
 from tests.infra.emulator.emulated_registry import rest
@@ -170,4 +171,5 @@ async def test_the_journal_keeps_what_a_part_was(balancer: Balancer) -> None:
     part = next(each for each in estate.kinds if each.kind == step.item.kind)
     assert await part.again(step.item) == step.item
     assert '"description": "of the shop"' in part.undo(step)
+    assert part.undo(replace(step, action=SEEN_UNUSED)) == ""  # it is only looked at
     assert "undone by" not in said(step)  # the registry's own adapter has not read it

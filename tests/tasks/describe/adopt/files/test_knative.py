@@ -125,3 +125,38 @@ def test_the_body_of_v2_is_read_too(tmp_path: Path) -> None:
 def test_a_file_without_a_service_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ParameterError, match="No Cloud Run service, job or worker pool is described in"):
         read(tmp_path, text)
+
+
+PROXY = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: SERVICE_NAME, labels: {cloud.googleapis.com/location: REGION}}
+spec:
+  template:
+    spec:
+      dnsPolicy: Default
+      containers:
+        - {name: app, image: gcr.io/acme/app, ports: [{containerPort: 8080}], envFrom: [{secretRef: {name: all}}]}
+      initContainers:
+        - {name: proxy, image: gcr.io/acme/proxy, restartPolicy: Always, args: [--port=5432]}
+        - {name: chown, image: busybox}
+"""
+
+
+def test_a_sidecar_in_the_words_of_kubernetes_is_one_that_the_main_container_waits_for(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, PROXY)
+    app, proxy = seen.body["template"]["containers"]
+    assert (app["dependsOn"], proxy["name"], proxy["args"]) == (["proxy"], "proxy", ["--port=5432"])
+
+
+def test_nothing_that_is_not_understood_is_passed_over_in_silence(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, PROXY)
+    assert [each.split(":")[0] for each in seen.decide] == [
+        "dnsPolicy", "envFrom", "sidecars", "chown", "name",
+    ]  # fmt: skip
+
+
+def test_a_name_that_cloud_run_does_not_take_is_a_place_to_fill_in(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, PROXY)
+    assert (seen.name, seen.region) == ("", "")
+    assert seen.decide[-1] == "name: what it is called in Cloud Run; it is SERVICE_NAME."

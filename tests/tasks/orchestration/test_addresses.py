@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.release.addresses import parse_networks, refusal
+from tasks.orchestration.addresses import parse_networks, refusal
 
 EVERYTHING = parse_networks("0.0.0.0/0,::/0")
 

@@ -51,3 +51,11 @@ def test_slipway_finds_nothing_wrong_with_the_file_that_has_it_built(tmp_path: P
 def test_containers_of_pools_and_of_the_composition_run_as_the_images_user() -> None:
     compose = yaml.safe_load((ROOT / "deployments" / "compose" / "compose.yaml").read_text())
     assert {compose["services"][name]["user"] for name in ("api-1", "worker", "register")} == {"1001:1001"}
+
+
+def test_the_compositions_scratch_is_a_mount_that_docker_and_podman_know_and_the_images_user_may_write_to() -> None:
+    """Podman 4.3 knows no uid= of a tmpfs, and gives it the mode of the image's own folder."""
+    compose = yaml.safe_load((ROOT / "deployments" / "compose" / "compose.yaml").read_text())
+    for name in ("api-1", "worker", "register"):
+        assert compose["services"][name]["tmpfs"] == ["/scratch:mode=1777,size=2g"]
+    assert re.search(r"^ && install --directory .*--mode=1777 /scratch$", LAST_STAGE, re.MULTILINE)

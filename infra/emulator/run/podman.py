@@ -58,7 +58,7 @@ class Podman:
             flags += ["--volume", f"{bundle}:{bundle}:ro"]
         return Order(
             command=self._run(self._variant, *flags, image, *workload.command),
-            env={**env, **_own_env()},
+            env={**{variable: value for variable, value in env.items() if variable not in OWN}, **_own_env()},
             cwd=str(folder),
             stop=self._podman(self._variant, "stop", "--time", f"{GRACE_S:.0f}", name),
             cleanup=self._podman(self._variant, "rm", "--force", "--time", "0", name),

@@ -96,7 +96,7 @@ def push(registry: OciClient, name: str, layer: bytes, kinds: Kinds) -> str:
             "Entrypoint": ["/usr/bin/perl"],
             "Cmd": ["server.pl"],
             "WorkingDir": "/app",
-            "Env": ["FROM_IMAGE=yes"],
+            "Env": ["FROM_IMAGE=yes", "TMPDIR=/of/the/image"],
         },
         "rootfs": {"type": "layers", "diff_ids": [diff_id]},
     }
@@ -129,6 +129,7 @@ def test_a_container_answers_with_the_environment_of_image_and_service(
     service = create(cloud, kinds)
     env = dict(line.partition("=")[::2] for line in fetch(service.uri).text.splitlines())
     assert (env["FROM_IMAGE"], env["FROM_SERVICE"]) == ("yes", "yes")
+    assert env["TMPDIR"] == "/of/the/image"  # and podman keeps its own files elsewhere
     assert env["K_SERVICE"] == service.name.rsplit("/", 1)[1]
     assert lines_of(service, "stdout") == ["listening"]
 

@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 
 from tasks.failures.cause import Cause
 from tasks.failures.errors import StackFailed
+from tasks.orchestration.gather import to_its_end
 
 ROOT = Path(__file__).parent.parent  # where prefect.yaml is
 START_TIMEOUT_S = 300.0  # a first start of Prefect makes its database: 14 s on two idle cores, minutes on busy ones
 STOP_TIMEOUT_S = 20.0
+AGAIN_S = 1.0  # until one that has ended is started again
 PRIVATE = 0o077  # what a process makes is for this user alone
 
 
@@ -38,9 +40,13 @@ async def start(
     *,
     umask: int = PRIVATE,
     ends_by: signal.Signals = signal.SIGTERM,
+    again: bool = False,
 ) -> asyncio.subprocess.Process:
-    """A process that ends with `stack`, in a session of its own: Ctrl-C reaches us alone, and we end it in order."""
-    with log_of(folder, name).open("wb") as out:
+    """A process that ends with `stack`, in a session of its own: Ctrl-C reaches us alone, and we end it in order.
+
+    again: what it wrote before stays in its log.
+    """
+    with log_of(folder, name).open("ab" if again else "wb") as out:
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=ROOT,
@@ -53,6 +59,31 @@ async def start(
         )
     stack.push_async_callback(_stop, process, ends_by)
     return process
+
+
+async def keep(
+    stack: AsyncExitStack, folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str]
+) -> None:
+    """One that is started again whenever it ends by itself, as a worker does to which Prefect answers an error."""
+    started = await stack.enter_async_context(AsyncExitStack())
+    process = await start(started, folder, name, command, environment)
+
+    async def goes_on() -> None:
+        nonlocal process
+        while True:
+            code = await process.wait()
+            told = f"{name} has ended with {code} and is started again; {log_of(folder, name)} says why"
+            print(told, file=sys.stderr, flush=True)
+            await asyncio.sleep(AGAIN_S)
+            process = await to_its_end(start(started, folder, name, command, environment, again=True))
+
+    work = asyncio.ensure_future(goes_on())
+
+    async def no_longer() -> None:
+        work.cancel()
+        await asyncio.wait([work])
+
+    stack.push_async_callback(no_longer)  # before what it has started is ended
 
 
 async def run(folder: Path, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
 
 from cli.local import FOLDER, announced, hide_from_git
-from cli.processes import ROOT, answers, free_port, log_of, python, start, until
+from cli.processes import ROOT, answers, free_port, keep, log_of, python, start, until
 from deployments.warm.start import SOCKET
 from tasks.failures.cause import Cause
 from tasks.failures.errors import StackFailed
@@ -72,6 +72,7 @@ class Size:
     start_servers: Callable[[AsyncExitStack, Path, int], Coroutine[Any, Any, dict[str, str]]]
     workers: Sequence[str] = ("local",)
     runs_at_once: int = RUNS_AT_ONCE  # of each worker
+    kept: bool = False  # whether a worker that ends by itself is started again
 
 
 @asynccontextmanager
@@ -82,7 +83,7 @@ async def local_stack(
 
     The local cloud's containers reach Prefect's server, where workers and runs may be, and the ports `reach`.
     """
-    size = size or Size(start_server)
+    size = size or Size(start_server, kept=True)
     async with AsyncExitStack() as stack:
         stack.enter_context(alone(folder))
         port = usual_port(folder)
@@ -204,7 +205,7 @@ async def start_worker(
     """
     size = size or Size(start_server)
     await _make_pool(environment["PREFECT_API_URL"])
-    workers = [_worker(stack, folder, environment, name, size.runs_at_once) for name in size.workers]
+    workers = [_worker(stack, folder, environment, name, size) for name in size.workers]
     await all_of([*workers, _register(environment)], stop_on_failure=True)
 
 
@@ -231,10 +232,11 @@ async def start_zygote(stack: AsyncExitStack, folder: Path, environment: Mapping
     return {SOCKET: str(place)}
 
 
-async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], name: str, at_once: int) -> None:
+async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], name: str, size: Size) -> None:
     command = python("-m", "prefect", "worker", "start", "--pool", POOL, "--name", name, "--type", "process")
     log = "worker" if name == "local" else name
-    await start(stack, folder, log, [*command, "--limit", str(at_once)], environment)
+    begin = keep if size.kept else start
+    await begin(stack, folder, log, [*command, "--limit", str(size.runs_at_once)], environment)
 
 
 async def _register(environment: Mapping[str, str]) -> None:

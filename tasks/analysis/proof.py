@@ -38,6 +38,10 @@ HOSTS = (
     "config.hosts of Rails), let it accept *.run.app too; else correct the health path in slipway.yaml. Then ship a "
     "new version."
 )
+ANSWERED = (
+    "the service is up, and answers otherwise than its health in slipway.yaml says: give a path that it answers with "
+    "200 (health.path), or say which answer is a good one (health.status). Then ship a new version."
+)
 
 
 @stage("prove")
@@ -137,5 +141,13 @@ def judge(
 
 def _not_proven(bad: Sequence[Proof]) -> ProofFailed:
     lines = [f"{p.place} is {p.verdict} after {p.attempts} requests: {p.reason}{redact(p.said)}" for p in bad]
-    turned_away = any(proof.status in OF_ANOTHER_HOST for proof in bad)
-    return ProofFailed("\n".join(lines), HOSTS if turned_away else LOOK, Cause.CONTAINER_CRASH, state=NOT_MOVED)
+    return ProofFailed(
+        "\n".join(lines), _remedy([proof.status or 0 for proof in bad]), Cause.CONTAINER_CRASH, state=NOT_MOVED
+    )
+
+
+def _remedy(statuses: Sequence[int]) -> str:
+    """By the last answer of each."""
+    if any(status in OF_ANOTHER_HOST for status in statuses):
+        return HOSTS
+    return ANSWERED if any(300 <= status < 500 for status in statuses) else LOOK

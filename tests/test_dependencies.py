@@ -15,8 +15,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 OURS = ("api", "cli", "flows", "tasks", "infra", "deployments")
 # Declared for a reason other than an import of ours: one holds a dependency of Prefect's back, one is data, one is what
-# google-api-core reads the details of errors with, if it is there, one the settings of Prefect's servers name, and by one
-# httplib2 minds proxies, which Prefect's worker for Cloud Run needs.
+# google-api-core reads the details of errors with, if it is there, one the settings of Prefect's servers name, and one
+# has httplib2 mind proxies, which Prefect's worker for Cloud Run needs.
 NOT_IMPORTED = {"grpcio-status", "prefect-redis", "pysocks", "sqlalchemy", "tzdata"}
 
 

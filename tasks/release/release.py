@@ -40,9 +40,8 @@ async def release_with_jobs(request: Request, version: Version, images: Sequence
 
 
 async def release(request: Request, version: Version, images: Sequence[Image], ledger: Ledger) -> Release:
-    """Deploys dark everywhere, then proves and shifts wave after wave; whatever ends it early, all is taken back."""
+    """Deploys dark and proves everywhere, then shifts wave after wave; whatever ends it early, all is taken back."""
     candidates: list[Candidate] = []
-    proofs: list[Proof] = []
     live: list[Serving] = []
     written: Written = {}
     sent = Sent()
@@ -53,18 +52,13 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
         await pools_deployed(request, version, images, ledger)
         candidates += await deploy_dark(request, version, images, before)
         written.update({each.place: (each.split,) for each in candidates})
+        _, proven = await both(ledger.deployed(candidates), prove(request, candidates), stop_on_failure=True)
+        proofs = await _kept(proven, ledger)
+        await _let_through(request, candidates, proofs, images, ledger)
         for number, wave in enumerate(request.settings.waves):
             new = [each for each in candidates if each.place.region in wave]
-            proving = prove(request, new)
-            if number == 0:
-                _, proven = await both(ledger.deployed(candidates), proving, stop_on_failure=True)
-            else:
-                proven = await proving
-            proofs += proven
-            await ledger.proven(proofs)
-            refuse_unproven(proofs)
-            if number == 0:
-                await _let_through(request, new, proofs, images, ledger)
+            if number and request.settings.steps:  # what was proven then was so hours ago
+                await _kept(await prove(request, new), ledger)
             ledger.moving()
             live += await shift(request, new, written, sent, ledger)
             ledger.live(live)
@@ -73,6 +67,13 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     return Release(
         request.app, request.environment, version, tuple(images), tuple(candidates), tuple(proofs), tuple(live)
     )
+
+
+async def _kept(proofs: Sequence[Proof], ledger: Ledger) -> Sequence[Proof]:
+    """In the record, whatever they say; raises ProofFailed unless all are HEALTHY."""
+    await ledger.proven(proofs)
+    refuse_unproven(proofs)
+    return proofs
 
 
 async def _let_through(

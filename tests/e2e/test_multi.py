@@ -62,31 +62,41 @@ async def test_a_service_that_is_bad_in_the_second_region_takes_both_back_in_bot
     assert outcomes == {(service, region): "taken back" for service in ("api", "web") for region in REGIONS}
 
 
-STOPS_IN = f"""
+WHERE = """
 import urllib.request
 server = os.environ["GCE_METADATA_HOST"]
-asked = urllib.request.Request(f"http://{{server}}/computeMetadata/v1/instance/region")
+asked = urllib.request.Request(f"http://{server}/computeMetadata/v1/instance/region")
 asked.add_header("Metadata-Flavor", "Google")
 region = urllib.request.urlopen(asked, timeout=10).read().decode()
+"""
+STOPS = f"""{WHERE}
 if region.endswith("{OTHER_REGION}"):
     raise SystemExit(f"no database in {{region}}")
 """
+FAILS = f"""{WHERE}
+if region.endswith("{OTHER_REGION}"):
+    Handler.do_GET = lambda self: self.send_error(500)
+"""
 
 
-async def test_what_does_not_start_in_the_second_region_is_known_before_users_of_the_first_meet_it(app: App) -> None:
-    """All revisions are made dark before any traffic moves."""
+async def test_what_is_bad_in_the_second_region_is_known_before_users_of_the_first_meet_it(app: App) -> None:
+    """All revisions are made dark and proven before any traffic moves."""
     app.write("api", program())
     app.write("web", program())
     describe(app, SERVICES, production=f"{{project: {PROJECT}, regions: [{', '.join(REGIONS)}]}}")
     app.commit("v1.0.0")
     await ship(app)
 
-    app.write("api", program(instead=STOPS_IN + RUN))
+    app.write("api", program(instead=STOPS + RUN))
     app.commit("v1.1.0")
     with pytest.raises(CandidateFailed, match=f"(?s)api did not start in {OTHER_REGION}.*no database"):
         await ship(app)
+    app.write("api", program(instead=FAILS + RUN))
+    app.commit("v1.2.0")
+    with pytest.raises(ProofFailed, match=f"api in {OTHER_REGION} is UNHEALTHY"):
+        await ship(app)
 
     assert await everywhere(app) == all_on("v1.0.0")
-    record = (await history(app))[0]
-    assert record.moved is None
-    assert {target.outcome for target in record.targets} == {"untouched"}
+    for record in (await history(app))[:2]:
+        assert record.moved is None
+        assert {target.outcome for target in record.targets} == {"untouched"}

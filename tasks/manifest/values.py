@@ -271,10 +271,8 @@ Cpu = Annotated[
     BeforeValidator(_number_as_text, json_schema_input_type=str | float),
     Matching(r"[0-9]+(\.[0-9]+)?|[0-9]+m", "a number of CPUs, like 1, 0.5 or 500m"),
 ]
-Variable = Annotated[
-    str, Matching(_VARIABLE, "letters, digits, _, . and -, no digit first"), AfterValidator(_unreserved)
-]
 _SHAPED = Matching(_VARIABLE, "letters, digits, _, . and -, no digit first")
+Variable = Annotated[str, _SHAPED, AfterValidator(_unreserved)]
 SidecarVariable = Annotated[str, _SHAPED, AfterValidator(_not_of_the_system)]  # nobody sets PORT there
 BuildArgument = Annotated[str, _SHAPED]
 SecretKey = Annotated[

@@ -18,10 +18,10 @@ from tasks.manifest.settings import Part, called, place_of
 from tasks.model import Problem, Readiness, Request
 from tasks.source.git import attempt
 from tasks.source.submodules import fetch_submodules
+from tasks.source.worktree import NAMED, in_short
 
 CHECK = "build config"
 Built = Part  # of which an image is made
-NAMED = 5  # files, in one message
 _LIMIT = 1024  # bytes of a pointer: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 
 
@@ -147,9 +147,8 @@ async def pointers(
     for kind in kinds:
         alike = await asyncio.to_thread(_alike, source, members, kind)
         if found := [path for path in alike if await _is_of(path, kind)]:
-            names = ", ".join(path.relative_to(source).as_posix() for path in found[:NAMED])
-            more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
-            problem = f"The source of {called(service)} has {kind.what}: {names}{more}."
+            names = in_short([path.relative_to(source).as_posix() for path in found])
+            problem = f"The source of {called(service)} has {kind.what}: {names}."
             problems.append(Problem(CHECK, Cause.NOT_FOUND, problem, kind.fix, key=(*place_of(service), "source")))
     return problems
 

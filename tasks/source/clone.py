@@ -13,10 +13,9 @@ from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import SourceError
 from tasks.source.git import Finished, attempt, commit_of, git, hide_credentials, meant_ref
 from tasks.source.version import complete_history
-from tasks.source.worktree import read_changed_tree
+from tasks.source.worktree import in_short, read_changed_tree
 
 TIMEOUT_S = 240.0  # of each call that moves data
-NAMED = 5  # files, in one message
 CLONED_FROM = "slipway.folder"  # the setting of a clone that says which folder it was made of
 
 # Whatever this machine's own configuration says; its hooks have no say in what is checked out either.
@@ -219,9 +218,8 @@ async def _refuse_dirty(target: Path, commit: str) -> None:
     changed = await git(target, "diff", "--name-only", "-z", "--no-ext-diff", "--ignore-submodules=all")
     names = changed.split("\0")[:-1]
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise SourceError(
-            f"a fresh clone of {commit[:12]} differs from the commit at once, in {', '.join(names[:NAMED])}{more}.",
+            f"a fresh clone of {commit[:12]} differs from the commit at once, in {in_short(names)}.",
             "the line ends in .gitattributes, or a filter that this machine lacks, change these files: run "
             "`git add --renormalize .` and commit, or install the filter (for git-lfs: `git lfs install`).",
         )

@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.failures.errors import VersionError
@@ -30,13 +31,18 @@ async def read_changed_tree(repo: Path, objects: Path | None = None) -> str:
     return "" if tree == (await git(repo, "rev-parse", "HEAD^{tree}")).strip() else tree
 
 
+def in_short(names: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
 def _refuse_conflicts(status: str) -> None:
     """git would not commit them either: the files hold both sides, between marks."""
     names = [entry.split(" ", 10)[-1] for entry in status.split("\0") if entry.startswith("u ")]
     if names:
-        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         raise VersionError(
-            f"the work tree has conflicts of a merge in {', '.join(names[:NAMED])}{more}.",
+            f"the work tree has conflicts of a merge in {in_short(names)}.",
             "resolve them and run `git add` on each, or give up the merge with `git merge --abort`.",
         )
 

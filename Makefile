@@ -25,8 +25,9 @@ test-faults: $(READY)
 	SLIPWAY_INCIDENTS=60 $(BIN)/pytest tests/deployments/test_notices.py
 	SLIPWAY_RELEASES=50 $(BIN)/pytest tests/e2e/test_law_of_going_back.py
 
-# Everything that docs/reference/benchmarks.md shows, an hour and more, where nothing else runs; race needs gcloud.
-BENCHMARKS := race overhead rollback cleanup explain false_verdicts soak
+# Everything that docs/reference/benchmarks.md shows, two hours, where nothing else runs; race needs gcloud, scale the
+# servers of docs/how-to/several-machines.md.
+BENCHMARKS := race overhead rollback cleanup explain false_verdicts soak scale
 bench: $(READY)
 	for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit 1; done
 	$(BIN)/python -m docs.generators

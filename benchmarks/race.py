@@ -284,7 +284,7 @@ def page(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """rows: by the field's app, of those that were ever measured."""
     found = [(each, rows[each.app], Times(**rows[each.app]["times"])) for each in FIELDS if each.app in rows]
     lines = (
-        f"| {what} | {len(times.slipway)} | {spread(times.slipway)} | {spread(times.gcloud)} | {times.ratio:.2f} "
+        f"| {what} | {len(times.slipway)} | {spread(times.slipway)} | {spread(times.gcloud)} | {times.ratio:.3f} "
         f"| {spread(times.restored)} | {spread(times.rolled_back)} |"
         for what, _, times in found
     )

@@ -21,7 +21,7 @@ from tasks.release.preempt import TakeOver, settle_what_can_be, stopped_runs
 from tasks.release.recall import read_released
 from tasks.release.release import go_back
 from tasks.release.rollback import choose_release, going_back, refuse_in_part
-from tasks.release.summary import report
+from tasks.release.summary import report, report_stages
 from tasks.request.request import workspace
 from tasks.source.source import Source
 
@@ -64,6 +64,7 @@ async def rollback(
                 released = await go_back(request, target, ledger, decided)
             await let_go()
             await report(request, released, progress)
+            await report_stages(request, progress)
             await tell_what_was_kept(request, serving)
             refuse_in_part(target, away)
             return released

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from prefect.logging import get_run_logger
 
@@ -15,21 +15,20 @@ from infra.gcp.builds import Build
 from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
-from infra.gcp.storage.objects import StoredObject
 from tasks.builds.archive import pack
+from tasks.builds.earlier import Seen, known_digests, look, look_again
 from tasks.builds.elsewhere import look_up
 from tasks.builds.ignore import own_file
 from tasks.builds.log import LogCursor
-from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body, earlier_builds, earlier_images
+from tasks.builds.recipe import UNDER_WAY, Recipe, build_body
 from tasks.failures.build_log import diagnose
 from tasks.failures.catalogue.blanks import Known
-from tasks.failures.cause import Cause
-from tasks.failures.errors import BuildFailed, TagTaken
+from tasks.failures.errors import BuildFailed
 from tasks.failures.explain import explain
 from tasks.failures.redact import redact
 from tasks.model import Image, Request, Version
 from tasks.names import resources
-from tasks.names.references import ImageReference, Package
+from tasks.names.references import Package
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
@@ -38,6 +37,14 @@ RunLogger = logging.Logger | logging.LoggerAdapter[logging.Logger]
 POLL_S = 0.5  # Cloud Build appends to its log about once a second; nothing goes on before its end is seen
 STOP_LIMIT_S = 20.0  # a cancelled run is killed after 30 s
 GRACE_S = 120.0  # beyond the build's own time-out and its time in the queue
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """generation: of the uploaded source. looks: what was seen meanwhile, until a build takes it."""
+
+    generation: int
+    looks: list[Seen]
 
 
 @stage("build")
@@ -50,10 +57,10 @@ async def build(request: Request, version: Version) -> tuple[Image, ...]:
     found = await all_of([look_up(request, name) for name in others])
     if not request.built:
         return found
-    recipes = await all_of([prepare_source(request, version, *names) for names in built_alike(request)])
-    ready = await check_tags(request, recipes)
+    prepared = await all_of([prepare_source(request, version, *names) for names in built_alike(request)])
+    ready = await check_tags(request, [recipe for recipe, _ in prepared])
     try:
-        built = await all_of([build_services(request, recipe, ready) for recipe in recipes], stop_on_failure=True)
+        built = await all_of([build_services(request, *each, ready) for each in prepared], stop_on_failure=True)
         return (*found, *(image for images in built for image in images))
     except BaseException:
         with closed_circuits():
@@ -91,7 +98,7 @@ def built_alike(request: Request) -> list[tuple[str, ...]]:
 
 
 @step("pack and upload the source", run_name="upload {name}", attempts=3, state="No build was started.")
-async def prepare_source(request: Request, version: Version, name: str, *others: str) -> Recipe:
+async def prepare_source(request: Request, version: Version, name: str, *others: str) -> tuple[Recipe, Beginning]:
     """others: what is built like it."""
     settings = request.part(name)
     source = request.folder / str(settings.source)
@@ -99,24 +106,15 @@ async def prepare_source(request: Request, version: Version, name: str, *others:
     archive = await asyncio.to_thread(
         pack, source, out, settings.dockerfile, own_file(request.folder, source, settings.dockerfile)
     )
-    bucket, source_object = request.settings.bucket, f"sources/{request.app}/{name}/{archive.sha256}.tar.gz"
-    _, sent = await objects.upload_once(bucket, source_object, archive.path)
-    get_run_logger().info(
-        "%s: %d files, %d bytes, %s",
-        ", ".join((name, *others)),
-        archive.files,
-        archive.size_bytes,
-        "uploaded" if sent else "uploaded before",
-    )
     where = (request.project, request.build_region, request.settings.repository)
-    return Recipe(
+    recipe = Recipe(
         app=request.app,
         service=name,
         package=Package(*where, name),
         also=tuple(Package(*where, other) for other in others),
         tag=version.image_tag,
-        bucket=bucket,
-        source_object=source_object,
+        bucket=request.settings.bucket,
+        source_object=f"sources/{request.app}/{name}/{archive.sha256}.tar.gz",
         source_sha256=archive.sha256,
         dockerfile=settings.dockerfile if (source / settings.dockerfile).is_file() else None,
         settings=settings.build,
@@ -124,85 +122,58 @@ async def prepare_source(request: Request, version: Version, name: str, *others:
         account=request.settings.build_service_account or "",
         commit="" if version.dirty else version.commit,
     )
+    (generation, sent), seen = await asyncio.gather(
+        objects.upload_once(recipe.bucket, recipe.source_object, archive.path), look(request, recipe)
+    )
+    get_run_logger().info(
+        "%s: %d files, %d bytes, %s",
+        ", ".join((name, *others)),
+        archive.files,
+        archive.size_bytes,
+        "uploaded" if sent else "uploaded before",
+    )
+    return recipe, Beginning(generation, [seen])
 
 
 @step("check the version's tags", attempts=3, state="No build was started.")
 async def check_tags(request: Request, recipes: Sequence[Recipe]) -> dict[str, str]:
     """The digest of each service that needs no build. Raises TagTaken if a version names other content."""
-    found = await asyncio.gather(*(_known_digests(recipe) for recipe in recipes))
+    found = await asyncio.gather(*map(known_digests, recipes))
     return {service: digest for digests in found for service, digest in digests.items()}
 
 
-async def _known_digests(recipe: Recipe) -> dict[str, str]:
-    """By service, of those that are built already."""
-
-    async def known(package: Package) -> str:
-        by_version, by_content = await asyncio.gather(
-            repositories.digest_of(package.repository, package.name, recipe.tag),
-            repositories.digest_of(package.repository, package.name, recipe.content_tag),
-        )
-        return reusable_digest(recipe.only([package]), by_version, by_content)
-
-    digests = await asyncio.gather(*map(known, recipe.packages))
-    return {package.name: digest for package, digest in zip(recipe.packages, digests, strict=True) if digest}
-
-
-def reusable_digest(recipe: Recipe, by_version: str | None, by_content: str | None) -> str:
-    """The digest to reuse, '' to build. A version tag that names anything but this very content is refused."""
-    if by_version is None:
-        return by_content or ""
-    if by_version == by_content:
-        return by_version
-    raise TagTaken(
-        f"{recipe.uri}:{recipe.tag} already exists with digest {by_version}, which was not built from this source.",
-        "release this commit under a new version: git tag vX.Y.Z && git push --tags; a version is never overwritten.",
-        Cause.ALREADY_EXISTS,
-        state="No build was started and nothing was deployed.",
-    )
-
-
 @step("build", run_name="build {recipe.service}", attempts=3, timeout_s=24 * 3600, state="Nothing was deployed.")
-async def build_services(request: Request, recipe: Recipe, ready: Mapping[str, str]) -> tuple[Image, ...]:
+async def build_services(
+    request: Request, recipe: Recipe, beginning: Beginning, ready: Mapping[str, str]
+) -> tuple[Image, ...]:
     """The image of each service of the recipe: reused, adopted from a build under way, or built, once for all."""
     left = [package for package in recipe.packages if package.name not in ready]
     if not left:
         return await _reused(recipe, ready)
-    missing = recipe.only(left)
-    (under_way, built), (source, cache) = await asyncio.gather(
-        _made_meanwhile(request, missing), _needed(request, missing)
-    )
+    seen, built = await _seen(request, recipe, left, beginning)
     left = [package for package in left if package.name not in built]
     images = await _reused(recipe, {**ready, **built})
     if not left:
         return images
     missing = recipe.only(left)
-    if under_way:
-        get_run_logger().info("%s: adopting build %s, which is under way", recipe.service, under_way.id)
-    build = under_way or await _start(request, replace(missing, cache_from=cache), source)
+    if seen.under_way:
+        get_run_logger().info("%s: adopting build %s, which is under way", recipe.service, seen.under_way.id)
+    build = seen.under_way or await _start(request, replace(missing, cache_from=seen.cache), beginning.generation)
     finished = await _follow(build, missing, get_run_logger())
     return (*images, *(_image(finished, missing, package) for package in missing.packages))
 
 
+async def _seen(
+    request: Request, recipe: Recipe, left: Sequence[Package], beginning: Beginning
+) -> tuple[Seen, dict[str, str]]:
+    """An earlier attempt may have begun a build, and it may have ended: each but the first looks anew."""
+    if beginning.looks and len(left) == len(recipe.packages):
+        return beginning.looks.pop(), {}
+    return await look_again(request, recipe.only(left))
+
+
 async def _reused(recipe: Recipe, ready: Mapping[str, str]) -> tuple[Image, ...]:
     return await all_of([_reuse(recipe, p, ready[p.name]) for p in recipe.packages if p.name in ready])
-
-
-async def _made_meanwhile(request: Request, recipe: Recipe) -> tuple[Build | None, dict[str, str]]:
-    """A build of just this that is under way; else what an earlier attempt has built: one that ends between the two
-    looks is seen by the second.
-    """
-    under_way = await _under_way(request, recipe)
-    return under_way, {} if under_way else await _known_digests(recipe)
-
-
-async def _needed(request: Request, recipe: Recipe) -> tuple[StoredObject | None, str]:
-    """What a build begins with: its source, and an image to take layers over from."""
-    return await asyncio.gather(objects.find_object(recipe.bucket, recipe.source_object), _cache(request, recipe))
-
-
-async def _under_way(request: Request, recipe: Recipe) -> Build | None:
-    found = await builds.find_builds(request.project, request.build_region, adoptable(recipe))
-    return found[0] if found else None
 
 
 async def _reuse(recipe: Recipe, package: Package, digest: str) -> Image:
@@ -211,31 +182,8 @@ async def _reuse(recipe: Recipe, package: Package, digest: str) -> Image:
     return Image(package.name, package.uri, digest, recipe.tag, built=False, source=recipe.source)
 
 
-async def _start(request: Request, recipe: Recipe, source: StoredObject | None) -> Build:
-    if source is None:
-        raise BuildFailed(
-            f"The source gs://{recipe.bucket}/{recipe.source_object} is gone.",
-            "start the run again; it uploads the source anew.",
-        )
-    return await builds.create_build(request.project, request.build_region, build_body(recipe, source.generation))
-
-
-async def _cache(request: Request, recipe: Recipe) -> str:
-    """The newest earlier image of the service that still exists, by digest: every build starts on an empty machine.
-
-    '' when there is none, when none can be looked for, and for buildpacks, which take over nothing from images.
-    """
-    if recipe.dockerfile is None:
-        return ""
-    package = recipe.package
-    try:
-        found = await builds.find_builds(request.project, request.build_region, earlier_builds(recipe))
-        for image in earlier_images(recipe, found):
-            if digest := await repositories.digest_of(package.repository, package.name, image.tag):
-                return str(ImageReference(package.uri, digest=digest))
-    except GoogleError as error:
-        get_run_logger().warning("%s is built without a cache: %s", recipe.service, explain(error).problem)
-    return ""
+async def _start(request: Request, recipe: Recipe, generation: int) -> Build:
+    return await builds.create_build(request.project, request.build_region, build_body(recipe, generation))
 
 
 async def _follow(build: Build, recipe: Recipe, logger: RunLogger) -> Build:

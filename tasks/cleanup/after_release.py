@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
-from infra.gcp.run import revisions as run_revisions
-from infra.gcp.run import services
 from infra.gcp.run.revisions import Revision
 from infra.gcp.run.services import RunService
 from infra.gcp.storage.objects import StoredObject
@@ -27,11 +25,11 @@ from tasks.history.record import ReleaseRecord
 from tasks.history.store import are_plenty, list_records, read_some
 from tasks.model import Candidate, Release, Request
 from tasks.names import resources
-from tasks.orchestration.gather import all_of
+from tasks.orchestration.gather import all_of, both
 from tasks.orchestration.lock import LetGo, is_held
 from tasks.orchestration.stage import Progress, stage
 from tasks.orchestration.step import step
-from tasks.release.summary import report
+from tasks.release.summary import report, report_stages
 from tasks.rollout.dark import write_own_tags
 from tasks.rollout.live import read_live
 
@@ -39,10 +37,10 @@ from tasks.rollout.live import read_live
 async def conclude(
     request: Request, released: Release, let_go: LetGo, progress: Progress, cost: Estimate | None
 ) -> Release:
-    """What is left to do once a release stands: lets others go on, cleans up after it, and tells of it."""
+    """What is left to do once a release stands: lets others go on, cleans up after it, and tells of it meanwhile."""
     await let_go()
-    await clean_up(request, released)
-    await report(request, released, progress, cost)
+    await both(clean_up(request, released), report(request, released, progress, cost))
+    await report_stages(request, progress)
     return released
 
 
@@ -73,15 +71,13 @@ def clock_trouble(records: Sequence[StoredObject], now: datetime) -> str:
 @step("clean up", run_name="clean up {candidate.place}", timeout_s=300)
 async def clean_up_service(request: Request, candidate: Candidate, history: Sequence[ReleaseRecord]) -> int:
     """Takes our tags off what no longer needs one; answers how many revisions went."""
-    name = request.run_service(candidate.place)
     live = await read_live(request, candidate.place)
     newer = candidate.revision not in live.service.routed
     if newer or await steps_aside(request):  # what is shipped from now on changes the etag of that look
         return 0
-    await write_own_tags(live, keep={candidate.revision, candidate.before.serving})
-    service, revisions = await asyncio.gather(services.get_service(name), run_revisions.list_revisions(name))
-    if service is None:
-        return 0
+    if await write_own_tags(live, keep={candidate.revision, candidate.before.serving}):
+        live = await read_live(request, candidate.place)
+    service, revisions = live.service, live.revisions
     decided = old_revisions(request, service, revisions, history, datetime.now(UTC))
     for reason in decided.refusals:
         get_run_logger().info("old revisions are left to the clean-up flow: %s", reason)

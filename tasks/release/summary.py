@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from prefect.artifacts import acreate_link_artifact, acreate_markdown_artifact
 from prefect.logging import get_run_logger
@@ -50,26 +50,35 @@ def _cost(cost: Estimate) -> list[str]:
 
 
 async def report(request: Request, release: Release, progress: Progress, cost: Estimate | None = None) -> None:
-    """Summary, links to the services, and the tables that other programs read.
+    """Summary, links to the services, and the table of these that other programs read. As `report_stages`."""
+    text = summary(release, progress.seconds, cost)
+    await _shown(
+        acreate_markdown_artifact(
+            text, key=key(request.app, request.environment, "release"), description=progress.title
+        )
+    )  # stands first
+    await _shown(
+        asyncio.gather(
+            *(_link(request, live) for live in release.live),
+            table(request, "services", rows(release), f"{progress.title}: what serves now"),
+        )
+    )
+
+
+async def report_stages(request: Request, progress: Progress) -> None:
+    """The table of seconds, once all stages have ended.
 
     What Prefect does not take is logged: the release stands, whether it can be shown or not.
     """
-    try:
-        await _show(request, release, progress, cost)
-    except Exception as error:
-        get_run_logger().warning("released, but the summary cannot be shown: %s", error)
-
-
-async def _show(request: Request, release: Release, progress: Progress, cost: Estimate | None) -> None:
-    prefix = (request.app, request.environment)
     stages = [{"stage": name, "seconds": round(seconds, 2)} for name, seconds in progress.seconds.items()]
-    text = summary(release, progress.seconds, cost)
-    await acreate_markdown_artifact(text, key=key(*prefix, "release"), description=progress.title)  # stands first
-    await asyncio.gather(
-        *(_link(request, live) for live in release.live),
-        table(request, "services", rows(release), f"{progress.title}: what serves now"),
-        table(request, "stages", stages, f"{progress.title}: seconds of each stage"),
-    )
+    await _shown(table(request, "stages", stages, f"{progress.title}: seconds of each stage"))
+
+
+async def _shown(work: Awaitable[object]) -> None:
+    try:
+        await work
+    except Exception as error:
+        get_run_logger().warning("released, but that cannot all be shown: %s", error)
 
 
 async def _link(request: Request, live: Serving) -> None:

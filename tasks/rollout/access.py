@@ -5,6 +5,7 @@ Whom a release of ours has let in goes when slipway.yaml says so no more; whom o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection
 from functools import partial
 from typing import Protocol
@@ -34,9 +35,9 @@ async def set_access(request: Request, candidate: Candidate, sent: Sent, *, serv
     place, name = candidate.place, request.run_service(candidate.place)
     come, go = coming(candidate) if serves else NOBODY, leaving(candidate)
     if EVERYONE in come:
-        service = await services.get_service(name)
+        service, there = await asyncio.gather(services.get_service(name), access.invokers(name))
         # one that asks nobody is open, and an organisation policy may forbid to say so once more
-        come -= _ALL if service and service.unchecked else NOBODY
+        come -= _ALL if EVERYONE in there or (service and service.unchecked) else NOBODY
     if not (come or go):
         return
     changed = await access.let_in(name, come, go, before=partial(sent.add, place))

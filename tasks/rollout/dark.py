@@ -322,14 +322,15 @@ def without_own_tags(
     return tuple(each for each in targets if not each.tag or each.tag not in ours or each.revision in keep)
 
 
-async def write_own_tags(live: LiveService, keep: Collection[str]) -> None:
-    """`without_own_tags`, where that is worth a change of the service, which takes seconds.
+async def write_own_tags(live: LiveService, keep: Collection[str]) -> bool:
+    """`without_own_tags`, where that is worth a change of the service, which takes seconds; whether it was.
 
     A tag costs what its revision keeps running; others are left to the next deployment, unless they become many.
     """
     targets = without_own_tags(live.service.traffic, live, keep)
-    if is_worth_a_change(live, targets):
+    if worth_it := is_worth_a_change(live, targets):
         await services.set_traffic(live.service.name, targets, live.service.etag, DEPLOY_TIMEOUT_S)
+    return worth_it
 
 
 def is_worth_a_change(live: LiveService, targets: Sequence[TrafficTarget]) -> bool:

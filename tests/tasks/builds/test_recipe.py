@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from infra.emulator.builds.filters import parse
 from infra.emulator.builds.substitutions import check, substitute
-from tasks.builds.build import built_alike, reusable_digest
+from tasks.builds.build import built_alike
+from tasks.builds.earlier import reusable_digest
 from tasks.builds.recipe import UNDER_WAY, Recipe, adoptable, build_body, earlier_images
 from tasks.failures.errors import TagTaken
 from tasks.manifest.settings import BuildSettings

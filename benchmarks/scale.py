@@ -4,7 +4,8 @@
 workers and two Prefect API servers behind one address, with PostgreSQL and Redis. When a quarter of the releases is
 done, an API server is killed, and after half of them a worker with all its runs, as with its machine. What was cut off
 is shipped again, as a person would. The same without kills goes over one Prefect server with SQLite and one worker.
-The exit code is 1 when anything was lost, stuck or doubled. --apps and --versions make it shorter.
+The exit code is 1 when anything was lost, stuck or doubled. --apps and --versions make it shorter, and --only measures
+one of the two anew.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -33,16 +36,19 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterDeploymen
 from prefect.client.schemas.objects import FlowRun
 
 from benchmarks.memory import children
-from benchmarks.soak import PROJECT, App, Shipper, counted_calls, shipped
+from benchmarks.race import commit
+from benchmarks.soak import PROJECT, App, Shipper, shipped
 from benchmarks.soak_checks import examine
 from benchmarks.soak_page import Run
 from cli.several import WORKERS, several
 from cli.stack import Size, local_stack
 
 RESULT = Path(__file__).parent / "results" / "scale.md"
+ROWS = RESULT.with_suffix(".json")  # of the page: each may be measured anew without the other
 TOLD_S = 1.0
-PAGE = 200  # as many runs as Prefect gives at once
+AT_ONCE = 200  # as many runs as Prefect gives at once
 SEVERAL, ONE = "two API servers, PostgreSQL, Redis, four workers", "one server, SQLite, one worker"
+STACKS = {"several": SEVERAL, "one": ONE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +70,12 @@ class Load:
     stack: str
     seconds: float
     runs: Sequence[Run]
-    calls: int
     killed: Sequence[str]
     flaws: dict[str, list[str]]
 
-    @property
-    def releases(self) -> int:
-        return sum(run.succeeded for run in self.runs)
 
-
-def loaded(apps: int, versions: int, stack: str, size: Size | None, kills: Sequence[Kill]) -> Load:
+def loaded(apps: int, versions: int, stack: str) -> Load:
+    size, kills = (several(), KILLS) if stack == SEVERAL else (None, ())
     with TemporaryDirectory(prefix="slipway-scale-") as name:
         return asyncio.run(load(Path(name), apps, versions, stack, size, kills))
 
@@ -81,7 +83,6 @@ def loaded(apps: int, versions: int, stack: str, size: Size | None, kills: Seque
 async def load(folder: Path, apps: int, versions: int, stack: str, size: Size | None, kills: Sequence[Kill]) -> Load:
     async with local_stack(folder / "stack", [PROJECT], size) as started, PrefectClient(started.api_url) as client:
         os.environ.update(started.environment)
-        word = json.loads((started.folder / "cloud" / "emulator.json").read_text())
         deployment = await client.read_deployment_by_name("deploy/production")
         shipper = Shipper(client, deployment.id, at_once=apps)
         all_apps = [App(folder / f"app{number}", f"app{number}", ("web",), "direct") for number in range(apps)]
@@ -100,8 +101,7 @@ async def load(folder: Path, apps: int, versions: int, stack: str, size: Size | 
         flaws["runs that nobody asked for"] = [str(run.id) for run in made]
         flaws["releases that were never made"] = missing(shipper.runs, all_apps, versions)
         flaws["kills that did not happen"] = [kill.what for kill in kills if kill.what not in killed]
-        calls, _ = counted_calls(word["admin"])
-        return Load(stack, seconds, shipper.runs, calls, killed, flaws)
+        return Load(stack, seconds, shipper.runs, killed, flaws)
 
 
 def part_done(runs: Sequence[Run], wanted: int) -> float:
@@ -132,7 +132,7 @@ def processes(word: str) -> list[int]:
 async def runs_of(client: PrefectClient, deployment: UUID) -> list[FlowRun]:
     only = FlowRunFilter(deployment_id=FlowRunFilterDeploymentId(any_=[deployment]))
     found: list[FlowRun] = []
-    while some := await client.read_flow_runs(flow_run_filter=only, limit=PAGE, offset=len(found)):
+    while some := await client.read_flow_runs(flow_run_filter=only, limit=AT_ONCE, offset=len(found)):
         found += some
     return found
 
@@ -143,67 +143,81 @@ def missing(runs: Sequence[Run], apps: Sequence[App], versions: int) -> list[str
     return [f"{app} {version}" for app, version in wanted if (app, version) not in made]
 
 
-def page(loads: Sequence[Load], apps: int, versions: int) -> str:
-    killed = " and ".join(loads[0].killed)
-    rows = [
-        "| stack | releases | runs | makespan s | a minute | s to its begin, median / p95 | s the run, median / p95 |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-        *map(_row, loads),
-        "",
-        "| lost, stuck or doubled | " + " | ".join(each.stack for each in loads) + " |",
-        "|---|" + "---:|" * len(loads),
-    ]
-    rows += [f"| {what} | {' | '.join(str(len(each.flaws[what])) for each in loads)} |" for what in loads[0].flaws]
-    told = [f"* {each.stack}: {what}: {flaw}" for each in loads for what, found in each.flaws.items() for flaw in found]
-    states = [f"* {each.stack}: {_states(each.runs)}" for each in loads]
-    return f"""# Several machines
+def kept(found: Load, apps: int, versions: int) -> dict[str, Any]:
+    """What the page says of it, with when it was measured."""
+    good = [run for run in found.runs if run.succeeded]
+    waited, ran = ([run.waited_s for run in good], [run.seconds for run in good])
+    times = ("{:.0f} / {:.0f}".format(*np.percentile(each or [0.0], (50, 95))) for each in (waited, ran))
+    ended = Counter(run.state for run in found.runs).most_common()
+    return {
+        "cells": [
+            f"{len(good)} of {apps * versions}",
+            str(len(found.runs)),
+            f"{found.seconds:.0f}",
+            f"{len(good) / found.seconds * 60:.1f}",
+            *times,
+        ],
+        "flaws": found.flaws,
+        "states": ", ".join(f"{count} {state}" for state, count in ended),
+        "killed": list(found.killed),
+        "asked": f"{apps} apps, {versions} versions each; {datetime.now(UTC):%Y-%m-%d}, commit {commit()}",
+    }
 
-{apps * versions} releases of {apps} apps, {versions} versions each and all apps at the same time, on one machine with
-{os.cpu_count()} cores; made by `python -m benchmarks.scale --apps {apps} --versions {versions}`. In the first line
-{killed} were killed on the way; what that cut off was shipped again.{_second(loads)}
 
-{chr(10).join(rows)}
+HEAD = (
+    "stack",
+    "releases",
+    "runs",
+    "makespan s",
+    "a minute",
+    "s to its begin, median / p95",
+    "s the run, median / p95",
+)
+PAGE = """# Several machines
+
+Many apps at the same time, on one machine with {cores} cores, made by `python -m benchmarks.scale`. What a kill cut off
+was shipped again, as a person would; a run is marked Crashed after nine minutes of silence, which are in the makespan.
+
+{rows}
 
 How the runs ended:
 
-{chr(10).join(states + told)}
+{ended}
 """
 
 
-def _second(loads: Sequence[Load]) -> str:
-    return " The second is the same load without kills." if len(loads) > 1 else ""
-
-
-def _row(found: Load) -> str:
-    good = [run for run in found.runs if run.succeeded]
-    waited, ran = ([run.waited_s for run in good], [run.seconds for run in good])
-    times = " | ".join("{:.0f} / {:.0f}".format(*np.percentile(each or [0.0], (50, 95))) for each in (waited, ran))
-    return (
-        f"| {found.stack} | {found.releases} | {len(found.runs)} | {found.seconds:.0f} "
-        f"| {found.releases / found.seconds * 60:.1f} | {times} |"
-    )
-
-
-def _states(runs: Sequence[Run]) -> str:
-    return ", ".join(f"{count} {state}" for state, count in Counter(run.state for run in runs).most_common())
+def page(loads: Mapping[str, Mapping[str, Any]]) -> str:
+    """loads: by stack, as `kept`, of those that were ever measured."""
+    loads = {stack: loads[stack] for stack in STACKS.values() if stack in loads}
+    rows = ["| " + " | ".join(HEAD) + " |", "|---|" + "---:|" * (len(HEAD) - 1)]
+    rows += [f"| {' | '.join([stack, *found['cells']])} |" for stack, found in loads.items()]
+    rows += ["", f"| lost, stuck or doubled | {' | '.join(loads)} |", "|---|" + "---:|" * len(loads)]
+    flaws = next(iter(loads.values()))["flaws"]
+    rows += [f"| {what} | {' | '.join(str(len(each['flaws'][what])) for each in loads.values())} |" for what in flaws]
+    ended = []
+    for stack, found in loads.items():
+        killed = f"; killed: {', '.join(found['killed'])}" if found["killed"] else ""
+        ended.append(f"* {stack}: {found['states']}{killed}. {found['asked']}.")
+        ended += [f"* {stack}: {what}: {flaw}" for what, each in found["flaws"].items() for flaw in each]
+    return PAGE.format(cores=os.cpu_count(), rows="\n".join(rows), ended="\n".join(ended))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apps", type=int, default=40)
     parser.add_argument("--versions", type=int, default=5)
-    parser.add_argument("--result", type=Path, default=RESULT, help="where the page is written")
-    parser.add_argument("--without-sqlite", action="store_true", help="leave out what it is compared with")
+    parser.add_argument("--only", choices=list(STACKS), help="the one row to measure anew")
     asked = parser.parse_args()
-    stacks: list[tuple[str, Size | None, Sequence[Kill]]] = [(SEVERAL, several(), KILLS), (ONE, None, ())]
-    loads = []
-    for stack, size, kills in stacks[:1] if asked.without_sqlite else stacks:
+    loads = json.loads(ROWS.read_text()) if ROWS.exists() else {}
+    for stack in [STACKS[asked.only]] if asked.only else STACKS.values():
         # a process of its own: each stack leaves its environment in the one that it is loaded from
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            loads.append(process.submit(loaded, asked.apps, asked.versions, stack, size, kills).result())
-        asked.result.write_text(page(loads, asked.apps, asked.versions))  # the next may fail
-    print(asked.result.read_text())
-    return 1 if any(found for each in loads for found in each.flaws.values()) else 0
+            load = process.submit(loaded, asked.apps, asked.versions, stack).result()
+        loads[stack] = kept(load, asked.apps, asked.versions)
+        ROWS.write_text(f"{json.dumps(loads, indent=2)}\n")
+        RESULT.write_text(page(loads))
+    print(RESULT.read_text())
+    return 1 if any(found for each in loads.values() for found in each["flaws"].values()) else 0
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from cli.init import NAME, STANDARD_OUTPUT
+from cli.init import LATER, NAME, STANDARD_OUTPUT
 
 if TYPE_CHECKING:
     from tasks.describe.adopt.adopt import Adoption
@@ -67,5 +67,5 @@ def _tell_next(adoption: Adoption, target: Path | None) -> None:
     said = [f"{target or 'It'} describes {', '.join(each.name for each in adoption.services)}."]
     count = adoption.text.count("# DECIDE")
     said += [f"Go through the {count} lines that say DECIDE, then:"] if count else ["Then:"]
-    said += ["  slipway check", f"  slipway deploy -e {adoption.environment}"]
+    said += ["  slipway check", f"  slipway deploy -e {adoption.environment}", LATER]
     print("\n".join(said), file=sys.stderr)

@@ -13,6 +13,7 @@ from tasks.failures.errors import ParameterError
 
 STANDARD_OUTPUT = "-"
 NAME = "slipway.yaml"
+LATER = "Once it is pushed, make the app's own forms and schedules in Prefect: slipway register --repository URL"
 
 
 def init_command(
@@ -38,7 +39,7 @@ def init_command(
     _write(target, text)
     names = ", ".join(service.name for service in proposal.services)
     print(f"{target} describes {names}. Go through the lines that say DECIDE, then: slipway check")
-    print("Once it is pushed, make the app's own forms and schedules in Prefect: slipway register --repository URL")
+    print(LATER)
     return 0
 
 

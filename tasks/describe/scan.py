@@ -62,7 +62,7 @@ def scan(files: Iterable[str], read: Read) -> Proposal:
     else:
         chosen, others = _for_production(dockerfiles)
         notes += [f"{path} is here too." for path in others]
-        found = [_of_dockerfile(path, read_dockerfile(read(path)), paths) for path in chosen]
+        found = [_of_dockerfile(path, read(path), paths) for path in chosen]
     beside = [each for each in _for_buildpacks(shown, read) if not _covered(each, found)]
     if there:  # a compose file names all that is a service
         notes += [f"{each.source}/ could be built by Google's buildpacks." for each in beside]
@@ -107,11 +107,22 @@ def variant(path: str) -> str:
     return name.strip(".-_")
 
 
-def _of_dockerfile(path: str, said: Dockerfile, paths: Sequence[str]) -> Found:
+def _of_dockerfile(path: str, text: str, paths: Sequence[str]) -> Found:
+    said = read_dockerfile(text)
     source, sure = _context(path, said, paths)
-    dockerfile = PurePosixPath(path).relative_to(source).as_posix()
     decide = () if sure else (f"source: {path} copies what is not in this folder.",)
+    if _speaks_of(source, text, said):
+        decide = (f"source: {path} speaks of {source}/ itself, so that it seems to be built from the root.",)
+        source = "."
+    dockerfile = PurePosixPath(path).relative_to(source).as_posix()
     return _completed(Found(_name(path), source, dockerfile, decide=decide), said)
+
+
+def _speaks_of(folder: str, text: str, said: Dockerfile) -> bool:
+    """Whether a Dockerfile that copies all there is says where in that this folder is, as one in a monorepo does."""
+    code = re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
+    all_ = {str(PurePosixPath(each)) for each in said.copies} == {"."}
+    return all_ and "/" in folder and bool(re.search(rf"(?<![\w.-]){re.escape(folder)}(?![\w-])", code))
 
 
 def _context(path: str, said: Dockerfile, paths: Sequence[str]) -> tuple[str, bool]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from infra.gcp.run.services import RunService
+from tasks.history.masking import masked
 from tasks.history.record import ReleaseRecord
 from tasks.model import Place
 from tasks.names.labels import MANAGED_BY, label_value
@@ -49,7 +50,8 @@ def is_ours(template: Mapping[str, Any]) -> bool:
 def said_then(place: Place, template: Mapping[str, Any], history: Sequence[ReleaseRecord]) -> frozenset[str]:
     """What the release that wrote a template had said of it, as paths; nothing where no record tells.
 
-    Earlier versions of Slipway wrote templates whole, so all that they recorded they had said.
+    Earlier versions of Slipway wrote templates whole, so all that they recorded they had said. What is set otherwise by
+    now somebody else has set, in a template that still bears the run's label.
     """
     run = template.get("labels", {}).get("slipway-run", "")
     written = (
@@ -60,5 +62,8 @@ def said_then(place: Place, template: Mapping[str, Any], history: Sequence[Relea
         if target.place == place and target.template
     )
     recorded = next(written, {})
-    said = said_before(recorded)
-    return frozenset(leaves({k: v for k, v in recorded.items() if k != "labels"})) if said is None else said
+    if (said := said_before(recorded)) is not None:
+        return said
+    there = leaves(masked(template))
+    ours = leaves({key: value for key, value in masked(recorded).items() if key != "labels"})
+    return frozenset(path for path, value in ours.items() if path in there and there[path] == value)

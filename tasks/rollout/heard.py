@@ -23,7 +23,8 @@ from tasks.spec.settings import SERVER_FIELDS, settings
 
 # Written by Cloud Run, its clients and its consoles, and by releases of Slipway, about themselves.
 _SYSTEM = ("run.googleapis.com/", "serving.knative.dev/", "autoscaling.knative.dev/", "client.knative.dev/", "goog-",
-           "cloud.googleapis.com/", "commit-sha", "gcb-", "managed-by", "slipway-")  # fmt: skip
+           "cloud.googleapis.com/", "gcb-", "slipway-")  # fmt: skip
+_OURS = ("managed-by", "commit-sha")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def heard(service: Mapping[str, Any], where: Where) -> Heard:
     if body.get("launchStage") in ("GA", "BETA"):  # follows from the settings
         del body["launchStage"]
     template = copy.deepcopy(bare(body.pop("template", {})))
-    containers = [dict(each) for each in template.pop("containers", ())] or [{}]
+    containers = _containers(template)
     main: Body = next(each for each in containers if each is ingress_of(containers))
     volumes = {volume["name"]: volume for volume in template.pop("volumes", ())}
     found: Body = words_of(SERVICE, body, "", rest)
@@ -67,6 +68,13 @@ def heard(service: Mapping[str, Any], where: Where) -> Heard:
     found |= {"sidecars": sidecars} if sidecars else {}
     ordered = {key: found[key] for key in order if found.get(key) not in (None, {}, [])}
     return Heard(ordered, image, rest.left, tuple(rest.floating))
+
+
+def _containers(template: Body) -> list[Body]:
+    found = [dict(each) for each in template.pop("containers", ())] or [{}]
+    if len(found) == 1 and str(found[0].get("name", "")).endswith("-1"):
+        del found[0]["name"]  # Cloud Run's own, of one that nobody has named
+    return found
 
 
 def words_of(words: Iterable[Word], body: MutableMapping[str, Any], path: str, rest: Rest, keys: Any = None) -> Body:
@@ -236,7 +244,7 @@ def _labels(body: Body, template: Body, rest: Rest) -> Body:
 def texts_of(found: Mapping[str, str], path: str, key_type: Any, value_type: Any, rest: Rest) -> dict[str, str]:
     said = {}
     for key, text in found.items():
-        if key.startswith(_SYSTEM):
+        if key.startswith(_SYSTEM) or key in _OURS:
             continue
         if fits(key_type, key) and fits(value_type, text):
             said[key] = text

@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.manifest.values import SecretKey
 from tasks.rollout.said import SEEN_AT, Body, Where
 from tasks.rollout.words import memory
-from tasks.spec.values import secret_name
 
 READ_BY_EVERYBODY = 0o444
 
@@ -52,7 +51,7 @@ def mounted(mount: Body, volumes: dict[str, Any], path: str, rest: Rest) -> Body
 def _secret_files(_: str, at: str, volume: Body, rest: Rest) -> Body:
     if volume.get("defaultMode") not in (None, 0, READ_BY_EVERYBODY):
         raise ValueError("files of secrets are read by everybody")
-    short = secret_name(str(volume["secret"]), rest.where.project)
+    short = _short(volume["secret"], rest)
     files = {}
     for item in volume.get("items") or ({"path": short.rpartition("/")[2]},):
         said, file = said_secret({"secret": volume["secret"], **item}, rest), posixpath.join(at, item["path"])
@@ -97,11 +96,16 @@ _KINDS: Mapping[str, Callable[[str, str, Body, Rest], Body]] = {
 
 def said_secret(source: Mapping[str, Any], rest: Rest) -> str | None:
     """`name`, or `name:7`; None for a version that has a name of its own."""
-    name, version = secret_name(str(source.get("secret", "")), rest.where.project), str(source.get("version", ""))
+    name, version = _short(source.get("secret", ""), rest), str(source.get("version", ""))
     if version in ("", "latest"):
         rest.floating[name] = None
         return name
     return f"{name}:{version}" if version.isdigit() else None
+
+
+def _short(secret: object, rest: Rest) -> str:
+    """Of the own project. By its number it may be another's, so that it stays in full then."""
+    return str(secret).removeprefix(f"projects/{rest.where.project}/secrets/")
 
 
 def fits(kind: Any, value: object) -> bool:

@@ -33,6 +33,7 @@ def test_what_it_writes_is_right_at_once_and_says_what_is_next(cloud: LocalCloud
     assert f"{name} in {REGION}" in done.stderr
     assert "slipway check" in done.stderr
     assert "slipway deploy -e production" in done.stderr
+    assert "slipway register --repository URL" in done.stderr
     text = (tmp_path / "slipway.yaml").read_text()
     assert "public: true" in text
     assert "LEVEL: info" in text

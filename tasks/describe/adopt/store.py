@@ -44,6 +44,7 @@ async def adopt_into(
         seen, notes = chosen(await _placed(read, files, target.parent if target else Path(), project or ""), app, names)
         project = project or next((each.project for each in seen if each.project), "")
         regions = regions or tuple(dict.fromkeys(each.region for each in seen if each.region))
+        seen = [replace(each, project=each.project or project) for each in seen]
     elif project is None or not regions:
         said = "Where the services are is not said."
         raise ParameterError(said, "give --project and --region, or files to read instead.")

@@ -173,3 +173,20 @@ def test_an_address_that_only_holds_in_compose_becomes_the_url_of_the_service() 
     circle = {**files, "compose.yaml": there}
     assert [each.urls for each in found(circle).values()] == [{}, {}]
     assert found(circle)["orders-api"].decide == ("env, addresses that only hold in compose: FRONT.",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "source"),
+    [
+        ("COPY . .\nWORKDIR /app/services/api\n", "."),
+        ("COPY ./ ./\nRUN npm --prefix services/api run build\n", "."),
+        ("COPY . .\nWORKDIR /app/other-services/api-v2\n", "services/api"),
+        ("COPY . .\n# built from services/api\n", "services/api"),
+    ],
+)
+def test_a_dockerfile_that_copies_all_and_speaks_of_its_own_folder_is_built_from_the_root(
+    lines: str, source: str
+) -> None:
+    files = {"services/api/Dockerfile": f"FROM node\n{lines}", "services/api/main.js": "", "package.json": "{}"}
+    (api,) = found(files).values()
+    assert (api.source, bool(api.decide)) == (source, source == ".")

@@ -16,6 +16,7 @@ from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import ANSWERS
 from tasks.drift.compare import compare
+from tasks.history.masking import masked
 from tasks.manifest.loading import parse_manifest
 from tasks.model import Candidate, Image, Outcome, Place, Request, Snapshot
 from tasks.names.references import PLACEHOLDER_IMAGE
@@ -301,3 +302,17 @@ def test_what_an_earlier_slipway_wrote_it_had_said() -> None:
     assert said_then(place, template, [record]) == {"containers[].image", "containers[].env[A]"}
     assert said_then(place, template, []) == frozenset()
     assert said_then(place, {**template, "labels": {}}, [record]) == frozenset()
+
+
+def test_what_somebody_has_set_since_an_earlier_slipway_wrote_it_is_not_what_that_had_said() -> None:
+    def template(memory: str, value: str) -> dict[str, Any]:
+        env = [{"name": "A", "value": value}, {"name": "B", "value": "1"}]
+        limits = {"cpu": "1", "memory": memory}
+        containers = [{"image": "a", "env": env, "resources": {"limits": limits}}]
+        return {"labels": {"slipway-run": "v1"}, "timeout": "300s", "containers": containers}
+
+    target = a_target("api", "api-v1").model_copy(update={"template": masked(template("512Mi", "1"))})
+    by_hand = {**template("2Gi", "2"), "timeout": "60s"}
+    assert said_then(Place("api", "europe-west1"), by_hand, [a_record("v1", 1, targets=(target,))]) == {
+        "containers[].image", "containers[].env[B]", "containers[].resources.limits[cpu]",
+    }  # fmt: skip

@@ -210,3 +210,26 @@ def test_what_cloud_run_and_its_clients_write_is_no_setting() -> None:
 
 def test_secrets_that_float_are_told() -> None:
     assert heard(BODIES["gcloud with a database and secrets"], WHERE).floating == ("s",)
+
+
+def test_a_secret_of_a_project_that_only_its_number_names_stays_that_projects() -> None:
+    theirs = "projects/42/secrets/key"
+    env = [{"name": "A", "valueSource": {"secretKeyRef": {"secret": theirs, "version": "7"}}}]
+    mount = [{"name": "v", "mountPath": "/v"}]
+    volumes = [{"name": "v", "secret": {"secret": theirs}}]
+    containers = [{"image": "x", "env": env, "volumeMounts": mount}]
+    said = heard({"template": {"containers": containers, "volumes": volumes}}, WHERE)
+    assert said.settings["secrets"] == {"A": f"{theirs}:7", "/v/key": theirs}
+
+
+def test_the_name_that_cloud_run_gives_a_container_is_nobodys_setting() -> None:
+    assert "container" not in heard({"template": {"containers": [{"name": "web-1", "image": "x"}]}}, WHERE).settings
+    sidecar = {"name": "proxy", "image": "x", "dependsOn": ["web-1"]}
+    two = [{"name": "web-1", "image": "x", "ports": [{"containerPort": 8080}]}, sidecar]
+    assert heard({"template": {"containers": two}}, WHERE).settings["container"] == "web-1"
+
+
+def test_a_label_that_begins_as_one_of_the_systems_is_the_users() -> None:
+    labels = {"managed-by-team": "web", "managed-by": "them"}
+    said = heard({"labels": labels, "template": {"containers": [{"image": "x"}]}}, WHERE)
+    assert said.settings["service_labels"] == {"managed-by-team": "web"}

@@ -18,8 +18,10 @@ from tasks.describe.adopt.seen import Built, Kind, Seen
 
 Read = Callable[[str], str | None]  # the text of a file beside this one; None where there is none
 ACTION = re.compile(r"google-github-actions/deploy-cloudrun@")
+# By its name, or by a variable that is called so.
+_GCLOUD = r"(?:gcloud|(?i:\$[{(]?\w*gcloud\w*[})]?|\"\$\{?\w*gcloud\w*\}?\"))"
 _COMMAND = re.compile(
-    r"gcloud(?:\s+(?:beta|alpha))?(?:\s+--?[\w-]+(?:[= ][^\s-]\S*)?)*\s+run\s+"
+    rf"{_GCLOUD}(?:\s+(?:beta|alpha))?(?:\s+--?[\w-]+(?:[= ][^\s-]\S*)?)*\s+run\s+"
     r"(deploy|services\s+update|(?:jobs|worker-pools)\s+(?:deploy|create|update))\s"
 )
 _BETWEEN = r"[\"',]*\s+(?:\\\s+)?(?:-\s+)?[\"']?"
@@ -68,7 +70,7 @@ def _of_node(node: object, variables: Mapping[str, str], read: Read) -> Iterator
     elif isinstance(node, list):
         for value in node:
             yield from _of_node(value, variables, read)
-    elif isinstance(node, str) and "gcloud" in node:
+    elif isinstance(node, str) and "gcloud" in node.lower():
         yield from _of_text(node, {**variables, **dict(assignments(node, variables))}, read)
 
 

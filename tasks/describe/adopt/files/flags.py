@@ -11,6 +11,7 @@ from typing import Any
 from tasks.describe.adopt.files.asked import Asked, Json, listed, pairs
 from tasks.describe.adopt.files.settled import is_open
 from tasks.describe.adopt.seen import Kind
+from tasks.manifest.container import CLOUD_SQL
 from tasks.manifest.values import parse_duration
 from tasks.rollout.said import SEEN_AT, given
 from tasks.rollout.words import GPU, SERVICE
@@ -25,6 +26,7 @@ _PASSED_OVER = {
     "deploy-health-check", "no-deploy-health-check", "build-env-vars-file", "build-service-account",
     "build-worker-pool", "execute-now", "wait", "no-promote", "promote",
 }  # fmt: skip
+_TAKES_AWAY = ("clear-", "remove-")  # of what is there already
 
 
 Flag = Callable[[Asked, str], None]
@@ -43,7 +45,7 @@ def asked(words: Sequence[str], kind: Kind = Kind.SERVICE) -> Asked:
                 flag(found, value)
             except ValueError as error:
                 found.told.append(f"--{name}={value}: {error}.")
-        elif name not in _PASSED_OVER:
+        elif name not in _PASSED_OVER and not name.startswith(_TAKES_AWAY):
             found.told.append(f"--{name} {value}".rstrip() + ", which was not understood.")
     return found
 
@@ -76,7 +78,8 @@ def _flags(words: Sequence[str]) -> Iterator[tuple[str | None, str]]:
             yield None, word
             continue
         name, given_, value = word.lstrip("-").partition("=")
-        if not given_ and name not in SWITCHES and name not in _SWITCHED_OFF and rest and not rest[0].startswith("--"):
+        alone = name in SWITCHES or name in _ALONE or name.startswith(("no-", "clear-"))
+        if not given_ and not alone and rest and not rest[0].startswith("--"):
             value = rest.pop(0)
         yield name, value
 
@@ -144,8 +147,11 @@ def _cloud_sql(found: Asked, value: str) -> None:
         parts = each.count(":")
         instances.append(each if parts >= 2 or is_open(each) else ":".join([found.project, found.region, each][parts:]))
     volumes = found.template.setdefault("volumes", [])
-    volumes.append({"name": "cloudsql", "cloudSqlInstance": {"instances": instances}})
-    found.main.setdefault("volumeMounts", []).append({"name": "cloudsql", "mountPath": SEEN_AT})
+    if known := next((each["cloudSqlInstance"] for each in volumes if "cloudSqlInstance" in each), None):
+        known["instances"] += instances
+        return
+    volumes.append({"name": CLOUD_SQL, "cloudSqlInstance": {"instances": instances}})
+    found.main.setdefault("volumeMounts", []).append({"name": CLOUD_SQL, "mountPath": SEEN_AT})
 
 
 def _network(key: str) -> Flag:
@@ -282,9 +288,7 @@ SWITCHES: dict[str, Flag] = {
     "default-url": _switch("service", "defaultUriDisabled", False),
     "gpu-zonal-redundancy": _switch("template", "gpuZonalRedundancyDisabled", False),
 }
-_SWITCHED_OFF = {f"no-{name}" for name in SWITCHES} | {name for name in _PASSED_OVER if name.startswith("no-")} | {
-    "quiet", "q", "async", "execute-now", "wait", "promote", "to-latest", "clear-base-image", "log-http",
-}  # fmt: skip
+_ALONE = {"quiet", "q", "async", "execute-now", "wait", "promote", "to-latest", "log-http"}
 FLAGS: dict[str, Flag] = {
     **SWITCHES,
     "no-allow-unauthenticated": _public(False),

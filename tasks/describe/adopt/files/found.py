@@ -20,6 +20,8 @@ from tasks.failures.errors import ParameterError
 
 YAML = (".yaml", ".yml", ".json")
 READABLE = (*YAML, ".tf", ".sh", ".bash", "")
+VALUES = ".tfvars"
+TERRAFORM = (".tf", VALUES)
 LONGEST_BYTES = 1_000_000
 SHOWN = 5
 LOOKED_AT = 2000  # files, where what is named describes nothing
@@ -50,21 +52,40 @@ def read_files(paths: Sequence[Path], project: str = "") -> list[Seen]:
     for path in paths:
         if path.is_dir():
             terraform |= {each: _text(each) for each in sorted(path.glob("*.tf"))}
-        elif path.suffix == ".tf":
+        elif path.suffix in TERRAFORM:
             terraform[path] = _text(path)
         else:
             text = _text(path)
             executed |= executes(text)
             found += of_file(path.name, text, _beside(path), _known(project))
-    if terraform:
-        try:
-            found += of_terraform(list(terraform.values()), project)
-        except ValueError as error:
-            said = f"{', '.join(map(str, terraform))} cannot be read as Terraform: {error}."
-            raise ParameterError(said, "correct it: terraform validate") from None
+    found += _of_terraform(terraform, project)
     if not found:
         raise _nothing(paths)
     return [replace(each, runs=True) if each.kind is Kind.JOB and each.name in executed else each for each in found]
+
+
+def _of_terraform(texts: Mapping[Path, str], project: str) -> list[Seen]:
+    """With the values that Terraform takes from beside them, and those of files that are named.
+
+    https://developer.hashicorp.com/terraform/language/values/variables#variable-definition-precedence
+    """
+    files = {str(path): text for path, text in texts.items() if path.suffix != VALUES}
+    beside = [
+        each
+        for folder in dict.fromkeys(path.parent for path in texts)
+        for each in (folder / f"terraform{VALUES}", *sorted(folder.glob(f"*.auto{VALUES}")))
+        if each not in texts and each.is_file()
+    ]
+    values = [*map(_text, beside), *(text for path, text in texts.items() if path.suffix == VALUES)]
+    try:
+        return of_terraform(files, project, values, _module)
+    except ValueError as error:
+        said = f"{', '.join(map(str, (*texts, *beside)))} cannot be read as Terraform: {error}."
+        raise ParameterError(said, "correct it: terraform validate") from None
+
+
+def _module(folder: str) -> dict[str, str]:
+    return {str(path): _text(path) for path in sorted(Path(folder).glob("*.tf"))}
 
 
 def _nothing(paths: Sequence[Path]) -> ParameterError:
@@ -114,7 +135,7 @@ def read_builds(paths: Sequence[Path], project: str = "") -> list[Built]:
     known = _known(project)
     found: list[Built] = []
     for path in paths:
-        if path.is_dir() or path.suffix == ".tf":
+        if path.is_dir() or path.suffix in TERRAFORM:
             continue
         text = _text(path)
         read = documents(text) if path.suffix in YAML else None

@@ -7,30 +7,37 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
+from tasks.describe.adopt.files.containers import (
+    RUN,
+    aliases_of,
+    container_of,
+    dependencies_of,
+    started_before,
+    tell_unknown,
+    volume_of,
+)
 from tasks.describe.adopt.files.flags import egress, generation
 from tasks.describe.adopt.files.settled import is_open, settled
 from tasks.describe.adopt.seen import Built, Kind, Seen
 from tasks.manifest.container import CLOUD_SQL
+from tasks.manifest.values import Name, Region
 from tasks.names import resources
+from tasks.rollout.mounts import fits
 from tasks.rollout.said import SEEN_AT, given
-from tasks.rollout.words import PROBES, SERVICE
+from tasks.rollout.words import SERVICE
 
 Json = dict[str, Any]
-_NAME = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
-_REGION = re.compile(r"[a-z]+-[a-z]+[0-9]+")
 # Of v1: https://cloud.google.com/run/docs/reference/rest/v1/RevisionSpec, .../Container. What else is there is told.
 _OF_SPEC = frozenset({
     "containers", "initContainers", "volumes", "containerConcurrency", "timeoutSeconds", "serviceAccountName",
     "nodeSelector", "maxRetries", "enableServiceLinks", "runtimeClassName", "restartPolicy",
 })  # fmt: skip
-_OF_CONTAINER = frozenset({"resources", "env", "imagePullPolicy", "restartPolicy"})
 _BLANK = re.compile(r"%([A-Z][A-Z0-9_]*)%|\{\{-?\s*([\w.$]+)[^{}]*\}\}")
-RUN = "run.googleapis.com"
 INGRESS = next(word for word in SERVICE if word.key == "ingress").say
 
 
@@ -188,10 +195,10 @@ def seen_of(name: str, region: str, body: Json, told: list[str], project: str = 
     said, opened = settled(body)
     opened = [each for each in opened if not each.startswith("image:")]
     built = None if image_of(said) else Built(image_of(body))
-    if not _NAME.fullmatch(name):
+    if not fits(Name, name):
         told.append(f"name: what it is called in Cloud Run; it is {name or 'not said'}.")
-    name = name if _NAME.fullmatch(name) else ""
-    region = region if _REGION.fullmatch(region) else ""
+    name = name if fits(Name, name) else ""
+    region = region if fits(Region, region) else ""
     return Seen(name, region, said, project, None, built, decide=(*told, *opened), kind=kind)
 
 
@@ -207,20 +214,21 @@ def of_template(template: Mapping[str, Any], told: list[str]) -> Json:
     """A template of v1 as v2 has it."""
     notes = _texts((template.get("metadata") or {}).get("annotations"))
     spec = template.get("spec") or {}
-    told += [f"{key}: Cloud Run has no such setting, or it was not understood." for key in spec if key not in _OF_SPEC]
-    containers = [_container(each, told) for each in spec.get("containers") or ()]
+    tell_unknown(spec, _OF_SPEC, told)
+    aliases = aliases_of(notes, told)
+    containers = [container_of(each, told, aliases) for each in spec.get("containers") or ()]
     main = next((each for each in containers if each.get("ports")), containers[0] if containers else {})
-    containers += _before(spec.get("initContainers") or (), main, told)
+    containers += started_before(spec.get("initContainers") or (), main, told, aliases)
     throttled = notes.get(f"{RUN}/cpu-throttling", "true").lower() != "false"
     for container in containers:
         container.setdefault("resources", {})["cpuIdle"] = throttled
     if _flag(notes.get(f"{RUN}/startup-cpu-boost", "")):
         main["resources"]["startupCpuBoost"] = True
-    for name, needed in (yaml.safe_load(notes.get(f"{RUN}/container-dependencies", "{}")) or {}).items():
+    for name, needed in dependencies_of(notes.get(f"{RUN}/container-dependencies", "{}"), told).items():
         for container in containers:
             if container.get("name") == name:
                 container["dependsOn"] = needed
-    volumes = [_volume(each) for each in spec.get("volumes") or ()]
+    volumes = [volume_of(each, aliases) for each in spec.get("volumes") or ()]
     if instances := notes.get(f"{RUN}/cloudsql-instances"):
         volumes.append({"name": CLOUD_SQL, "cloudSqlInstance": {"instances": instances.split(",")}})
         main.setdefault("volumeMounts", []).append({"name": CLOUD_SQL, "mountPath": SEEN_AT})
@@ -236,69 +244,6 @@ def of_template(template: Mapping[str, Any], told: list[str]) -> Json:
     )
     own = _into(body, notes, OF_TEMPLATE, told)
     return body | given(annotations=own)
-
-
-def _before(said: Sequence[Mapping[str, Any]], main: Json, told: list[str]) -> Iterator[Json]:
-    """Containers that Kubernetes starts before the others and keeps running: sidecars that the main one waits for.
-
-    https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/
-    """
-    for each in said:
-        name = str(each.get("name", ""))
-        if each.get("restartPolicy") != "Always":
-            told.append(f"{name}: a container that ends before the others start; Cloud Run has none, a job can do it.")
-            continue
-        told.append(f"sidecars: whether {name} is as it is to be; it was of initContainers, which Cloud Run has not.")
-        main.setdefault("dependsOn", []).append(name)
-        yield _container(each, told)
-
-
-def _container(said: Mapping[str, Any], told: list[str]) -> Json:
-    same = ("name", "image", "command", "args", "ports", "volumeMounts", "workingDir", *PROBES.values())
-    unknown = [key for key in said if key not in (*same, *_OF_CONTAINER)]
-    told += [f"{key}: Cloud Run has no such setting, or it was not understood." for key in unknown]
-    found = {key: said[key] for key in same if said.get(key)}
-    if limits := (said.get("resources") or {}).get("limits"):
-        found["resources"] = {"limits": {key: str(value) for key, value in limits.items()}}
-    if env := [_variable(each) for each in said.get("env") or ()]:
-        found["env"] = env
-    if mounts := found.get("volumeMounts"):
-        found["volumeMounts"] = [{key: each[key] for key in each if key != "readOnly"} for each in mounts]
-    for probe in (found[key] for key in PROBES.values() if key in found):
-        probe.pop("successThreshold", None)
-    return found
-
-
-def _variable(said: Mapping[str, Any]) -> Json:
-    if reference := (said.get("valueFrom") or {}).get("secretKeyRef"):
-        source = {"secret": reference.get("name", ""), "version": str(reference.get("key", "latest"))}
-        return {"name": said["name"], "valueSource": {"secretKeyRef": source}}
-    value = said.get("value", "")
-    return {"name": said["name"], "value": str(value).lower() if isinstance(value, bool) else str(value)}
-
-
-def _volume(said: Mapping[str, Any]) -> Json:
-    name = {"name": said.get("name", "")}
-    if secret := said.get("secret"):
-        items = [
-            given(path=each.get("path"), version=str(each.get("key", "latest")), mode=each.get("mode"))
-            for each in secret.get("items") or ()
-        ]
-        return name | {
-            "secret": given(secret=secret.get("secretName"), items=items, defaultMode=secret.get("defaultMode"))
-        }
-    if "emptyDir" in said:
-        return name | {"emptyDir": given(medium="MEMORY", sizeLimit=(said["emptyDir"] or {}).get("sizeLimit"))}
-    if csi := said.get("csi"):
-        attributes = csi.get("volumeAttributes") or {}
-        options = attributes.get("mountOptions", "")
-        bucket = given(
-            bucket=attributes.get("bucketName"),
-            readOnly=csi.get("readOnly") or None,
-            mountOptions=options.split(",") if options else None,
-        )
-        return name | {"gcs": bucket}
-    return {**said}
 
 
 def _into(body: Json, notes: Mapping[str, str], table: Mapping[str, Field], told: list[str]) -> dict[str, str]:

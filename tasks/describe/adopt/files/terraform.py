@@ -6,30 +6,32 @@ https://registry.terraform.io/providers/hashicorp/google/latest/docs/resources/c
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from hcl2.api import loads
 
 from infra.gcp.run.members import EVERYONE, same
+from tasks.describe.adopt.files.blocks import each_of, in_camel, text_of
 from tasks.describe.adopt.files.knative import of_document, seen_of
 from tasks.describe.adopt.files.settled import is_open
 from tasks.describe.adopt.seen import Kind, Seen
 from tasks.manifest.members import is_member
 
 Json = dict[str, Any]
+Module = Callable[[str], Mapping[str, str]]  # the texts of Terraform's files in a folder, by path
+DEEPEST = 5  # modules that are in each other
 INVOKER = "roles/run.invoker"
+LATEST = '"latest"'  # as the parser gives a text
 V2, V1 = "google_cloud_run_v2_service", "google_cloud_run_service"
 KINDS = {V2: Kind.SERVICE, "google_cloud_run_v2_job": Kind.JOB, "google_cloud_run_v2_worker_pool": Kind.POOL}
 # Of Terraform, not of the service.
 _META = {"provider", "count", "for_each", "depends_on", "lifecycle", "timeouts", "deletion_protection", "traffic",
          "autogenerate_revision_name", "client", "client_version", "launch_stage", "effective_annotations",
          "instance_splits", "start_execution_token", "run_execution_token"}  # fmt: skip
-_LISTS = {"containers", "env", "ports", "volumeMounts", "volumes", "items", "networkInterfaces", "tags", "args",
-          "command", "dependsOn", "httpHeaders", "instances", "mountOptions", "customAudiences"}  # fmt: skip
-_MAPS = {"labels", "annotations", "limits", "nodeSelector"}
 # Attributes of other resources that are, for our purposes, one of their arguments.
 _ATTRIBUTES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "google_secret_manager_secret": {"secret_id": ("secret_id", "id", "name")},
@@ -41,24 +43,59 @@ _ATTRIBUTES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 _PROJECT = ("project", "var.project_id", "var.project", "var.gcp_project", "var.gcp_project_id", "local.project_id")
 _EXPRESSION = re.compile(r"\$\{([^{}]*)\}")
+_UNKNOWN = object()
 
 
-def of_terraform(texts: Sequence[str], project: str = "") -> list[Seen]:
-    """The services, jobs and worker pools of these files, which may use each other's variables.
+def of_terraform(
+    texts: Mapping[str, str], project: str = "", values: Sequence[str] = (), module: Module = lambda folder: {}
+) -> list[Seen]:
+    """The services, jobs and worker pools of these files, which may use each other's variables, and of modules.
 
-    project: for which they are read, where that is known. ValueError for what is no HCL.
+    texts: by path. project: for which they are read, where that is known. values: the texts of .tfvars, the last of
+    which wins. ValueError for what is no HCL.
     """
-    files = [_parsed(text) for text in texts]
-    scope = _Scope(files, project)
-    callers = list(_callers(files, scope))
-    found = []
-    for kind, label, block in _resources(files):
-        if kind in (V1, *KINDS):
-            said = scope.evaluated(block)
+    return list(_of_folder(_all_parsed(texts), project, [_parsed(text) for text in values], module))
+
+
+def _of_folder(
+    files: Mapping[str, Json], project: str, values: Sequence[Json], module: Module, depth: int = 0
+) -> Iterator[Seen]:
+    there = list(files.values())
+    scope = _Scope(there, project, values)
+    callers = list(_callers(there, scope))
+    for kind, label, block in _resources(there):
+        for said in each_of(scope.evaluated(block)) if kind in (V1, *KINDS) else ():
             seen = _of_v1(said) if kind == V1 else _of_v2(said, KINDS[kind])
             own = {member for service, member in callers if service in (f"{kind}.{label}", seen.name)}
-            found.append(_with(seen, own, block))
-    return found
+            yield _with(seen, own, block)
+    for path, label, block in _modules(files) if depth < DEEPEST else ():
+        folder = posixpath.normpath(posixpath.join(posixpath.dirname(path), _unquoted(block["source"])))
+        inner = _all_parsed(module(folder))
+        for said in each_of(scope.evaluated(block)):
+            given = {key: _given(value, f"module.{label}.{key}") for key, value in said.items()}
+            yield from _of_folder(inner, project, [given], module, depth + 1)
+
+
+def _modules(files: Mapping[str, Json]) -> Iterator[tuple[str, str, Json]]:
+    """Those of this repository: the path of the file, the name, and what it is given."""
+    for path, file in files.items():
+        for entry in file.get("module", ()):
+            for label, block in entry.items():
+                if _unquoted(block.get("source", "")).startswith("."):
+                    yield path, label.strip('"'), block
+
+
+def _given(value: Any, name: str) -> Any:
+    """What a module is given, in which a name of the folder that gives it would mean something else."""
+    if isinstance(value, Mapping):
+        return {key: _given(inner, name) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_given(inner, name) for inner in value]
+    return f"${{{name}}}" if is_open(value) else value
+
+
+def _all_parsed(texts: Mapping[str, str]) -> dict[str, Json]:
+    return {path: _parsed(text) for path, text in texts.items()}
 
 
 def _parsed(text: str) -> Json:
@@ -79,16 +116,20 @@ def _resources(files: Sequence[Json], group: str = "resource") -> Iterator[tuple
 class _Scope:
     """What variables and locals of the files stand for, and some attributes of other resources."""
 
-    def __init__(self, files: Sequence[Json], project: str) -> None:
-        self.known: dict[str, Any] = {}
+    def __init__(self, files: Sequence[Json], project: str, values: Sequence[Json]) -> None:
+        blocks = [entry for file in files for entry in file.get("variable", ())]
+        said = {_unquoted(name): each for entry in blocks for name, each in entry.items()}
+        given = {name: each["default"] for name, each in said.items() if "default" in each}
+        given |= {name: value for each in values for name, value in each.items()}
+        secret = {name for name, each in said.items() if each.get("sensitive") in (True, "true")}
+        self.known: dict[str, Any] = {f"var.{name}": value for name, value in given.items() if name not in secret}
         for file in files:
-            for entry in file.get("variable", ()):
-                defaults = {name: said["default"] for name, said in entry.items() if "default" in said}
-                self.known |= {f"var.{_unquoted(name)}": value for name, value in defaults.items()}
             for entry in file.get("locals", ()):
                 self.known |= {f"local.{name}": value for name, value in entry.items()}
         if project:
             self.known |= dict.fromkeys(_PROJECT, project)
+        elif own := next((self.known[name] for name in _PROJECT if self.known.get(name)), None):
+            self.known["project"] = own
         for group, prefix in (("resource", ""), ("data", "data.")):
             for kind, label, block in _resources(files, group):
                 self.known |= {f"{prefix}{kind}.{label}.{each}": value for each, value in _attributes(kind, block)}
@@ -101,17 +142,33 @@ class _Scope:
             return [self.evaluated(inner, depth) for inner in value]
         if not isinstance(value, str) or depth > 8:
             return value
-        if whole := re.fullmatch(r"\$\{(?:to\w+\()?([\w.\[\]*-]+)\)?\}", value):
-            return self.evaluated(self.known[whole[1]], depth + 1) if whole[1] in self.known else value
+        if whole := re.fullmatch(r"\$\{(?:to\w+\()?([\w.\[\]*\"-]+)\)?\}", value):
+            found = self._named(whole[1])
+            return value if found is _UNKNOWN else self.evaluated(found, depth + 1)
+        if encoded := re.fullmatch(r"\$\{jsonencode\((.*)\)\}", value, re.DOTALL):
+            return self._encoded(encoded[1], value, depth)
         text = _unquoted(value)
         filled = _EXPRESSION.sub(lambda found: self._text(found, depth), text)
         return filled.replace("$${", "${") if filled != text or "$${" not in text else filled
 
+    def _named(self, name: str) -> Any:
+        """What a name stands for; one of several resources of one block goes by its key."""
+        if of_key := re.fullmatch(r"(.+)\[\"([^\"]+)\"\](\.\w+)", name):
+            found = self.known.get(f"{of_key[1]}{of_key[3]}")
+            return found.replace("${each.key}", of_key[2]) if isinstance(found, str) else _UNKNOWN
+        return self.known.get(name, _UNKNOWN)
+
+    def _encoded(self, text: str, value: str, depth: int) -> str:
+        try:
+            return json.dumps(self.evaluated(json.loads(text, strict=False), depth + 1))  # as the parser writes it
+        except ValueError:
+            return value
+
     def _text(self, found: re.Match[str], depth: int) -> str:
-        name = found[1].strip()
-        if name not in self.known:
+        known = self._named(found[1].strip())
+        if known is _UNKNOWN:
             return found[0]
-        value = self.evaluated(self.known[name], depth + 1)
+        value = self.evaluated(known, depth + 1)
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -123,9 +180,13 @@ def _attributes(kind: str, block: Json) -> Iterator[tuple[str, Any]]:
         yield "connection_name", f"{project}:{_unquoted(block['region'])}:{_unquoted(block['name'])}"
     if kind == "google_service_account" and "account_id" in block:
         yield "email", _account(block)
+    if kind == "google_secret_manager_secret_version" and "secret" in block:
+        yield from (("secret", block["secret"]), ("version", block.get("version", LATEST)))
+    is_set = str(block.get("for_each", "")).startswith("${toset(")  # whose values are their keys
     for key, attributes in _ATTRIBUTES.get(kind, {}).items():
         if key in block:
-            yield from ((each, block[key]) for each in attributes)
+            value = str(block[key]).replace("each.value", "each.key") if is_set else block[key]
+            yield from ((each, value) for each in attributes)
 
 
 def _account(block: Json) -> str:
@@ -160,7 +221,7 @@ def _callers(files: Sequence[Json], scope: _Scope) -> Iterator[tuple[str, str]]:
 
 def _of_v2(said: Json, kind: Kind) -> Seen:
     told: list[str] = []
-    body = _camel({key: value for key, value in said.items() if key not in _META}, told)
+    body = in_camel({key: value for key, value in said.items() if key not in _META}, told)
     template = body.get("template", {})
     template = template.get("template", {}) if kind is Kind.JOB else template
     for container in template.get("containers", ()):
@@ -170,7 +231,7 @@ def _of_v2(said: Json, kind: Kind) -> Seen:
             container["resources"].setdefault("cpuIdle", False)
         for variable in container.get("env", ()):
             if "value" in variable:
-                variable["value"] = _text(variable["value"])
+                variable["value"] = text_of(variable["value"])
     for volume in template.get("volumes", ()):
         if "emptyDir" in volume:
             volume["emptyDir"].setdefault("medium", "MEMORY")
@@ -183,7 +244,7 @@ def _of_v2(said: Json, kind: Kind) -> Seen:
 def _of_v1(said: Json) -> Seen:
     """Its blocks are those of the YAML of v1, in other letters."""
     told: list[str] = []
-    body = _camel({key: value for key, value in said.items() if key not in _META}, told)
+    body = in_camel({key: value for key, value in said.items() if key not in _META}, told)
     metadata, template = body.get("metadata") or {}, body.get("template") or {}
     kept = {key: metadata[key] for key in ("annotations", "labels") if key in metadata}
     spec = {"metadata": template.get("metadata", {}), "spec": template.get("spec", {})}
@@ -191,43 +252,6 @@ def _of_v1(said: Json) -> Seen:
     region, project = (str(body.get(key, "")) for key in ("location", "project"))
     region, project = ("" if is_open(each) else each for each in (region, project))
     return replace(seen, region=region, project=project, decide=(*seen.decide, *told))
-
-
-def _camel(value: Any, told: list[str], path: str = "") -> Any:
-    """Blocks, which are lists, as the API has them: single ones where it has no list; names in its letters."""
-    if not isinstance(value, Mapping):
-        return value
-    found: Json = {}
-    for key, inner in value.items():
-        name = re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), key)
-        if key == "dynamic":
-            for each in inner:
-                _dynamic(found, each, told)
-        elif inner is None:
-            continue
-        elif name in _MAPS:
-            found[name] = inner[0] if isinstance(inner, list) and inner else inner
-        elif isinstance(inner, list) and any(isinstance(each, Mapping) for each in inner):
-            blocks = [_camel(each, told, name) for each in inner]
-            found[name] = [*found.get(name, ()), *blocks] if name in _LISTS else blocks[0]
-        else:
-            found[name] = inner
-    return found
-
-
-def _dynamic(found: Json, said: Mapping[str, Any], told: list[str]) -> None:
-    """Variables over a map that is written out there; of others only Terraform knows."""
-    for block, each in said.items():
-        over, content = each.get("for_each"), (each.get("content") or [{}])[0]
-        plain = content == {"name": f"${{{block}.key}}", "value": f"${{{block}.value}}"}
-        if plain and isinstance(over, Mapping):
-            found.setdefault(block, []).extend({"name": name, "value": _text(value)} for name, value in over.items())
-        else:
-            told.append(f"{block}: a dynamic block, which only Terraform knows.")
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _with(seen: Seen, callers: set[str], block: Json) -> Seen:

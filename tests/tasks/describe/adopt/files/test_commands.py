@@ -282,3 +282,23 @@ def test_a_file_that_describes_nothing_is_told_with_those_of_the_folder_that_do(
     with pytest.raises(ParameterError, match=r"described in cloudbuild\.yaml\.") as raised:
         read_files([Path("cloudbuild.yaml")])
     assert "these speak of Cloud Run: ci/deploy.sh." in str(raised.value)
+
+
+@pytest.mark.parametrize("gcloud", ["$GCLOUD_BIN", '"$GCLOUD"', "${GCLOUD} beta", "$(gcloud)", '"${gcloud_bin}" alpha'])
+def test_gcloud_may_be_called_by_a_variable(tmp_path: Path, gcloud: str) -> None:
+    (seen,) = read(tmp_path, "deploy.sh", f"{gcloud} run deploy shop --image=x --memory=1Gi\n")
+    assert (seen.name, main(seen)["resources"]["limits"]) == ("shop", {"memory": "1Gi"})
+
+
+def test_a_flag_that_stands_alone_takes_no_word_that_follows(tmp_path: Path) -> None:
+    flags = "--clear-vpc-connector --remove-env-vars=A --no-automatic-updates shop --image=x"
+    (seen,) = read(tmp_path, "deploy.sh", f"gcloud run deploy {flags}\n")
+    assert (seen.name, seen.decide) == ("shop", ("--no-automatic-updates, which was not understood.",))
+
+
+def test_databases_that_are_named_one_by_one_are_seen_at_one_place(tmp_path: Path) -> None:
+    flags = "--add-cloudsql-instances=p:r:a --add-cloudsql-instances=p:r:b"
+    (seen,) = read(tmp_path, "deploy.sh", f"gcloud run deploy shop --image=x {flags}\n")
+    assert main(seen)["volumeMounts"] == [{"name": "cloudsql", "mountPath": "/cloudsql"}]
+    (volume,) = seen.body["template"]["volumes"]
+    assert volume["cloudSqlInstance"]["instances"] == ["p:r:a", "p:r:b"]

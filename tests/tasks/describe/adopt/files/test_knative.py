@@ -160,3 +160,48 @@ def test_a_name_that_cloud_run_does_not_take_is_a_place_to_fill_in(tmp_path: Pat
     (seen,) = read(tmp_path, PROXY)
     assert (seen.name, seen.region) == ("", "")
     assert seen.decide[-1] == "name: what it is called in Cloud Run; it is SERVICE_NAME."
+
+
+FAR = """\
+apiVersion: serving.knative.dev/v1
+kind: Service
+metadata: {name: orders}
+spec:
+  template:
+    metadata:
+      annotations:
+        run.googleapis.com/secrets: far:projects/42/secrets/theirs, open:projects/${P}/secrets/x
+        run.googleapis.com/container-dependencies: "{app: ["
+    spec:
+      containers:
+        - image: gcr.io/acme/orders
+          env:
+            - {name: A, valueFrom: {secretKeyRef: {name: far, key: "7"}}}
+            - {name: B, valueFrom: {secretKeyRef: {name: ours, key: latest}}}
+            - {name: C, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+            - {name: D, value: }
+          volumeMounts: [{name: files, mountPath: /secrets}]
+      volumes:
+        - {name: files, secret: {secretName: far, items: [{key: latest, path: f}]}}
+"""
+
+
+def test_a_secret_of_another_project_is_not_taken_for_one_of_its_own_that_is_called_so(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, FAR)
+    (container,) = seen.body["template"]["containers"]
+    theirs = "projects/42/secrets/theirs"
+    assert container["env"] == [
+        {"name": "A", "valueSource": {"secretKeyRef": {"secret": theirs, "version": "7"}}},
+        {"name": "B", "valueSource": {"secretKeyRef": {"secret": "ours", "version": "latest"}}},
+        {"name": "D", "value": ""},
+    ]
+    assert seen.body["template"]["volumes"][0]["secret"]["secret"] == theirs
+
+
+def test_what_cannot_be_made_sense_of_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    (seen,) = read(tmp_path, FAR)
+    assert seen.decide == (
+        "secrets: whose open is; it is projects/${P}/secrets/x.",
+        "env[C]: it is from a fieldRef, which Cloud Run has not.",
+        "run.googleapis.com/container-dependencies: {app: [, which was not understood.",
+    )

@@ -30,6 +30,7 @@ from infra.emulator.firestore.relay import Firestore
 from infra.emulator.functions.api import CloudFunctions
 from infra.emulator.functions.state import Functions
 from infra.emulator.iam.accounts import Accounts
+from infra.emulator.iam.activity_api import PolicyAnalyzer
 from infra.emulator.iam.admission import Admission
 from infra.emulator.iam.credentials import Credentials
 from infra.emulator.iam.identity import Identity
@@ -109,7 +110,7 @@ APIS = (
     Monitoring,
     Repositories, Contents, Registry, BlobUploads, Sweeper, ContainerAnalysis, NotesApi, Osv, Sboms,
     CloudBuild, CloudFunctions, Firestore,
-    AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, SecurityTokens, OrgPolicy, Roles,
+    AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, SecurityTokens, OrgPolicy, Roles, PolicyAnalyzer,
     Billing, Catalog, ProjectsV1, ProjectsV3, ServiceUsage,
     Logging, LogBuckets, LogSinks, ContainerEngine, CloudScheduler,
     SecretManager, SecretVersions,

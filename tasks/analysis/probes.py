@@ -8,18 +8,18 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
 from infra.gcp.run import access, services
+from tasks.analysis.permitted import refused_at, refused_audience
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Place, Request, Verdict
-from tasks.orchestration.addresses import addresses_of, forbidden, is_this_machine, literal
+from tasks.orchestration.addresses import is_this_machine
 from tasks.orchestration.tls import trusted
 
 # For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
@@ -43,8 +43,10 @@ async def probe_service(
 @asynccontextmanager
 async def asking(service: str, service_url: str, url: str, health: Health) -> AsyncIterator[Ask]:
     """One client for many requests to the health path of the service, or of its revision, at `url`."""
-    async with _client(health, await authorization(service, service_url or url, health)) as client:
-        yield partial(_probe, client, url + health.path, health)
+    why = refused_audience(health, await services.get_service(service)) if health.audience else ""
+    headers = {} if why else await authorization(service, service_url or url, health)
+    async with _client(health, headers) as client:
+        yield partial(_probe, client, url + health.path, health, why)
 
 
 async def probe_until_clear(
@@ -92,11 +94,12 @@ def _client(health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:
     return httpx.AsyncClient(verify=trusted(), timeout=health.timeout_s, headers=dict(headers), follow_redirects=False)
 
 
-async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
+async def _probe(client: httpx.AsyncClient, url: str, health: Health, why: str = "") -> Probe:
+    """why: nobody is asked, if there is a reason."""
     started = time.monotonic()
     try:
         async with asyncio.timeout(health.timeout_s):  # httpx's own time-outs are per read, not for the whole answer
-            if why := await _refusal(client, httpx.URL(url)):
+            if why := why or await _refusal(client, httpx.URL(url), health):
                 get_run_logger().info("probe of %s: %s", url, why)
                 return Probe(False, 0.0, None, f"{health.path}: {why}")
             started = time.monotonic()
@@ -112,24 +115,13 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health) -> Probe:
     return Probe(not said, (time.monotonic() - started) * 1000, response.status_code, said)
 
 
-async def _refusal(client: httpx.AsyncClient, url: httpx.URL) -> str:
-    """Why it is not asked there: what answers is told to whoever reads the run, and slipway.yaml may name any address.
-
-    Asked before each request, as a name may mean another address by then.
-    """
-    if why := forbidden(url.host, []) or forbidden(url.host, await _addresses(url)):  # the name need not be known here
+async def _refusal(client: httpx.AsyncClient, url: httpx.URL, health: Health) -> str:
+    """Why it is not asked there: what answers is told in the run, and slipway.yaml may name any address."""
+    if why := await refused_at(url, health):
         return f"{why}; nobody is asked there"
     if url.scheme == "http" and "Authorization" in client.headers and not is_this_machine(url.host):
         return "it is asked with an ID token, which http:// would show to others; give an https:// address"
     return ""
-
-
-async def _addresses(url: httpx.URL) -> list[str]:
-    """None where a proxy looks the name up, which need not have an address here."""
-    if literal(url.host):
-        return [url.host]
-    proxied = url.scheme in getproxies() and not proxy_bypass(url.host)
-    return [] if proxied else await addresses_of(url.host, url.port)
 
 
 def wrong_with(status: int, body: str, health: Health) -> str:

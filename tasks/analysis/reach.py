@@ -26,6 +26,11 @@ def at_tag(health: Health, place: Place, tag: str, url: str) -> str:
     return _filled(health.url, place, tag) if tag else ""
 
 
+def an_example(health: Health, place: Place) -> str:
+    """What `health.url` may be for one of the revisions, '' where slipway.yaml names none."""
+    return _filled(health.url or "", place, "v1-0-0")
+
+
 def asks_dark(health: Health) -> bool:
     """Whether a revision can be asked by itself, and so before it has traffic."""
     return not health.url or TAG in health.url

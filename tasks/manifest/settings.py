@@ -57,13 +57,15 @@ class Health(Strict):
         None,
         description="Before the path, instead of the revision's own URL: for services that only a network or a load "
         "balancer lets in. {tag} stands for the revision's tag, as a load balancer's URL mask takes it, and {region} "
-        "for its region. Without {tag} it is asked once it has traffic.",
+        "for its region. Without {tag} it is asked once it has traffic. A private network has to be in the worker's "
+        "SLIPWAY_HOOK_NETWORKS.",
     )
     audience: str | None = Field(
         None,
         min_length=1,
-        description="Of the ID token that it is asked with: Identity-Aware Proxy's client id, or a custom audience. "
-        "Default: the service's URL, where not everybody may call it.",
+        description="Of the ID token that it is asked with: Identity-Aware Proxy's client id, or a custom audience, "
+        "which the worker's SLIPWAY_PROBE_AUDIENCES has to list. Default: the service's URL, where not everybody may "
+        "call it.",
     )
     status: Annotated[tuple[Status, ...], OneOrMore()] = Field(
         (200, 204), min_length=1, description="Accepted status codes."

@@ -1,8 +1,8 @@
 """Which addresses a slipway.yaml may have called: others write it than the operator of the worker that runs it.
 
 Never: link-local addresses and metadata servers, which give a machine's credentials to whoever asks from it.
-Private networks and the machine itself: a hook only those that the operator lists in SLIPWAY_HOOK_NETWORKS, such as
-`10.8.0.0/16,127.0.0.1/32`; a probe all, as its service may be in one. What is routed on the internet: always.
+Private networks and the machine itself: only those that the operator lists in SLIPWAY_HOOK_NETWORKS, such as
+`10.8.0.0/16,127.0.0.1/32`, but for what Cloud Run itself calls a service. What is routed on the internet: always.
 """
 
 from __future__ import annotations

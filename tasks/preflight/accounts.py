@@ -16,6 +16,7 @@ from tasks.preflight.findings import CONSOLE, merge, refuse
 from tasks.preflight.permissions import GONE, is_open
 
 Policy = Mapping[str, Set[str]]  # members by role
+Secret = tuple[str, str]  # its project and its short name
 # What builds need of a project: any role of each line has it. https://cloud.google.com/build/docs/securing/configure-user-specified-service-accounts
 BUILDER = "roles/cloudbuild.builds.builder"
 _ALL = {BUILDER, "roles/editor", "roles/owner"}
@@ -160,40 +161,44 @@ def has_role(policy: Policy, member: str, roles: Set[str]) -> bool:
 
 async def check_readers(request: Request) -> Readiness:
     """That what services, jobs and builds run as may read their secrets, which is asked only when one starts."""
-    wanted = {(part.service_account, ref.name) for part in request.parts for ref in part.secret_refs}
-    of_builds = {ref.name for name in request.built for ref in request.part(name).build_secrets}
+    own = request.project
+    wanted = {(part.service_account, ref.place(own)) for part in request.parts for ref in part.secret_refs}
+    of_builds = {ref.place(own) for name in request.built for ref in request.part(name).build_secrets}
     if not wanted and not of_builds:
         return Readiness()
     builder = (await build_account(request))[0] if of_builds else ""
-    wanted |= {(builder, name) for name in of_builds if builder}
-    number = (await project.get_project(request.project)).number
-    pairs = sorted({(account or identity.compute_account(number), secret) for account, secret in wanted})
-    names = sorted({secret for _, secret in pairs})
+    wanted |= {(builder, place) for place in of_builds if builder}
+    number = (await project.get_project(own)).number
+    pairs = sorted({(account or identity.compute_account(number), place) for account, place in wanted})
+    by_place: dict[Secret, list[str]] = {}
+    for account, place in pairs:
+        by_place.setdefault(place, []).append(account)
+    return merge(await asyncio.gather(*(_check_readers(*each) for each in by_place.items())))
+
+
+async def _check_readers(secret: Secret, readers: Sequence[str]) -> Readiness:
+    """Of one secret: in the policies that its own project has, whoever's services read it."""
+    home, name = secret
     try:
-        own, *policies = await asyncio.gather(
-            project.policy(request.project), *(secrets.policy(request.project, name) for name in names)
-        )
+        policies = await asyncio.gather(project.policy(home), secrets.policy(home, name))
     except GoogleError as error:
         if error.status not in GONE or error.reason == "SERVICE_DISABLED":
             raise
-        readers = ", ".join(dict.fromkeys(account for account, _ in pairs))
-        return Readiness(notes=(f"Whether {readers} may read the secrets could not be seen.",))
-    by_name = dict(zip(names, policies, strict=True))
-    return merge(judge_reader(request, account, name, (own, by_name[name])) for account, name in pairs)
+        return Readiness(notes=(f"Whether {', '.join(readers)} may read the secret {name} could not be seen.",))
+    return merge(judge_reader(secret, each, policies) for each in readers)
 
 
-def judge_reader(request: Request, account: str, secret: str, policies: Sequence[Policy]) -> Readiness:
+def judge_reader(secret: Secret, account: str, policies: Sequence[Policy]) -> Readiness:
     """A problem where nothing in sight could let it: no role of the project's own, no group, nobody above it."""
-    member = f"serviceAccount:{account}"
+    (home, name), member = secret, f"serviceAccount:{account}"
     if any(has_role(policy, member, READERS) or _perhaps(policy, member) for policy in policies):
         return Readiness()
     return refuse(
         "secrets",
         Cause.PERMISSION,
-        f"The service account {account} may not read the secret {secret} ({READ_SECRET.permission}).",
-        f"gcloud secrets add-iam-policy-binding {secret} --project={request.project}"
-        f" --member={member} --role={READ_SECRET.role}",
-        f"{CONSOLE}/security/secret-manager/secret/{secret}?project={request.project}",
+        f"The service account {account} may not read the secret {name} ({READ_SECRET.permission}).",
+        f"gcloud secrets add-iam-policy-binding {name} --project={home} --member={member} --role={READ_SECRET.role}",
+        f"{CONSOLE}/security/secret-manager/secret/{name}?project={home}",
     )
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import httpx
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
-from tasks.analysis.reach import DEFAULT_URL, IAP, INGRESS, asks_dark, closing, is_declared, to_declare
+from tasks.analysis.permitted import refused_at, refused_audience
+from tasks.analysis.reach import DEFAULT_URL, IAP, INGRESS, an_example, asks_dark, closing, is_declared, to_declare
 from tasks.failures.cause import Cause
 from tasks.manifest.settings import ServiceSettings
 from tasks.manifest.values import TAG
@@ -39,6 +41,8 @@ async def _check(request: Request, place: Place) -> Readiness:
             return Readiness()
         raise
     settings = request.service(place.service)
+    if (kept := await _not_permitted(place, settings, service)) != Readiness():
+        return kept
     live = closed_by(service)
     closed = live or closing(settings)
     if not closed or is_declared(settings, closed):
@@ -46,6 +50,18 @@ async def _check(request: Request, place: Place) -> Readiness:
     if live == INGRESS and service and await _answers(service.uri):  # whoever runs inside the network gets through
         return Readiness()
     return _unreachable(request, place, closed, by_release=not live)
+
+
+async def _not_permitted(place: Place, settings: ServiceSettings, service: RunService | None) -> Readiness:
+    """What slipway.yaml would have asked that the operator of this worker does not let it."""
+    health, url, why = settings.health, an_example(settings.health, place), ""
+    with suppress(OSError):  # a name without an address here: the proof will tell
+        why = refused_audience(health, service) or (await refused_at(httpx.URL(url), health) if url else "")
+    if not why:
+        return Readiness()
+    what = f"services.{place.service}.health"
+    fix = f"have the operator of the worker list it there, or correct {what} in slipway.yaml"
+    return refuse("reach", Cause.PERMISSION, f"{place.service} is not asked as {what} says: {why}.", fix)
 
 
 def closed_by(service: RunService | None) -> str:
@@ -86,8 +102,9 @@ def _unreachable(request: Request, place: Place, closed: str, *, by_release: boo
     why, flag = SETTINGS[closed]
     name = resources.last(request.run_service(place))
     where = f"--region={place.region} --project={request.project}"
+    track = "" if closed == INGRESS else "beta "  # in gcloud itself these flags are newer than many installations
     inside = ", or run Slipway inside the service's network" if closed == INGRESS else ""
-    other = "" if by_release else f"; or: gcloud run services update {name} {where} {flag}{inside}"
+    other = "" if by_release else f"; or: gcloud {track}run services update {name} {where} {flag}{inside}"
     return refuse(
         "reach",
         Cause.INVALID_CONFIG,

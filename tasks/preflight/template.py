@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from infra.gcp.calls.errors import GoogleError
@@ -21,9 +22,10 @@ REFUSED = ("INVALID_ARGUMENT", "OUT_OF_RANGE")  # of the request itself, whateve
 
 
 async def check_templates(request: Request) -> Readiness:
-    """Each service in one region and, where it is refused there, no more of it: regions differ in names alone."""
-    places = [request.place(name, request.settings.regions[0]) for name in request.services]
-    return merge(await asyncio.gather(*(_check(request, place) for place in places)))
+    """Each service in each region, as not all have the same to offer; what is refused everywhere is said once."""
+    found = await asyncio.gather(*(_check(request, place) for place in request.places))
+    merged = merge(found)
+    return replace(merged, problems=tuple({each.problem: each for each in reversed(merged.problems)}.values())[::-1])
 
 
 async def _check(request: Request, place: Place) -> Readiness:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from infra.gcp.run import services
 from tasks.failures.errors import PreflightFailed, ProofFailed
+from tasks.orchestration.addresses import NETWORKS_VARIABLE
 from tests.conftest import PROJECT
 from tests.e2e.conftest import REGION, App, program
 from tests.e2e.releases import go_back, history, ship
@@ -33,7 +34,10 @@ class LoadBalancer:
 
 
 @pytest.fixture
-async def balancer(unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[LoadBalancer]:
+async def balancer(
+    unused_tcp_port_factory: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[LoadBalancer]:
+    monkeypatch.setenv(NETWORKS_VARIABLE, "127.0.0.1/32")
     found, port = LoadBalancer(), unused_tcp_port_factory()
     app = web.Application()
     app.router.add_get("/{tag}/health", found.handle)

@@ -32,6 +32,7 @@ class Identity:
         self.users = Users(store)
         self._tokens = store.values("tokens")  # access token -> {email, expires}
         self._disabled = store.values("disabled-accounts")  # by e-mail
+        self._seen = store.values("authentications")  # e-mail -> the day on which it was last used, as Google tells it
         self._verified: dict[str, Token] = {}
 
     def reset(self) -> None:
@@ -56,6 +57,7 @@ class Identity:
         for token in self._tokens.names():
             if (self._tokens.get(token) or {}).get("email") == email:
                 self._tokens.delete(token)
+        self._seen.delete(email)
         self.set_enabled(email, True)
         self._verified.clear()
 
@@ -70,6 +72,7 @@ class Identity:
         email = str(claims["iss"])
         if email in self._disabled:
             raise unauthenticated()
+        self._see(email)
         if audience := claims.get("target_audience"):
             return {"id_token": self.id_tokens.issue(email, str(audience))}
         return {"access_token": self.access_token(email), "expires_in": LIFETIME_S, "token_type": "Bearer"}
@@ -95,7 +98,17 @@ class Identity:
             known = self._verified[credential] = self._check(credential)
         if known.email in self._disabled:
             raise unauthenticated()
+        self._see(known.email)
         return known
+
+    def last_seen(self, email: str) -> str:
+        """The beginning of the day on which an account last authenticated, in RFC 3339; '' for never."""
+        return str(self._seen.get(email) or "")
+
+    def _see(self, email: str) -> None:
+        day = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+        if self._seen.get(email) != day:
+            self._seen.put(email, day)
 
     def _check(self, credential: str) -> Token:
         row = self._tokens.get(credential)

@@ -33,6 +33,7 @@ APIS = {
     "logging.googleapis.com": "Cloud Logging API",
     "monitoring.googleapis.com": "Cloud Monitoring API",
     "orgpolicy.googleapis.com": "Organization Policy API",
+    "policyanalyzer.googleapis.com": "Policy Analyzer API",
     "run.googleapis.com": "Cloud Run Admin API",
     "secretmanager.googleapis.com": "Secret Manager API",
     "serviceusage.googleapis.com": "Service Usage API",

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import google.auth
 from google.api_core.gapic_v1.client_info import ClientInfo
 from google.api_core.retry_async import AsyncRetry
-from google.auth.credentials import Credentials
+from google.auth.credentials import Credentials, with_scopes_if_required
 
 from infra.gcp.calls.attempts import ONCE, READ, Attempts, attempted, current_caller
 from infra.gcp.calls.errors import GoogleError, translated
@@ -44,7 +44,7 @@ _credentials: Credentials | None = None
 def use_credentials(credentials: Credentials | None) -> None:
     """Takes these credentials, or for None Application Default ones, for all clients made from now on."""
     global _credentials
-    _credentials = None if credentials is None else _self_signing(credentials)
+    _credentials = None if credentials is None else _self_signing(with_scopes_if_required(credentials, SCOPES))
     _clients.clear()
 
 

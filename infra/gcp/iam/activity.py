@@ -9,26 +9,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from urllib.parse import urlencode
 
-from infra.gcp.calls.errors import GoogleError
 from infra.gcp.calls.rest import get_json
 
 URL = "https://policyanalyzer.googleapis.com/v1/{}/locations/global/activityTypes/{}/activities:query?{}"
+API = "policyanalyzer.googleapis.com"
 KIND = "serviceAccountLastAuthentication"
-UNKNOWN = frozenset({"NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED"})  # the API is off, or not for us
 
 
 async def last_authentications(project: str) -> Mapping[str, datetime]:
-    """By e-mail, of the accounts for which Google knows it; nothing where it cannot be asked."""
+    """By e-mail, of the accounts for which Google knows it. Raises GoogleError."""
     found: dict[str, datetime] = {}
     token = ""
     while True:
         url = URL.format(f"projects/{project}", KIND, urlencode({"pageSize": 1000, "pageToken": token}))
-        try:
-            page = await get_json("policyanalyzer.activities.query", url)
-        except GoogleError as error:
-            if error.status in UNKNOWN:
-                return found
-            raise
+        page = await get_json("policyanalyzer.activities.query", url)
         for each in page.get("activities", ()):
             when = each.get("activity", {}).get("lastAuthenticatedTime")
             if when:

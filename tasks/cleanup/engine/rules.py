@@ -33,6 +33,8 @@ FIRST_CREDIBLE = datetime(2013, 3, 20, tzinfo=UTC)
 # Labels of what something else keeps as it wants it: Google's own products, Config Connector, Infrastructure Manager.
 # https://cloud.google.com/functions/docs/concepts/functions-and-run: a function is a service labelled goog-managed-by
 MANAGED_BY = ("goog-managed-by", "managed-by-cnrm", "goog-config-connector", "goog-solutions-deployment-name")
+# Somebody's Terraform keeps it, unless it is our own: https://registry.terraform.io/providers/hashicorp/google/latest/docs/guides/provider_reference#add_terraform_attribution_label-1
+BY_TERRAFORM = "goog-terraform-provisioned"
 
 _NO_RULE = RetentionRule()
 _UNKNOWN = Traits()  # only until `refusals` has seen that the world does not say what such a kind is
@@ -171,7 +173,8 @@ def _subject_unknown(item: Item, facts: Facts) -> str | None:
 
 
 def _managed(item: Item, _: Facts) -> str | None:
-    return next((f"labelled {key}={item.labels[key]}" for key in MANAGED_BY if key in item.labels), None)
+    keys = MANAGED_BY if item.owner else (*MANAGED_BY, BY_TERRAFORM)
+    return next((f"labelled {key}={item.labels[key]}" for key in keys if key in item.labels), None)
 
 
 def _locked(item: Item, facts: Facts) -> str | None:

@@ -1,24 +1,31 @@
 """Buckets of an app's projects: one that has been empty for a week and that nobody names may go.
 
 What is deleted from it can be restored by then. Those that Google's own products made for themselves are never ours.
+What waits for its first object is empty, too: what any variable, build trigger, function or log sink names is in use.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.log_config import Sink
 from infra.gcp.storage import buckets
 from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Found, Keys, Look, Reference, ResourceKind
+from tasks.cleanup.kinds.log_sinks import all_sinks
+from tasks.cleanup.kinds.secrets import all_readers, read_by
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
 from tasks.model import Request
+from tasks.names import resources
 from tasks.names.labels import owner_of
+from tasks.names.provisioned import bucket_name
 
 BUCKET = Kind("bucket")
 SOFT_DELETE = Action("turn on soft delete")  # what is deleted later can be restored for a while
@@ -47,6 +54,8 @@ GOOGLES = (
     "eu.artifacts.*",
     "asia.artifacts.*",
 )
+_WORD = re.compile(r"[a-z0-9][a-z0-9._-]*[a-z0-9]")
+_HOST = ".storage.googleapis.com"
 
 
 class Buckets(ResourceKind):
@@ -64,20 +73,21 @@ class Buckets(ResourceKind):
     async def _in(self, project: str, look: Look) -> Found:
         """Where buckets may be deleted at all, also whether anything is in them: only empty ones may go."""
         found, listing = await look.listed(_source(project), buckets.list_buckets, project)
-        named = [request.settings.bucket for request in look.requests]
+        named = [name for request in look.requests for name in defined(request)]
         items = [bucket_item(each, look.app) for each in found]
+        claims = [Claim("slipway.yaml", tuple(Reference(BUCKET, name) for name in named))]
         if look.requests[0].manifest.retention.foreign_of(BUCKET) == "delete":
             looked = [item if _name(item) in named else await _unless_full(item) for item in items]
             items = [_settled(item, look.memory, listing.read) for item in looked]
+            claims += await _told(project, look)
         else:
             items = [replace(item, prepared=None) for item in items]
-        claim = Claim("slipway.yaml", tuple(Reference(BUCKET, name) for name in named))
-        return Found(tuple(items), (claim,), (listing,))
+        return Found(tuple(items), tuple(claims), (listing,))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:
-        """Others leave out `gs://`; those of projects that are not listed are left alone anyway."""
+        """By name, in any text; those of projects that are not listed are left alone anyway."""
         listed = {_name(item): item.key for item in items}
-        return lambda name: (listed[name],) if name in listed else ()
+        return lambda text: tuple(listed[name] for name in named_in(text) if name in listed)
 
     async def again(self, before: Item) -> Item | None:
         found = await buckets.get_bucket(_name(before))
@@ -94,6 +104,42 @@ class Buckets(ResourceKind):
 
     def undo_first(self, item: Item) -> str:
         return f"gcloud storage buckets update {item.name} --clear-soft-delete"
+
+
+def defined(request: Request) -> Iterable[str]:
+    """The buckets of an environment that slipway.yaml has, also those that provisioning makes and that wait for use."""
+    yield request.settings.bucket
+    made = request.settings.provision
+    for key, said in made.buckets.items() if made else ():
+        yield (said and said.name) or bucket_name(request.project, request.app, key)
+    for part in request.parts:
+        yield from (each.bucket for each in part.volumes.values() if each.bucket)
+        yield from part.env.values()  # any of them may name one
+
+
+async def _told(project: str, look: Look) -> Iterable[Claim]:
+    """What builds, functions and logs are told to read or write; who cannot be asked may need any of them."""
+    try:
+        readers, sinks = await asyncio.gather(look.once(all_readers(project)), _sinks(project, look))
+    except GoogleError as error:
+        unseen = f"builds, functions or logs of {project}, which cannot be seen ({error.status})"
+        return (Claim(unseen, (), any_of=(BUCKET,)),)
+    led = (Claim(f"log sink {resources.last(each.name)}", (Reference(BUCKET, each.destination),)) for each in sinks)
+    return (*read_by(readers, BUCKET), *led)
+
+
+async def _sinks(project: str, look: Look) -> Sequence[Sink]:
+    try:
+        return await look.once(all_sinks(project))
+    except GoogleError as error:
+        if error.reason == "SERVICE_DISABLED":
+            return ()
+        raise
+
+
+def named_in(text: str) -> Iterable[str]:
+    """What in a text may be the name of a bucket: NAME, gs://NAME/…, https://NAME.storage.googleapis.com/…"""
+    return dict.fromkeys(each.removesuffix(_HOST) for each in _WORD.findall(text))
 
 
 def bucket_item(found: buckets.Bucket, app: str) -> Item:

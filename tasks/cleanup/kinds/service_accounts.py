@@ -12,11 +12,13 @@ from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Found, Keys, Look, Reference, ResourceKind
 from tasks.cleanup.memory import Memory
 from tasks.failures.roles import Need
+from tasks.manifest.settings import account_email
 from tasks.model import Request
 from tasks.names import resources
 
 SERVICE_ACCOUNT = Kind("service account")
 DISABLE = Action("disable")  # what breaks shows who used it
+MEMBER = "serviceAccount:"
 
 
 class ServiceAccounts(ResourceKind):
@@ -40,12 +42,7 @@ class ServiceAccounts(ResourceKind):
     async def list(self, look: Look) -> Found:
         """Accounts carry no labels, so one that slipway.yaml does not name is foreign, whoever made it."""
         found = Found.merged(await asyncio.gather(*(self._in(project, look) for project in look.projects)))
-        named = {
-            account
-            for request in look.requests
-            for name in request.manifest.services
-            if (account := request.service(name).service_account)
-        }
+        named = {account for request in look.requests for account in named_by(request) if account}
         me = await identity.whoami()
         claims = (
             Claim("slipway.yaml", tuple(Reference(SERVICE_ACCOUNT, email) for email in sorted(named))),
@@ -77,6 +74,20 @@ class ServiceAccounts(ResourceKind):
     def undo_first(self, item: Item) -> str:
         project, email = item.name.split("/")[1], resources.last(item.name)
         return f"gcloud iam service-accounts enable {email} --project={project}"
+
+
+def named_by(request: Request) -> Iterable[str]:
+    """By e-mail, whatever slipway.yaml needs them for: to run, build or ask as, and to let in."""
+    settings = request.settings
+    yield from (settings.service_account or "", settings.build_service_account or "", settings.prober or "")
+    yield from (part.service_account or "" for part in request.parts)
+    for name in request.manifest.services:
+        members = request.service(name).invokers
+        yield from (each.removeprefix(MEMBER) for each in members if each.startswith(MEMBER))
+    made = settings.provision
+    yield from (account_email(each, request.project) for each in (made.accounts if made else ()))
+    if made and made.gateway and made.gateway.service_account:
+        yield account_email(made.gateway.service_account, request.project)
 
 
 def account_item(found: accounts.ServiceAccount, memory: Memory, now: datetime) -> Item:

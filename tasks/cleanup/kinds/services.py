@@ -65,7 +65,7 @@ class Services(ResourceKind):
     def undo_first(self, item: Item) -> str:
         parts = resources.parts(item.name)
         return (
-            f"gcloud run services update {parts['services']} --scaling=auto --region={parts['locations']} "
+            f"gcloud beta run services update {parts['services']} --scaling=auto --region={parts['locations']} "
             f"--project={parts['projects']}"
         )
 

@@ -16,6 +16,7 @@ from datetime import timedelta
 from infra.gcp import monitoring, sql
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.sql import FINAL_BACKUP_DAYS, Instance
+from tasks.backup.databases import instances as backed_up
 from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import Claim, Keys, Look, Reference, refuse_another
 from tasks.cleanup.kinds.estate import EstateKind, asked
@@ -61,6 +62,8 @@ class SqlInstances(EstateKind):
     def claims(self, look: Look) -> Iterable[Claim]:
         for request in look.requests:
             names = {name for part in request.parts for name in part.cloudsql_instances}
+            if rules := request.settings.backup:
+                names |= set(backed_up(request, rules))
             yield Claim("slipway.yaml", tuple(Reference(SQL_INSTANCE, name) for name in sorted(names)))
 
     def keys(self, look: Look, items: Sequence[Item]) -> Keys:

@@ -1,8 +1,8 @@
-"""What else the templates of Cloud Run name than images, accounts and buckets: secrets, databases, and words.
+"""What else the templates of Cloud Run name than images, accounts and mounted buckets: secrets, databases, and words.
 
-A program may read a secret or reach a database by a name that it is given as a variable or an argument; whatever is
-called so is in use. All templates count: of services, revisions, jobs, executions, worker pools and instances, in every
-region, and those of jobs that a rollback would write again.
+A program may read a secret, write into a bucket or reach a database by a name that it is given as a variable or an
+argument; whatever is called so is in use. All templates count: of services, revisions, jobs, executions, worker pools
+and instances, in every region, and those of jobs that a rollback would write again.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from infra.gcp.run.templates import LATEST, Template
 from tasks.cleanup.engine.model import Kind
 from tasks.cleanup.kinds.adapter import Claim, Consumer, Found, Look, Reference
+from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.cloud_run import (
     all_executions,
     all_instances,
@@ -25,12 +26,13 @@ from tasks.cleanup.kinds.cloud_run import (
 from tasks.cleanup.kinds.releases import protected_releases
 from tasks.cleanup.kinds.secret_versions import SECRET_VERSION
 from tasks.cleanup.kinds.secrets import SECRET
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
 from tasks.cleanup.kinds.sql_instances import SQL_INSTANCE
 from tasks.model import Request
 from tasks.names import resources
 
 SECRETS = (SECRET, SECRET_VERSION)
-NAMED: tuple[Kind, ...] = (*SECRETS, SQL_INSTANCE)  # kinds that a word may name
+NAMED: tuple[Kind, ...] = (*SECRETS, SQL_INSTANCE, BUCKET, SERVICE_ACCOUNT)  # kinds that a word may name
 
 
 class TemplateUses(Consumer):

@@ -32,6 +32,25 @@ PERMISSION = (
     rule(
         Cause.PERMISSION,
         NO,
+        "Identity-Aware Proxy let nobody in: the ID token is none, or for another audience.",
+        "Ask with an ID token for the client id that the proxy expects: `health.audience` of the service in slipway.yaml, "
+        "which the worker's SLIPWAY_PROBE_AUDIENCES has to list.",
+        "https://cloud.google.com/iap/docs/authentication-howto",
+        r"invalid iap credentials",
+        r"jwt audience doesn't match this application",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
+        "The workload identity pool does not let this workload in: its provider's attribute condition is not met.",
+        "Compare the condition with what the workload's token says, at "
+        "https://console.cloud.google.com/iam-admin/workload-identity-pools[?project={project}].",
+        "https://cloud.google.com/iam/docs/workload-identity-federation#conditions",
+        r"rejected by the attribute condition",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
         "No usable Google credentials: none were found, or they have expired or were revoked.",
         "Log in with `gcloud auth application-default login` (on a machine: set GOOGLE_APPLICATION_CREDENTIALS "
         "or attach a service account), then run again.",

@@ -105,6 +105,7 @@ QUOTA_FOR_SURE = (
         r"quota violated",
         r"maximum number of",
         r"(?:insufficient|allotted) project quota|project quota exceeded",
+        r"enough (?:available |free )?ip addresses",
         r"total allowable",
         r"quotas? '[\w-]+' exceeded",
         r"following quotas were exceeded",

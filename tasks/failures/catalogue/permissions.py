@@ -17,6 +17,7 @@ _ROLES = {need.permission: need.role for need in (*NEEDS, ACT_AS, ENABLE)} | {
     "artifactregistry.repositories.uploadArtifacts": "roles/artifactregistry.writer",
     "cloudasset.assets.searchAllResources": "roles/cloudasset.viewer",
     "cloudfunctions.functions.list": "roles/cloudfunctions.viewer",
+    "cloudsql.instances.connect": "roles/cloudsql.client",
     "cloudsql.instances.update": "roles/cloudsql.editor",
     "compute.networks.get": "roles/compute.networkUser",
     "compute.subnetworks.get": "roles/compute.networkUser",

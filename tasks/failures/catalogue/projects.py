@@ -122,7 +122,7 @@ ORG_POLICY = (
         NO,
         "Binary Authorization does not let this image run.",
         "Sign the image with the attestor that the policy names, or see which rule denied it [with `gcloud "
-        "container binauthz policy export --project {project}`|at "
+        "container binauthz policy export --project {own_project}`|at "
         "https://console.cloud.google.com/security/binary-authorization].",
         "https://cloud.google.com/binary-authorization/docs/run/overview",
         r"binary ?authorization",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http.server import BaseHTTPRequestHandler
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -11,13 +12,17 @@ from prefect.logging import disable_run_logger
 
 from infra.emulator.run.invoker import iap_client
 from infra.gcp import project
+from tasks.analysis.permitted import AUDIENCES_VARIABLE
 from tasks.analysis.probes import _probe, asking, probe_until_accepted, probe_until_clear, rules_of, wrong_with
 from tasks.analysis.verdict import Probe, judge_probes
 from tasks.manifest.settings import Health
 from tasks.model import Verdict
+from tasks.orchestration.addresses import NETWORKS_VARIABLE
 from tasks.rollout.traffic import OFTEN, OFTEN_S
 from tests.serving import serving
 from tests.tasks.preflight.requests import name_of, release, to_ship
+
+OTHERS = "https://billing.example.com"
 
 
 @pytest.mark.parametrize(
@@ -100,14 +105,69 @@ async def test_tries_that_are_not_answered_end_with_the_time_that_there_is(each_
 
 
 @pytest.mark.parametrize(("known", "status"), [(True, 200), (False, 401)])
-async def test_identity_aware_proxy_is_told_who_asks(cloud_env: dict[str, str], *, known: bool, status: int) -> None:
+async def test_identity_aware_proxy_is_told_who_asks(
+    cloud_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, *, known: bool, status: int
+) -> None:
     """Everybody may call the service, so that nobody else would ask for a token."""
     request = to_ship()
     audience = iap_client((await project.get_project(request.project)).number) if known else None
+    monkeypatch.setenv(AUDIENCES_VARIABLE, f"https://shop.example.com, {audience}")
     url = release(request, run_v2.Service(iap_enabled=True), public=True)
     with disable_run_logger():
         async with asking(name_of(request), url, url, Health(audience=audience)) as ask:
             assert (await ask()).status == status
+
+
+class _Keeps(BaseHTTPRequestHandler):
+    """A service that answers everybody and remembers by what token it was asked."""
+
+    tokens: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.tokens.append(self.headers.get("Authorization", ""))
+        self.send_response(204)
+        self.end_headers()
+
+
+@pytest.mark.parametrize(("audience", "listed"), [("", ""), (OTHERS, OTHERS), (OTHERS, ""), (OTHERS, f"{OTHERS}.org")])
+async def test_an_id_token_is_for_the_service_itself_or_for_what_the_operator_of_the_worker_lists(
+    cloud_env: dict[str, str], monkeypatch: pytest.MonkeyPatch, audience: str, listed: str
+) -> None:
+    """Who writes slipway.yaml writes the service, too: it could go elsewhere with the token for any audience."""
+    monkeypatch.setenv(AUDIENCES_VARIABLE, listed)
+    monkeypatch.setenv(NETWORKS_VARIABLE, "127.0.0.0/8")
+    request = to_ship()
+    url = release(request, public=True)
+    _Keeps.tokens.clear()
+    with serving(_Keeps) as address, disable_run_logger():
+        health = Health(url=address, audience=audience or url)
+        async with asking(name_of(request), url, address, health) as ask:
+            probe = await ask()
+    assert probe.ok is (audience == listed)
+    assert len(_Keeps.tokens) == int(probe.ok)
+    assert all(each.startswith("Bearer ") for each in _Keeps.tokens)
+    assert probe.ok or f"{OTHERS}, which {AUDIENCES_VARIABLE} of the worker does not list" in probe.detail
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"),
+    [
+        ("", "in a private network that SLIPWAY_HOOK_NETWORKS of the worker does not list; nobody is asked there"),
+        ("10.0.0.0/8", "SLIPWAY_HOOK_NETWORKS of the worker does not list"),
+        ("10.0.0.0/33", "SLIPWAY_HOOK_NETWORKS of the worker is no list of networks"),
+        ("127.0.0.0/8", "status 503"),
+    ],
+)
+async def test_health_url_leads_only_into_private_networks_that_the_operator_lists(
+    monkeypatch: pytest.MonkeyPatch, listed: str, why: str
+) -> None:
+    """The beginning of what anything there answers was told in the run."""
+    monkeypatch.setenv(NETWORKS_VARIABLE, listed)
+    with serving(_Answers) as address, disable_run_logger():
+        health = Health(url=address, path="/ready")
+        async with httpx.AsyncClient() as client:
+            probe = await _probe(client, f"{address}/ready", health)
+    assert why in probe.detail
 
 
 @pytest.mark.parametrize(

@@ -295,6 +295,36 @@ def test_the_advice_about_the_port_is_given_only_where_the_log_tells_nothing_bet
             "gcloud auth application-default login",
             "getent",
         ),
+        (
+            "Invalid IAP credentials: JWT audience doesn't match this application ('aud' claim (https://x.run.app) "
+            "doesn't match expected value (1234-abc.apps.googleusercontent.com))",
+            "health.audience",
+            "auth application-default login",
+        ),
+        (
+            'failed to generate Google Cloud federated token for ***: {"error":"unauthorized_client",'
+            '"error_description":"The given credential is rejected by the attribute condition."}',
+            "Compare the condition",
+            "auth application-default login",
+        ),
+        (
+            "Container image 'europe-west1-docker.pkg.dev/acme-prod/shop/api@sha256:aa' is not authorized by policy. "
+            "Image denied by attestor projects/acme-sec/attestors/qa: No attestations found",  # that is whose key it is
+            "https://console.cloud.google.com/security/binary-authorization",
+            "--project acme-sec",
+        ),
+        (
+            "googleapi: Error 403: boss::NOT_AUTHORIZED: Not authorized to access resource. Possibly missing "
+            "permission cloudsql.instances.connect on resource instances/orders., forbidden",
+            "roles/cloudsql.client",
+            "roles/cloudsql.admin",
+        ),
+        (
+            "VPC direct connection: Subnet projects/acme-net/regions/europe-west1/subnetworks/run doesn't have enough "
+            "available IP addresses; Cloud Run requires 4 unallocated.",
+            "raise the quota",
+            "not in the catalogue",
+        ),
     ],
 )
 def test_the_advice_is_for_what_refused_and_not_for_what_passed_it_on(text: str, advice: str, never: str) -> None:

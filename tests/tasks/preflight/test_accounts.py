@@ -21,7 +21,7 @@ from tasks.preflight.accounts import (
     judge_reader,
     no_default,
 )
-from tests.conftest import PROJECT, LocalCloud
+from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
 from tests.infra.emulator.identities import grant, grant_on, new_identity, new_workload
 from tests.tasks.builders import a_request
 from tests.tasks.preflight.conftest import Acting
@@ -181,7 +181,24 @@ async def test_a_secret_that_the_service_may_not_read_is_found_before_the_build(
     nobody = new_identity(tmp_path, ["roles/browser"])
     with acting(nobody.key_file):  # who may not read the secret's policy
         found = await check_readers(request)
-    assert found.notes == (f"Whether {runner.email} may read the secrets could not be seen.",)
+    assert found.notes == (f"Whether {runner.email} may read the secret {secret} could not be seen.",)
+
+
+async def test_a_secret_of_another_project_is_looked_up_in_the_policies_of_that_project(
+    acting: Acting, tmp_path: Path
+) -> None:
+    """Who may read all secrets there was taken for one who may read none."""
+    runner, secret = new_identity(tmp_path), f"key-{tmp_path.name.replace('_', '-')}"
+    wanted = secretmanager_v1.Secret(replication={"automatic": {}})
+    secretmanager_v1.SecretManagerServiceClient().create_secret(
+        parent=f"projects/{OTHER_PROJECT}", secret_id=secret, secret=wanted
+    )
+    name = f"projects/{OTHER_PROJECT}/secrets/{secret}"
+    request = to_ship(f"service_account: {runner.email}, secrets: {{KEY: {name}}}")
+    (problem,) = (await check_readers(request)).problems
+    assert problem.fix.startswith(f"gcloud secrets add-iam-policy-binding {secret} --project={OTHER_PROJECT} ")
+    grant(runner.member, "roles/secretmanager.secretAccessor", OTHER_PROJECT)
+    assert await check_readers(request) == Readiness()
 
 
 @pytest.mark.parametrize(
@@ -199,4 +216,4 @@ async def test_a_secret_that_the_service_may_not_read_is_found_before_the_build(
     ],
 )
 def test_only_what_nothing_in_sight_allows_stops_the_release(policy: dict[str, set[str]], stops: bool) -> None:
-    assert bool(judge_reader(a_request(), RUNNER, "key", ({}, policy)).problems) is stops
+    assert bool(judge_reader(("acme-prod", "key"), RUNNER, ({}, policy)).problems) is stops

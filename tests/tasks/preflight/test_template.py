@@ -14,7 +14,7 @@ from tasks.preflight.template import check_templates
 from tests.conftest import PROJECT
 from tests.infra.emulator.identities import new_identity
 from tests.tasks.preflight.conftest import Acting
-from tests.tasks.preflight.requests import release, to_ship
+from tests.tasks.preflight.requests import REGION, release, to_ship
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["on its first deployment", "when it is there"])
@@ -26,6 +26,18 @@ async def test_settings_that_cloud_run_refuses_are_a_problem(acting: Acting, the
     assert "Cloud Run does not take web as slipway.yaml describes it: " in problem.problem
     assert "memory must be between" in problem.problem
     assert problem.fix.startswith("correct services.web, or what environments.production says of it")
+
+
+async def test_what_one_region_of_several_does_not_take_is_found_and_what_none_does_is_said_once(
+    acting: Acting,
+) -> None:
+    """Only the first region was asked, and the second refused it after the build."""
+    where = f"{REGION}, us-central1"
+    connector = f"projects/{PROJECT}/locations/{REGION}/connectors/way"
+    (problem,) = (await check_templates(to_ship(f"vpc: {{connector: {connector}}}", region=where))).problems
+    assert "is not in us-central1, the region of the service" in problem.problem
+    (problem,) = (await check_templates(to_ship("memory: 8Gi", region=where))).problems
+    assert "memory must be between" in problem.problem
 
 
 async def test_settings_that_it_takes_are_none_and_nothing_is_made(acting: Acting) -> None:

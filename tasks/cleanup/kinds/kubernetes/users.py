@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.cleanup.kinds.adapter import Claim, Consumer, Found, Look, Reference
-from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.estate import believable
 from tasks.cleanup.kinds.images import IMAGE
 from tasks.cleanup.kinds.kubernetes.cluster import Cluster
@@ -21,7 +20,6 @@ from tasks.cleanup.kinds.kubernetes.view import all_clusters
 from tasks.cleanup.kinds.kubernetes.volume_claims import VolumeClaims
 from tasks.cleanup.kinds.kubernetes.workloads import Workloads
 from tasks.cleanup.kinds.load_balancers import CERTIFICATE, LOAD_BALANCER_PART
-from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
 from tasks.cleanup.kinds.template_uses import NAMED
 from tasks.failures.roles import Need
 from tasks.model import Request
@@ -33,8 +31,6 @@ CLUSTER_KINDS: tuple[ClusterKind, ...] = (
 
 BEYOND = (
     *NAMED,
-    SERVICE_ACCOUNT,
-    BUCKET,
     LOAD_BALANCER_PART,
     CERTIFICATE,
 )  # kinds outside of clusters of which a text in one may name something

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.cleanup.engine.model import DAY_S, Foreign, Item, Kept, Plan, Use, Why
 from tasks.cleanup.engine.plan import plan
+from tasks.cleanup.engine.rules import BY_TERRAFORM
 from tasks.cleanup.kinds.images import IMAGE
 from tasks.cleanup.kinds.revisions import REVISION
 from tasks.cleanup.kinds.service_accounts import DISABLE, SERVICE_ACCOUNT
@@ -57,6 +58,18 @@ def test_why_it_stays_is_told(item: Item, rule: dict[str, Any], why: Why, detail
 )
 def test_what_others_manage_is_known_by_the_labels_that_they_set(label: str) -> None:
     assert stays(image("a", labels={label: "x"}))[0] is Why.MANAGED
+
+
+def test_what_somebodys_terraform_keeps_stays_and_what_our_own_has_made_may_go() -> None:
+    """It would make it again, or fail."""
+    labels = {BY_TERRAFORM: "true"}
+    theirs, ours = (
+        thing(SERVICE_ACCOUNT, "theirs", owner=None, labels=labels),
+        thing(SERVICE_ACCOUNT, "ours", labels=labels),
+    )
+    made = plan(world(theirs, ours), policy(foreign=Foreign.DELETE))
+    assert [step.item.name for step in made.steps] == ["ours"]
+    assert kept(made, theirs).why is Why.MANAGED
 
 
 @pytest.mark.parametrize(("moment", "goes"), [(timedelta(), True), (timedelta(seconds=-1), False)])

@@ -6,14 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.auth.transport.requests import Request
 from google.cloud import artifactregistry_v1, secretmanager_v1
 from google.cloud.storage import Client
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.gcp.calls.clients import use_credentials
-from tasks.cleanup.kinds.account_uses import emails, policy_members
-from tests.conftest import OTHER_PROJECT
+from infra.gcp.iam.activity import last_authentications
+from tasks.cleanup.kinds.account_uses import AccountUses, emails, policy_members
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
+from tests.conftest import OTHER_PROJECT, LocalCloud
 from tests.infra.emulator.identities import new_identity
+from tests.tasks.cleanup.estate import a_manifest, faulty
+from tests.tasks.cleanup.looks import a_look
 
 READER = "roles/secretmanager.secretAccessor"
 REGION = f"projects/{OTHER_PROJECT}/locations/europe-west4"
@@ -44,6 +49,38 @@ def on_a_bucket(name: str, member: str) -> None:
     policy = bucket.get_iam_policy(requested_policy_version=3)
     policy.bindings.append({"role": "roles/storage.objectViewer", "members": {member}})
     bucket.set_iam_policy(policy)
+
+
+async def test_an_account_that_anybody_has_authenticated_as_is_in_use(
+    cloud_env: dict[str, str], tmp_path: Path
+) -> None:
+    use_credentials(None)
+    used, unused = (new_identity(tmp_path, project=OTHER_PROJECT) for _ in range(2))
+    used.credentials.refresh(Request())
+    known = await last_authentications(OTHER_PROJECT)
+    assert used.email in known
+    assert unused.email not in known
+
+
+async def test_where_google_does_not_tell_who_authenticated_every_account_counts_as_used(
+    cloud: LocalCloud, cloud_env: dict[str, str]
+) -> None:
+    """A machine's account may have its roles in a folder or in another project: none of its own names it."""
+    use_credentials(None)
+    look = a_look((a_manifest(OTHER_PROJECT, ["service_accounts"]),))
+    assert not [each for each in (await AccountUses().list(look)).claims if each.any_of]
+    off: dict[str, object] = {
+        "method": "policyanalyzer.activities.query",
+        "code": "PERMISSION_DENIED",
+        "reason": "SERVICE_DISABLED",
+    }
+    with faulty(cloud, off):
+        found = await AccountUses().list(look)
+    assert [each.by for each in found.claims if each.any_of == (SERVICE_ACCOUNT,)] == [
+        "it cannot be told who authenticated as it of late "
+        f"(policyanalyzer.googleapis.com of {OTHER_PROJECT}: PERMISSION_DENIED)"
+    ]
+    assert not [each for each in found.listings if each.doubt]
 
 
 @pytest.mark.parametrize("grant", [on_a_secret, on_a_repository, on_a_bucket])

@@ -9,16 +9,18 @@ import pytest
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.iam.accounts import ServiceAccount
+from infra.gcp.run.templates import Template
 from infra.gcp.storage.buckets import Bucket
 from tasks.cleanup.engine.model import DELETE, CleanupStep, Item
 from tasks.cleanup.kinds.account_uses import emails
-from tasks.cleanup.kinds.adapter import ResourceKind, refuse_another
-from tasks.cleanup.kinds.buckets import Buckets, bucket_item, is_googles
+from tasks.cleanup.kinds.adapter import Reference, ResourceKind, refuse_another
+from tasks.cleanup.kinds.buckets import Buckets, bucket_item, defined, is_googles
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.revisions import revision_item
-from tasks.cleanup.kinds.service_accounts import ServiceAccounts, account_item
+from tasks.cleanup.kinds.service_accounts import ServiceAccounts, account_item, named_by
 from tasks.cleanup.kinds.services import SERVICE, Services, service_item
+from tasks.cleanup.kinds.sql_instances import SQL_INSTANCE, SqlInstances
 from tasks.cleanup.memory import Memory
 from tasks.cleanup.propose import policy_of
 from tasks.manifest.retention import Retention
@@ -74,10 +76,63 @@ def test_googles_own_buckets_are_never_ours(name: str) -> None:
     assert not is_googles(f"acme-{name.replace('_', '-').replace('.', '-')}")
 
 
+def test_buckets_that_provisioning_makes_are_defined_by_slipway_yaml() -> None:
+    """They carry the app's labels, and were orphans that went while nothing was in them."""
+    said = "provision: {buckets: {uploads: , logs: {name: acme-logs}}, accounts: {signer: }}"
+    text = MANIFEST.replace("    service_account: runner", f"    {said}\n    service_account: runner")
+    request = a_request(text=text)
+    assert set(defined(request)) >= {request.settings.bucket, "acme-prod-shop-uploads", "acme-logs"}
+    assert "signer@acme-prod.iam.gserviceaccount.com" in set(named_by(request))
+
+
+@pytest.mark.parametrize(
+    ("said", "used"),
+    [
+        ("acme-uploads", True),
+        ("gs://acme-uploads/in/2026", True),
+        ("https://storage.googleapis.com/acme-uploads/logo.png", True),
+        ("https://acme-uploads.storage.googleapis.com/logo.png", True),
+        ('{"from": "acme-in", "to": "acme-uploads"}', True),
+        ("acme-uploads-eu", False),
+        ("the-acme-uploads", False),
+    ],
+)
+async def test_an_empty_bucket_whose_name_a_service_is_told_is_in_use(said: str, used: bool) -> None:
+    """It waits for its first object."""
+    there = a_service(f"{REGION}/billing", ["billing-1"], template=Template(words=(said,)))
+    item = bucket_item(Bucket("acme-uploads", 1, "EU", {}, NOW, 1, NOW), "shop")
+    _, uses = await live(a_look((a_request(text=MAY_GO),), [there]), [item])
+    by = {key: use.by for use in uses for key in use.needs}
+    assert by.get(item.key, "") == ("billing in europe-west1, which is told its name" if used else "")
+
+
 def test_accounts_that_a_policy_names_are_read_from_its_members() -> None:
     members = ["allUsers", "user:ada@example.com", "serviceAccount:cron@acme.iam.gserviceaccount.com"]
     members.append("deleted:serviceAccount:old@acme.iam.gserviceaccount.com?uid=1")
     assert emails(members) == ["cron@acme.iam.gserviceaccount.com"]
+
+
+async def test_a_database_that_slipway_yaml_has_backed_up_is_in_use_whoever_connects() -> None:
+    text = MANIFEST.replace(
+        "    service_account: runner",
+        "    backup: {cloudsql: ['acme-prod:europe-west1:orders']}\n    service_account: runner",
+    )
+    (claim,) = SqlInstances().claims(a_look((a_request(text=text),)))
+    assert claim.needs == (Reference(SQL_INSTANCE, "projects/acme-prod/instances/orders"),)
+
+
+def test_every_account_that_slipway_yaml_names_is_in_use_whatever_it_is_for() -> None:
+    """Only those of services were: that of a job which is yet to be deployed was disabled."""
+    text = """
+app: shop
+services: {web: {service_account: frontend, invokers: ["serviceAccount:callers", "user:ada@example.com"]}}
+jobs: {migrate: {service_account: migrate}}
+worker_pools: {mailer: {service_account: mailer}}
+environments:
+  production: {project: acme-prod, regions: [europe-west1], prober: prober, build_service_account: builder}
+"""
+    found = {each.partition("@")[0] for each in named_by(a_request(text=text)) if each}
+    assert found == {"frontend", "callers", "migrate", "mailer", "prober", "builder"}
 
 
 def test_what_is_foreign_is_decided_kind_by_kind() -> None:
@@ -99,7 +154,7 @@ def test_every_kind_beside_an_app_goes_only_where_it_is_named(kind: str) -> None
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
     [
-        (Services(), f"{REGION}/old", "gcloud run services update old --scaling=auto --region=europe-west1"),
+        (Services(), f"{REGION}/old", "gcloud beta run services update old --scaling=auto --region=europe-west1"),
         (
             ServiceAccounts(),
             "projects/p/serviceAccounts/a@p.iam",

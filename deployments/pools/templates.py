@@ -32,7 +32,10 @@ ITS_OWN = (
     "PREFECT_PROFILES_PATH",
     "PREFECT_RESULTS_LOCAL_STORAGE_PATH",
 )
-OWN_PLACES: Mapping[str, str | None] = {"PREFECT_HOME": f"{SCRATCH}/prefect", **dict.fromkeys(ITS_OWN)}
+# `prefect flow-run execute` ignores SIGTERM as a container's first process, and the run would be killed unwarned. Told
+# to relinquish, it passes the signal on, and the worker marks the run Crashed once that has given traffic back.
+TOLD_TO_END = {"PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": "relinquish"}
+OWN_ENV: Mapping[str, str | None] = {"PREFECT_HOME": f"{SCRATCH}/prefect", **dict.fromkeys(ITS_OWN), **TOLD_TO_END}
 
 
 def template(kind: str) -> dict[str, Any]:
@@ -95,7 +98,7 @@ def _cloud_run(_: dict[str, Any], variables: dict[str, Any]) -> None:
 
 def _in_container(variables: dict[str, Any]) -> None:
     """Null keeps a variable from being handed on: each worker knows that, but not each schema that is published."""
-    _default(variables, env=OWN_PLACES)
+    _default(variables, env=OWN_ENV)
     variables["env"]["additionalProperties"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 

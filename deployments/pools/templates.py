@@ -25,7 +25,17 @@ GRACE_S = 120  # a run that is told to end gives traffic back first, within a mi
 KEPT_S = 3600  # a job that has ended, for whoever wants to look at it
 USER = 1001  # of the image
 SCRATCH = "/scratch"  # of the image: HOME, PREFECT_HOME and TMPDIR are there, and nothing else is written to
-OWN_HOME = {"PREFECT_HOME": f"{SCRATCH}/prefect"}  # else a worker hands on its own, which is a folder of its machine
+# A worker hands on all settings of Prefect's that it has been given, and these name places on its own disk.
+ITS_OWN = (
+    "PREFECT_API_SSL_CERT_FILE",
+    "PREFECT_LOGGING_CONFIG_PATH",
+    "PREFECT_PROFILES_PATH",
+    "PREFECT_RESULTS_LOCAL_STORAGE_PATH",
+)
+# `prefect flow-run execute` ignores SIGTERM as a container's first process, and the run would be killed unwarned. Told
+# to relinquish, it passes the signal on, and the worker marks the run Crashed once that has given traffic back.
+TOLD_TO_END = {"PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR": "relinquish"}
+OWN_ENV: Mapping[str, str | None] = {"PREFECT_HOME": f"{SCRATCH}/prefect", **dict.fromkeys(ITS_OWN), **TOLD_TO_END}
 
 
 def template(kind: str) -> dict[str, Any]:
@@ -50,13 +60,15 @@ def _process(_: dict[str, Any], variables: dict[str, Any]) -> None:
 
 
 def _docker(_: dict[str, Any], variables: dict[str, Any]) -> None:
-    _default(variables, image=IMAGE, image_pull_policy="IfNotPresent", auto_remove=True, mem_limit="1g", env=OWN_HOME)
+    _default(variables, image=IMAGE, image_pull_policy="IfNotPresent", auto_remove=True, mem_limit="1g")
+    _in_container(variables)
 
 
 def _kubernetes(job: dict[str, Any], variables: dict[str, Any]) -> None:
     """No second pod: a run that was cut off is tidied up, not begun again behind Prefect's back."""
     _default(variables, image=IMAGE, namespace="slipway", service_account_name="slipway", finished_job_ttl=KEPT_S)
-    _default(variables, cpu_request="500m", memory_request="1Gi", memory_limit="1Gi", env=OWN_HOME)
+    _default(variables, cpu_request="500m", memory_request="1Gi", memory_limit="1Gi")
+    _in_container(variables)
     said = job["job_manifest"]["spec"]
     said["activeDeadlineSeconds"] = LONGEST_RUN_S
     said["template"]["metadata"] = {"annotations": {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}}
@@ -79,8 +91,15 @@ def _kubernetes(job: dict[str, Any], variables: dict[str, Any]) -> None:
 
 def _cloud_run(_: dict[str, Any], variables: dict[str, Any]) -> None:
     _default(variables, image=IMAGE, service_account_name=ACCOUNT, region="REGION", launch_stage="GA")
-    _default(variables, memory="1Gi", timeout=LONGEST_RUN_S, max_retries=0, env=OWN_HOME)
+    _default(variables, memory="1Gi", timeout=LONGEST_RUN_S, max_retries=0)
+    _in_container(variables)
     _default(variables, prefect_api_auth_string_secret={"secret": AUTH_SECRET, "version": "latest"})
+
+
+def _in_container(variables: dict[str, Any]) -> None:
+    """Null keeps a variable from being handed on: each worker knows that, but not each schema that is published."""
+    _default(variables, env=OWN_ENV)
+    variables["env"]["additionalProperties"] = {"anyOf": [{"type": "string"}, {"type": "null"}]}
 
 
 def _default(variables: dict[str, Any], **values: object) -> None:

@@ -25,7 +25,8 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.faults,  # the worker looks at a job every five seconds
 ]
-TELL = 'python3 -c \'import os; print(os.environ["PREFECT_HOME"], os.environ["PREFECT__FLOW_RUN_ID"])\''
+NAMES = ("PREFECT_HOME", "PREFECT_API_SSL_CERT_FILE", "PREFECT__FLOW_RUN_ID")
+TELL = f"python3 -c 'import os; print(*map(os.environ.get, {json.dumps(NAMES)}))'"
 SETTINGS = {
     "image": HELLO,
     "region": "europe-west1",
@@ -44,7 +45,8 @@ async def test_a_run_is_a_job_that_finds_its_place_and_is_taken_away_when_it_has
     cloud: LocalCloud, cloud_env: dict[str, str], prefect_server: dict[str, str], tmp_path: Path
 ) -> None:
     pool = new_name("pool")
-    variables = {**os.environ, **cloud_env, **prefect_server, "PREFECT_HOME": str(tmp_path)}
+    own = {"PREFECT_HOME": str(tmp_path), "PREFECT_API_SSL_CERT_FILE": cloud_env["SSL_CERT_FILE"]}
+    variables = {**os.environ, **cloud_env, **prefect_server, **own}
     async with PrefectClient(prefect_server["PREFECT_API_URL"]) as client:
         template = json.loads(file_of("cloud-run-v2").read_text())
         await client.create_work_pool(WorkPoolCreate(name=pool, type="cloud-run-v2", base_job_template=template))
@@ -58,7 +60,7 @@ async def test_a_run_is_a_job_that_finds_its_place_and_is_taken_away_when_it_has
     )
     told, _ = await worker.communicate()
     assert " succeeded" in told.decode(), told.decode()
-    assert f"{SCRATCH}/prefect {run.id}" in lines(str(run.id))
+    assert f"{SCRATCH}/prefect None {run.id}" in lines(str(run.id))
     left = [job.name for job in run_v2.JobsClient().list_jobs(parent=PARENT)]
     assert not [name for name in left if name.startswith(f"{PARENT}/jobs/{run.name}")]
 

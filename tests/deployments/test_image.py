@@ -10,6 +10,7 @@ import yaml
 
 from deployments.image.lock import FILE, ROOT, dependencies, locked, needed, requirement
 from infra.terraform.bundle import VARIABLE
+from tasks.builds.ignore import left_out
 from tests.cli.command import slipway
 
 CONTAINERFILE = (ROOT / "deployments" / "image" / "Containerfile").read_text()
@@ -41,6 +42,17 @@ def test_a_bundle_of_terraforms_is_in_it_where_one_is_named() -> None:
     assert re.search(r"^ARG TERRAFORM_BUNDLE=$", LAST_STAGE, re.MULTILINE), "there is none by itself"
     assert f" {VARIABLE}=${{TERRAFORM_BUNDLE}} " in LAST_STAGE
     assert "/deployments/image/terraform/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_context_has_what_the_image_copies_and_neither_passwords_nor_what_lies_about() -> None:
+    """deployments/compose/.env was copied into the image that the composition builds."""
+    ignored = left_out(ROOT, "deployments/image/Containerfile", "")
+    copied = " ".join(re.findall(r"^COPY (?!--)(.*) \S+$", CONTAINERFILE, re.MULTILINE)).split()
+    assert {"api", "tasks", "pyproject.toml"} <= set(copied)
+    files = [name if (ROOT / name).is_file() else f"{name}/__init__.py" for name in copied]
+    assert [name for name in (*files, "deployments/image/terraform/bin/terraform") if ignored(name)] == []
+    about = (".git/config", ".venv/bin/python", ".slipway/lock", "tests/conftest.py", "tasks/__pycache__/model.pyc")
+    assert [name for name in (*about, "deployments/compose/.env", "docs/index.md") if not ignored(name)] == []
 
 
 def test_slipway_finds_nothing_wrong_with_the_file_that_has_it_built(tmp_path: Path) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.settings import Settings
+from pydantic import BaseModel
 
-from deployments.pools.templates import FOLDER, IMAGE, KINDS, LONGEST_RUN_S, file_of, template
+from deployments.pools.templates import FOLDER, IMAGE, KINDS, LONGEST_RUN_S, TOLD_TO_END, file_of, template
 from tasks.manifest.shipping import Timeouts
 
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -75,6 +78,25 @@ def test_defaults_are_of_the_type_that_prefect_asks_for(kind: str) -> None:
 def test_a_container_is_of_our_image_by_digest(kind: str) -> None:
     assert defaults(kind)["image"] == IMAGE
     assert "@sha256:" in IMAGE
+
+
+def places(settings: type[BaseModel]) -> Iterator[str]:
+    """The variables of Prefect's settings that name a file or a folder, as a worker hands them on."""
+    for name, field in settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from places(field.annotation)
+        elif field.annotation is Path or name.endswith(("_file", "_path", "_directory")):
+            yield f"{settings.model_config.get('env_prefix')}{name}".upper()
+
+
+@in_container
+def test_no_place_on_the_workers_disk_is_handed_on_to_a_container(kind: str) -> None:
+    """PREFECT_API_SSL_CERT_FILE of a worker is no file there, and a run ended before it had begun."""
+    named = {name for name in places(Settings) if not name.startswith("PREFECT_SERVER_")}
+    assert {"PREFECT_HOME", "PREFECT_API_SSL_CERT_FILE", "PREFECT_LOGGING_CONFIG_PATH"} <= named
+    said = {name: value for name, value in defaults(kind)["env"].items() if name not in TOLD_TO_END}
+    assert set(said) == named
+    assert [name for name, value in said.items() if value] == ["PREFECT_HOME"]
 
 
 @in_container

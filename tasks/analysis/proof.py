@@ -45,9 +45,12 @@ ANSWERED = (
 
 
 @stage("prove")
-async def prove(request: Request, candidates: Sequence[Candidate]) -> tuple[Proof, ...]:
-    """Every candidate at once, whatever the verdicts are."""
-    return await all_of([prove_service(request, candidate) for candidate in candidates])
+async def prove(request: Request, candidates: Sequence[Candidate], *, compared: bool = True) -> tuple[Proof, ...]:
+    """Every candidate at once, whatever the verdicts are.
+
+    compared: with what serves now. Not by who turns away from that: it may hang, or be quick at what is wrong.
+    """
+    return await all_of([prove_service(request, candidate, compared=compared) for candidate in candidates])
 
 
 def refuse_unproven(proofs: Sequence[Proof]) -> None:
@@ -63,8 +66,8 @@ def unproven(proof: Proof) -> str:
 
 
 @step("prove health", run_name="prove {candidate.place}", timeout_s=LONGEST_PROOF_S, against=unproven)
-async def prove_service(request: Request, candidate: Candidate) -> Proof:
-    proof = await prove_candidate(request, candidate, Senses())
+async def prove_service(request: Request, candidate: Candidate, *, compared: bool = True) -> Proof:
+    proof = await prove_candidate(request, candidate, Senses(), compared=compared)
     if proof.verdict is not Verdict.HEALTHY:
         service = request.run_service(candidate.place).rpartition("/")[2]
         proof = replace(proof, said=in_lines(await last_lines(request.project, service, candidate.revision)))
@@ -72,13 +75,13 @@ async def prove_service(request: Request, candidate: Candidate) -> Proof:
     return proof
 
 
-async def prove_candidate(request: Request, candidate: Candidate, senses: Senses) -> Proof:
+async def prove_candidate(request: Request, candidate: Candidate, senses: Senses, *, compared: bool = True) -> Proof:
     place = candidate.place
     if not asks_dark(candidate.health):
         return Proof(place, Verdict.HEALTHY, f"ready, and asked at {in_front(candidate)} once it has traffic")
     health, before = candidate.health, candidate.before
     service, same = request.run_service(place), before.health is None or before.health.path == health.path
-    stable_url = stable_at(candidate) if same else ""  # the times of different answers do not compare
+    stable_url = stable_at(candidate) if compared and same else ""  # the times of different answers do not compare
     async with AsyncExitStack() as clients:
         urls = (candidate.url, stable_url or candidate.url)
         asking = [senses.asking(service, candidate.service_url, url, health) for url in urls]
@@ -106,7 +109,10 @@ async def _until_warm(
 
 
 async def _some(ask: Ask) -> list[Probe]:
-    return [await ask() for _ in range(COMPARED)]
+    probes = [await ask()]
+    while len(probes) < COMPARED and probes[-1].status is not None:  # of those that hang one is enough
+        probes.append(await ask())
+    return probes
 
 
 def warm(probes: Sequence[Probe]) -> list[float]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from infra.gcp.run.members import EVERYONE
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
@@ -9,6 +11,8 @@ from tasks.analysis.probes import asked_for
 from tasks.analysis.reach import at_tag
 from tasks.history.record import TargetRecord, health_of
 from tasks.model import Candidate, Request, Snapshot
+from tasks.rollout.service import said_before, said_of_all
+from tasks.spec.merge import segments
 
 
 def foreign_revisions(service: RunService, target: TargetRecord) -> set[str]:
@@ -37,6 +41,20 @@ def candidate_of(request: Request, service: RunService, target: TargetRecord) ->
         invokers=None if target.invokers is None else frozenset(target.invokers),
         whole=(target.whole or {}) if target.was_whole is not None else {},
     )
+
+
+def unless_said(candidate: Candidate, later: TargetRecord) -> Candidate:
+    """The same, as if all had been so before that a later release says, and whoever is in by that one.
+
+    Nobody is let in again: that the later one has done.
+    """
+    before = candidate.before
+    stay = {*(later.invokers or ()), *([EVERYONE] if later.public else ())}
+    callers = None if before.callers is None else dict.fromkeys({*before.callers, *stay}, False)
+    said = {segments(path)[0] for path in said_of_all(said_before(later.template) or ())}
+    whole = {key: value for key, value in before.whole.items() if key not in said}
+    whole |= {key: value for key, value in candidate.whole.items() if key in said}
+    return replace(candidate, before=replace(before, callers=callers, whole=whole))
 
 
 def before_of(service: RunService, target: TargetRecord) -> Snapshot:

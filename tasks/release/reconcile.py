@@ -38,7 +38,7 @@ from tasks.builds.build import stop_builds
 from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import ManifestError, NotReconciled, ParameterError, ReleaseBusy, SlipwayError, SourceError
 from tasks.failures.explain import explain
-from tasks.history.beside import later_than
+from tasks.history.beside import later_than, newest_of
 from tasks.history.ledger import Ledger, open_releases
 from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
 from tasks.history.store import read_until
@@ -46,7 +46,7 @@ from tasks.model import Ending, Outcome, Request, Verdict
 from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
 from tasks.orchestration.gather import all_of, first_of
 from tasks.orchestration.step import step
-from tasks.release.left_behind import before_of, candidate_of, foreign_revisions
+from tasks.release.left_behind import before_of, candidate_of, foreign_revisions, unless_said
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
 from tasks.rollout.sent import Sent
@@ -179,11 +179,9 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
         beside = await settle(ledger, await _still_owed(ledger, later), forward=True)
         _refuse_owed([], () if deploys else beside)
         return
-    brought = {target.place for each in later for target in each.targets}
-    debts = owed(record)
-    void = [Ending(each.place, Outcome.LEFT, BROUGHT) for each in debts if each.place in brought]
-    work = [_give_back(request, each, record.version) for each in debts if each.place not in brought]
-    endings = (*await all_of(work), *void)
+    brought = newest_of(later, lambda each: ((target.place, target) for target in each.targets))
+    work = [_give_back(request, each, record.version, brought.get(each.place)) for each in owed(record)]
+    endings = await all_of(work)
     for each in endings:
         get_run_logger().warning("%s", each)
     beside = await settle(ledger, await _still_owed(ledger, later), forward=False)
@@ -248,7 +246,7 @@ async def _is_finished(request: Request, ledger: Ledger) -> bool:
     candidates = [candidate_of(request, service, target) for target, service in there]
     written: Written = {target.place: (service.traffic,) for target, service in there}
     try:
-        refuse_unproven(await prove(request, candidates))
+        refuse_unproven(await prove(request, candidates, compared=False))
         await shift_at_once(request, candidates, written, Sent())
         live = await all_of([verify(request, candidate) for candidate in candidates])
         await close_as_then(request, candidates, Sent())
@@ -295,12 +293,24 @@ async def why(record: ReleaseRecord) -> tuple[State | None, str]:
     return over, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
-async def _give_back(request: Request, target: TargetRecord, version: str) -> Ending:
-    """FAILED, which is owed still, where it does not even answer: that keeps nothing else from being given back."""
+async def _give_back(request: Request, target: TargetRecord, version: str, later: TargetRecord | None) -> Ending:
+    """FAILED, which is owed still, where it does not even answer: that keeps nothing else from being given back.
+
+    later: what a later release that stands has brought there.
+    """
     try:
-        return await _as_before(request, target, version)
+        return await (_but_for(request, target, later) if later else _as_before(request, target, version))
     except (SlipwayError, GoogleError) as error:
         return Ending(target.place, Outcome.FAILED, explain(error).problem)
+
+
+async def _but_for(request: Request, target: TargetRecord, later: TargetRecord) -> Ending:
+    """Traffic as the later release has it; whom that does not let in, and what it does not say, it only met."""
+    service = await services.get_service(request.run_service(target.place))
+    if service is None or not target.revision:
+        return Ending(target.place, Outcome.LEFT, BROUGHT)
+    settings = await settings_back(request, unless_said(candidate_of(request, service, target), later))
+    return Ending(target.place, Outcome.LEFT, f"{BROUGHT}{settings}")
 
 
 async def _as_before(request: Request, target: TargetRecord, version: str) -> Ending:

@@ -8,26 +8,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
-from infra.gcp import monitoring
 from infra.gcp.calls.attempts import closed_circuits
-from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run.traffic import TrafficTarget
-from tasks.analysis.metrics import judge_serving, rules_for
-from tasks.analysis.probes import asked_for, probe_service, rules_of
-from tasks.analysis.reach import at_tag
-from tasks.analysis.verdict import Judgement, combine, escalate, judge_probes
+from tasks.analysis.probes import asked_for
 from tasks.failures.errors import RecordInDoubt, SlipwayError
 from tasks.failures.explain import explain
 from tasks.history.ledger import Ledger
-from tasks.history.record import TargetRecord, seen_healthy
-from tasks.history.store import read_history
+from tasks.history.record import TargetRecord
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Ending, Outcome, Place, Request, Snapshot, Verdict
 from tasks.orchestration.gather import all_of
@@ -38,6 +31,7 @@ from tasks.rollout.former import give_template_back, written_for
 from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.sent import Sent
 from tasks.rollout.split import Traffic
+from tasks.rollout.suspect import last_seen_healthy, why_not
 from tasks.rollout.traffic import Splits, ask_service, fence, foreign_changes, routed, write_split
 from tasks.rollout.whole import give_whole_back
 
@@ -48,12 +42,8 @@ TEMPLATE_LIMIT_S = 4.0  # of it; what is not done by then reconcile does
 CAREFUL_LIMIT_S = 120.0  # with the probes of what to go back to
 VERIFY_LIMIT_S = 60.0
 FOR_A_WHILE = {"tries": 10, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # well within it, so that a bad answer is told
-# Users wait for what the revision to go back to answers: half a minute at most, even if it hangs.
-QUICKLY = {"tries": 3, "backoff_min_s": 0.5, "backoff_max_s": 1.0, "samples": 5}
-QUICK_TIMEOUT_S = 10.0
 PAUSES_S = (0.5, 1.0, 2.0, *[4.0] * 30)  # to the end of the longer limit
 ALARMING = frozenset({Outcome.FAILED, Outcome.ESCALATED, Outcome.LEFT})  # somebody has to look
-LOOK_BACK = timedelta(minutes=5)  # the requests by which the revision to go back to is judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +222,9 @@ async def _one(
         access = await settings_back(request, candidate)
         said = f"somebody else has moved its traffic: {'; '.join(changes)}{access}"
         return Ending(place, Outcome.LEFT, said), None
-    bad = await _why_not(request, candidate, live, before.serving, before.health) if careful else ""
-    instead = await _last_seen_healthy(request, candidate) if bad else None
-    if bad and (instead is None or await _why_not(request, candidate, live, instead.revision, instead.proven_by)):
+    bad = await why_not(request, candidate, live, before.serving, before.health) if careful else ""
+    instead = await last_seen_healthy(request, candidate) if bad else None
+    if bad and (instead is None or await why_not(request, candidate, live, instead.revision, instead.proven_by)):
         return Ending(place, Outcome.ESCALATED, f"{bad} and {_no_better(instead)}: traffic stays where it is"), None
     said = f"{instead.revision}, the last release seen healthy, serves, as {bad}" if instead else ""
     back = Back(
@@ -279,55 +269,6 @@ def split_back(candidate: Candidate, now: Traffic, instead: str = "") -> tuple[T
     if not instead:
         return split.restore(now, as_live(candidate.before, now))
     return split.all_to(now, instead).targets
-
-
-async def _why_not(
-    request: Request, candidate: Candidate, live: LiveService, revision: str, health: Health | None
-) -> str:
-    """Why traffic should not go to this revision instead of the candidate; '' if nothing is known against it.
-
-    health: what that revision was proven by. By its candidate's it is never judged: that may ask for what is new.
-    """
-    if not revision:
-        return ""
-    if revision not in live.traffic.ready:
-        return f"{revision} is gone or not ready"
-    asked, service = asked_for(request, candidate.place, health), live.service
-    url = at_tag(asked, candidate.place, service.tag_of(revision), service.uri_of(revision))
-    judgements = await asyncio.gather(
-        _probed(request, candidate, url, asked),
-        _measured(request, candidate.place, revision),
-    )
-    found = combine(judgements)
-    bad = escalate(Judgement(Verdict.UNHEALTHY, "the release failed"), found)
-    return f"{revision} is unhealthy too ({found.reason})" if bad else ""
-
-
-async def _last_seen_healthy(request: Request, candidate: Candidate) -> TargetRecord | None:
-    """For when what served before the release is bad too, as when somebody had deployed it by hand; None if none is."""
-    if candidate.before.serving == candidate.revision:
-        return None  # it was not this release that brought it
-    history = await read_history(request.settings.bucket, request.app, request.environment)
-    besides = (candidate.revision, candidate.before.serving)
-    return seen_healthy(history, candidate.place, besides)
-
-
-async def _probed(request: Request, candidate: Candidate, url: str, health: Health) -> Judgement:
-    if not url:
-        return Judgement(Verdict.INCONCLUSIVE, "it has no URL of its own")
-    quick = health.model_copy(update={**QUICKLY, "timeout_s": min(health.timeout_s, QUICK_TIMEOUT_S)})
-    probes = await probe_service(request.run_service(candidate.place), candidate.service_url, url, quick)
-    return judge_probes(probes, rules_of(quick))
-
-
-async def _measured(request: Request, place: Place, revision: str) -> Judgement:
-    """By the requests it served last. Metrics that cannot be had keep no traffic from being given back."""
-    end = datetime.now(UTC) - timedelta(seconds=request.settings.slo.metrics_lag_s)
-    try:
-        found = await monitoring.served(request.run_service(place), revision, end - LOOK_BACK, end)
-    except GoogleError as error:
-        return Judgement(Verdict.INCONCLUSIVE, explain(error).problem)
-    return judge_serving(found, rules_for(request.settings, len(request.services)))
 
 
 async def _verified(request: Request, candidate: Candidate, health: Health | None) -> str:

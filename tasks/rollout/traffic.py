@@ -18,7 +18,7 @@ from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import ANSWERS, probe_service, rules_of
 from tasks.analysis.reach import in_front
 from tasks.analysis.verdict import Judgement, Probe, judge_probes
-from tasks.failures.cause import Cause
+from tasks.failures.cause import Cause, Transient
 from tasks.failures.errors import BEING_GIVEN_BACK, CloudError, ProofFailed, TrafficConflict
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Serving, Verdict
@@ -29,6 +29,7 @@ from tasks.rollout.split import NextSplit, Traffic, all_to, changed_by_other, ne
 
 TRAFFIC_TIMEOUT_S = 120.0
 SETTLE_POLL_S = 0.2
+PLANS = 5  # of one step, while others change what it is planned over
 OFTEN = {"tries": 40, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # over a minute: IAM says it may take that long
 OFTEN_S = 90.0  # and not much longer, however long each try may take: a service that hangs has all its users by now
 # A change of a policy is known everywhere after typically 2 minutes, possibly 7 or longer:
@@ -50,12 +51,19 @@ def begin(written: Written, places: Iterable[Place]) -> None:
 async def advance(request: Request, candidate: Candidate, steps: Sequence[int] | None, written: Written) -> NextSplit:
     """One step up for a candidate that was found healthy where it is; None of steps: all there is, whoever has it.
 
-    Raises TrafficConflict if somebody else has moved traffic since it was `written`, which this brings up to date.
+    Raises TrafficConflict if somebody else has moved traffic since it was `written`, which this brings up to date. Who
+    changes anything else of the service meanwhile, as clean-up a tag, only has it planned anew.
     """
     place = candidate.place
-    live, following = await plan(request, candidate, steps, written[place])
-    written[place] = (*written[place], following.targets)
-    await move(candidate, live, following)
+    for left in reversed(range(PLANS)):
+        live, following = await plan(request, candidate, steps, written[place])
+        written[place] = (*written[place], following.targets)
+        try:
+            await move(candidate, live, following)
+            break
+        except TrafficConflict:
+            if not left:
+                raise changed_meanwhile(live.service.name) from None
     written[place] = (following.targets,)
     return following
 
@@ -74,7 +82,11 @@ async def plan(
 
 @step("move traffic", run_name="move traffic of {candidate.place}", attempts=3, timeout_s=200)
 async def move(candidate: Candidate, live: LiveService, following: NextSplit) -> None:
-    await write_split(live.service, following.targets)
+    try:
+        await write_split(live.service, following.targets)
+    except TrafficConflict as changed:
+        changed.transient = Transient.NO  # as it was read it cannot be written any more
+        raise
     get_run_logger().info(
         "%s: %s has %d %% (%s)", candidate.place, candidate.revision, following.percent, following.reason
     )

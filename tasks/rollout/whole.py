@@ -26,6 +26,7 @@ from tasks.rollout.base import base_of
 from tasks.rollout.live import LiveService, changed_meanwhile
 from tasks.rollout.service import said_before, said_of_all, whole_over
 from tasks.spec.merge import leaves, merged
+from tasks.spec.settings import alike
 
 WRITE_TIMEOUT_S = 60.0
 # From the fewest callers to the most: https://cloud.google.com/run/docs/securing/ingress
@@ -58,7 +59,7 @@ def to_change(candidate: Candidate) -> tuple[str, ...]:
     if not candidate.whole:
         return ()
     wanted, before = candidate.whole, candidate.before.whole
-    return tuple(key for key in sorted(WHOLE) if key != "labels" and wanted.get(key) != before.get(key))
+    return tuple(key for key in sorted(WHOLE) if key != "labels" and not alike(key, wanted, before))
 
 
 def opening(wanted: Mapping[str, Any], before: Mapping[str, Any]) -> frozenset[str]:
@@ -94,11 +95,11 @@ async def give_whole_back(request: Request, candidate: Candidate) -> str:
         return ""
     service = await services.get_service(request.run_service(candidate.place))
     now, was, wanted = (service.whole if service else {}), candidate.before.whole, candidate.whole
-    ours = [key for key in fields if service and now.get(key) == wanted.get(key)]
+    ours = [key for key in fields if service and alike(key, now, wanted)]
     if ours and await _write(request, candidate, was, ours):
         said = f", {', '.join(ours)} as before"
-    changed = {key for key in fields if key not in ours and now.get(key) != was.get(key)}
-    theirs = changed | {key for key in unsent if now.get(key) == wanted.get(key)}
+    changed = {key for key in fields if key not in ours and not alike(key, now, was)}
+    theirs = changed | {key for key in unsent if alike(key, now, wanted)}
     return said + (f", {', '.join(sorted(theirs))} as somebody else has set it" if service and theirs else "")
 
 
@@ -111,9 +112,9 @@ async def _write(
 ) -> bool:
     """Whether anything had to be written. before: told what, before it is."""
     service = await services.get_service(request.run_service(candidate.place))
-    if service is None or all(service.whole.get(key) == wanted.get(key) for key in fields):
+    if service is None or all(alike(key, service.whole, wanted) for key in fields):
         return False
-    before([key for key in fields if service.whole.get(key) != wanted.get(key)])
+    before([key for key in fields if not alike(key, service.whole, wanted)])
     said = {key: wanted[key] for key in fields if key in wanted}
     try:
         body = {"name": service.name, "etag": service.etag, **said}

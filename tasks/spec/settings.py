@@ -98,7 +98,17 @@ def default(path: str) -> Setting | None:
 
 def meaning(template: Mapping[str, Any], project: str = "") -> dict[str, str]:
     """What a template stands for: equal for two of which Cloud Run makes the same, whoever wrote the defaults out."""
-    found = settings({"template": template}, project)
+    return _meaning({"template": template}, project)
+
+
+def alike(field: str, one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two services say the same in this field, be defaults written out, and what is empty there, or not."""
+    said, also = ({field: each[field]} if each.get(field) is not None else {} for each in (one, other))
+    return said == also or _meaning(said) == _meaning(also)
+
+
+def _meaning(service: Mapping[str, Any], project: str = "") -> dict[str, str]:
+    found = settings(service, project)
     return {path: _text(each.same) for path, each in found.items() if each.same != getattr(default(path), "same", None)}
 
 

@@ -276,3 +276,31 @@ async def running(cloud: LocalCloud, tmp_path_factory: pytest.TempPathFactory, h
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 async def test_going_back(running: Running, scenario: Scenario) -> None:
     await running[scenario]
+
+
+HANGS = """
+class Hanging(Handler):
+    def do_GET(self):
+        while os.path.exists(HANGS):
+            time.sleep(0.1)
+        super().do_GET()
+
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Hanging).serve_forever()
+"""
+
+
+@pytest.mark.faults
+async def test_a_rollback_does_not_wait_for_answers_of_what_it_turns_away_from(app: App) -> None:
+    """That it gives none is why somebody goes back."""
+    await released(app)
+    hangs = app.folder.parent / "hangs"
+    app.write("web", program(body="ok 2", instead=HANGS.replace("HANGS", repr(str(hangs)))))
+    app.commit("v1.1.0")
+    await ship(app)
+    hangs.touch()
+    try:
+        await go_back(app)
+    finally:
+        hangs.unlink()
+    assert await live(app) == {"v1.0.0": 100}
+    assert (await history(app))[0].seconds["restored"] < 15

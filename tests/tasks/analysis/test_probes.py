@@ -13,7 +13,15 @@ from prefect.logging import disable_run_logger
 from infra.emulator.run.invoker import iap_client
 from infra.gcp import project
 from tasks.analysis.permitted import AUDIENCES_VARIABLE
-from tasks.analysis.probes import _probe, asking, probe_until_accepted, probe_until_clear, rules_of, wrong_with
+from tasks.analysis.probes import (
+    _probe,
+    asking,
+    latencies_ms,
+    probe_until_accepted,
+    probe_until_clear,
+    rules_of,
+    wrong_with,
+)
 from tasks.analysis.verdict import Probe, judge_probes
 from tasks.manifest.settings import Health
 from tasks.model import Verdict
@@ -192,3 +200,28 @@ async def test_an_id_token_goes_over_no_unencrypted_connection() -> None:
         async with httpx.AsyncClient(headers={"Authorization": "Bearer x"}) as client:
             probe = await _probe(client, "http://203.0.113.7/health", Health(path="/health"))
     assert "give an https:// address" in probe.detail
+
+
+@pytest.mark.parametrize("answers", [0, 1, 3])
+async def test_what_serves_now_and_does_not_answer_is_not_asked_again(answers: int) -> None:
+    """Whoever is compared with it waits for that, and each time as long as an answer may take."""
+    asked = 0
+
+    async def ask() -> Probe:
+        nonlocal asked
+        asked += 1
+        return Probe(True, 20.0, 200) if asked <= answers else Probe(False, 30_000.0, None)
+
+    assert await latencies_ms(ask, 20) == [20.0] * max(answers - 1, 0)
+    assert asked == answers + 1
+
+
+async def test_what_serves_now_and_answers_slowly_is_not_asked_for_long() -> None:
+    seconds = 0.0
+
+    async def ask() -> Probe:
+        nonlocal seconds
+        seconds += 10.0
+        return Probe(True, 10_000.0, 200)
+
+    assert await latencies_ms(ask, 20, within_s=30.0, clock=lambda: seconds) == [10_000.0] * 3

@@ -84,7 +84,7 @@ def test_percentiles_leave_the_cold_start_out(times: list[float]) -> None:
     assert proof.p50_ms <= proof.p95_ms <= max(times) + 0.1
 
 
-async def proven(candidate_ms: Callable[[int], float], stable_ms: float, seed: int) -> Proof:
+async def proven(candidate_ms: Callable[[int], float], stable_ms: float, seed: int, *, compared: bool = True) -> Proof:
     """By typical latencies, the candidate's by how often it was asked before; both scatter alike."""
     random = Random(seed)
 
@@ -102,7 +102,7 @@ async def proven(candidate_ms: Callable[[int], float], stable_ms: float, seed: i
 
     before = Snapshot(API, (TrafficTarget("old", 100),), "old", "old", "old")
     candidate = Candidate("new", "v2", "new", "service", before, before.traffic, Health())
-    return await prove_candidate(a_request(), candidate, Senses(asking=asking))
+    return await prove_candidate(a_request(), candidate, Senses(asking=asking), compared=compared)
 
 
 @pytest.mark.parametrize(
@@ -125,3 +125,9 @@ async def test_a_gross_slowdown_is_refused(candidate_ms: float, stable_ms: float
     proofs = [await proven(lambda _: candidate_ms, stable_ms, seed) for seed in range(20)]
     assert {proof.verdict for proof in proofs} == {Verdict.UNHEALTHY}
     assert "slower than stable" in proofs[0].reason
+
+
+async def test_what_is_gone_back_to_may_be_slower_than_what_is_turned_away_from() -> None:
+    """Who answers wrongly may do so quickly."""
+    proof = await proven(lambda _: 300.0, 2.0, 1, compared=False)
+    assert proof.verdict is Verdict.HEALTHY

@@ -14,7 +14,8 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from infra.gcp.calls.attempts import READ
-from infra.gcp.run import access
+from infra.gcp.run import access, services
+from infra.gcp.run.members import EVERYONE
 from infra.gcp.storage import objects
 from tasks.analysis.probes import ANSWERS
 from tasks.history.job_record import JobRecord
@@ -27,7 +28,18 @@ from tasks.release.reconcile import is_moving, settle_abandoned
 from tasks.release.release import to_the_end
 from tests.conftest import LocalCloud
 from tests.tasks.builders import a_record, a_target
-from tests.tasks.rollout.two import BROKEN, BUCKET, REGION, RUN, Two, bucket, neither_faults_nor_logs, serves_third, two
+from tests.tasks.rollout.two import (
+    BROKEN,
+    BUCKET,
+    REGION,
+    RUN,
+    Two,
+    bucket,
+    neither_faults_nor_logs,
+    says,
+    serves_third,
+    two,
+)
 
 __all__ = ["bucket", "neither_faults_nor_logs", "two"]  # fixtures
 
@@ -35,6 +47,12 @@ pytestmark = pytest.mark.usefixtures("prefect", "bucket")
 Facts = Mapping[str, Any]
 NOTHING: Facts = {}
 ALL, INTERNAL = "INGRESS_TRAFFIC_ALL", "INGRESS_TRAFFIC_INTERNAL_ONLY"
+ADA, BOB = "user:ada@example.com", "user:bob@example.com"
+
+
+async def set_ingress(two: Two, ingress: str) -> None:
+    body = {"name": two.name, "etag": (await two.live()).service.etag, "ingress": ingress}
+    await services.update_service(body, ["ingress"], 60)
 
 
 async def a_dead_run() -> str:
@@ -127,6 +145,32 @@ async def test_who_may_call_stays_as_a_later_release_has_it_when_an_earlier_one_
     [target] = record.targets
     assert (record.is_open, target.outcome, target.said) == (False, Outcome.LEFT, "a later release has brought it")
     assert await access.is_public(two.name)
+
+
+async def test_a_door_that_only_an_earlier_release_has_opened_is_closed_though_a_later_one_stands(two: Two) -> None:
+    """A rollback could not settle what was owed, and has taken the open door for somebody else's."""
+    await access.let_in(two.name, [EVERYONE, ADA, BOB])
+    await set_ingress(two, ALL)
+    later = TargetRecord(service="web", region=REGION, revision=two.one, public=False, invokers=(ADA,), outcome="live")
+    await two.ledger(action="rollback", started=a_record("", 2).started, targets=(later,)).released()
+    opened = {"public": True, "was_public": False, "invokers": (ADA, BOB)}
+    whole = {"was_whole": {"ingress": INTERNAL}, "whole": {"ingress": ALL}}
+    record = await left(two, target={"outcome": Outcome.FAILED, **opened, **whole}, action="deploy", state=State.FAILED)
+    [target] = record.targets
+    assert (record.is_open, target.outcome) == (False, Outcome.LEFT)
+    assert target.said == "a later release has brought it, open to its callers as before, ingress as before"
+    assert await access.invokers(two.name) == {ADA}
+    assert (await two.live()).service.whole["ingress"] == INTERNAL
+
+
+async def test_what_a_later_release_says_of_the_service_stays_when_an_earlier_one_is_settled(two: Two) -> None:
+    await set_ingress(two, ALL)
+    template = {"annotations": says("service.ingress")}
+    later = TargetRecord(service="web", region=REGION, revision=two.one, template=template, whole={"ingress": ALL})
+    await two.ledger(action="rollback", started=a_record("", 2).started, targets=(later,)).released()
+    whole = {"was_whole": {"ingress": INTERNAL}, "whole": {"ingress": ALL}}
+    await left(two, target={"outcome": Outcome.FAILED, **whole}, action="deploy", state=State.FAILED)
+    assert (await two.live()).service.whole["ingress"] == ALL
 
 
 async def test_a_job_stays_as_a_later_release_has_it_when_an_earlier_one_is_settled(two: Two) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,7 +23,17 @@ from tasks.release.rollback import refuse_in_part, sorted_out
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_run import HELLO
 from tests.tasks.builders import a_record
-from tests.tasks.rollout.two import REGION, Two, bucket, neither_faults_nor_logs, says, serves_third, two
+from tests.tasks.rollout.two import (
+    LATE_S,
+    REGION,
+    UPDATE,
+    Two,
+    bucket,
+    neither_faults_nor_logs,
+    says,
+    serves_third,
+    two,
+)
 
 __all__ = ["bucket", "neither_faults_nor_logs", "two"]  # fixtures
 pytestmark = pytest.mark.usefixtures("prefect", "bucket")
@@ -128,4 +139,21 @@ async def test_a_registry_that_does_not_answer_keeps_nobody_from_going_back(two:
     image = f"{REGION}-docker.pkg.dev/{PROJECT}/shop/web@sha256:{'a' * 64}"
     cloud.put("/faults", [{"method": "google.devtools.artifactregistry.*", "code": "PERMISSION_DENIED"}])
     await back(two, first(two).model_copy(update={"image": image}))
+    assert await two.routed() == {two.one: 100}
+
+
+async def test_who_changes_a_label_or_a_tag_meanwhile_gives_users_nothing_back_that_is_bad(
+    two: Two, cloud: LocalCloud
+) -> None:
+    """As the clean-up after a release does, which holds no lock."""
+    await two.move(two=100)
+    before = cloud.faulted().get(UPDATE, 0)
+    cloud.put("/faults", [{"method": UPDATE, "skip": 1, "delay_s": 3 * LATE_S, "times": 1}])  # the first writes a tag
+    going = asyncio.ensure_future(back(two, first(two)))
+    while cloud.faulted().get(UPDATE, 0) == before and not going.done():  # noqa: ASYNC110 - the cloud does not tell
+        await asyncio.sleep(0.02)
+    service = (await two.live()).service
+    body = {"name": two.name, "etag": service.etag, "labels": {**service.labels, "team": "web"}}
+    await services.update_service(body, ["labels"], 60)
+    await going
     assert await two.routed() == {two.one: 100}

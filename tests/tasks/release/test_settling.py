@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infra.gcp.run import access
 from infra.gcp.storage import objects
 from tasks.failures.errors import NotReconciled
 from tasks.history.job_record import JobRecord
@@ -69,3 +70,21 @@ async def test_a_service_that_does_not_answer_keeps_no_job_from_being_given_back
     [record] = await settles(two)
     assert (record.is_open, record.targets[0].outcome) == (True, Outcome.FAILED)
     assert not record.jobs[0].is_owed
+
+
+async def test_a_door_that_cannot_be_closed_stays_owed_though_a_later_release_stands(
+    two: Two, cloud: LocalCloud
+) -> None:
+    await access.set_public(two.name, public=True)
+    owed = owed_traffic(two)
+    [target] = owed["targets"]
+    opened = target.model_copy(update={"public": True, "was_public": False})
+    await left(two, 1, **{**owed, "targets": (opened,)})
+    later = target.model_copy(update={"revision": two.one, "public": False, "outcome": Outcome.LIVE})
+    await left(two, 2, state=State.RELEASED, action="rollback", targets=(later,))
+    cloud.put("/faults", [{"method": f"{RUN}/SetIamPolicy", "code": "PERMISSION_DENIED"}])
+    _, older = await settles(two)
+    assert (older.is_open, older.targets[0].outcome) == (True, Outcome.FAILED)
+    cloud.put("/faults", [])
+    await settle_abandoned.fn(two.request)  # type: ignore[attr-defined]
+    assert not await access.is_public(two.name)

@@ -14,7 +14,8 @@ from infra.gcp.run import access, services
 from infra.gcp.run.members import EVERYONE
 from tasks.failures.errors import ProofFailed, SlipwayError
 from tasks.history.ledger import Ledger
-from tasks.model import Candidate
+from tasks.manifest.settings import Health
+from tasks.model import Candidate, Place, Snapshot
 from tasks.release.left_behind import callers_before, candidate_of
 from tasks.rollout.access import changing, set_access
 from tasks.rollout.restore import taken_back_on_failure
@@ -44,6 +45,11 @@ async def by_hand(two: Two, ingress: str) -> dict[str, Any]:
     return (await services.update_service(body, ["ingress"], 60)).whole
 
 
+def a_candidate(whole: dict[str, Any]) -> Candidate:
+    snapshot = Snapshot(Place("api", "europe-west1"), (), "", "api-1", whole=whole)
+    return Candidate("api-2", "", "", "", snapshot, (), Health())
+
+
 async def opens(two: Two, candidate: Candidate, sent: Sent) -> None:
     """As a shift does when the candidate has all traffic."""
     await set_access.fn(two.request, candidate, sent)  # type: ignore[attr-defined]  # the task without Prefect
@@ -63,6 +69,29 @@ async def fails(two: Two, candidate: Candidate, sent: Sent) -> tuple[str, Ledger
 
 async def doors(two: Two) -> tuple[bool, str]:
     return await access.is_public(two.name), (await two.live()).service.whole["ingress"]
+
+
+async def test_what_google_writes_out_of_a_setting_is_nobody_elses() -> None:
+    """Defaults that nobody has sent, an empty value for none: what that means is compared."""
+    two = await Two().made()
+    before = (await two.live()).service.whole
+    wanted = {"scaling": {"minInstanceCount": 1}, "customAudiences": ["https://shop.example.com"]}
+    candidate = replace(two.coming_from(whole={**before, "scaling": {}}), whole={**before, **wanted})
+    await two.move(two=100)
+    await set_whole.fn(two.request, candidate, sent := Sent())  # type: ignore[attr-defined]
+    written = {"scaling": {"minInstanceCount": 1, "maxInstanceCount": 0, "scalingMode": "AUTOMATIC"}}
+    await services.update_service({"name": two.name, **written}, ["scaling"], 60)
+    assert (await two.live()).service.whole["scaling"] != wanted["scaling"]
+    said, _ = await fails(two, candidate, sent)
+    assert "customAudiences, scaling as before" in said
+    after = (await two.live()).service.whole
+    assert (after.get("scaling", {}), after.get("customAudiences")) == ({}, None)
+
+
+def test_a_setting_that_is_empty_and_one_that_is_not_there_are_one() -> None:
+    before = {"scaling": {"scalingMode": "AUTOMATIC"}, "description": ""}
+    candidate = replace(a_candidate(before), whole={"ingress": ALL})
+    assert to_change(candidate) == ()
 
 
 async def test_what_the_release_has_opened_is_closed_again() -> None:

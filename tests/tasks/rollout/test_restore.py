@@ -195,6 +195,16 @@ async def test_metrics_that_cannot_be_had_keep_no_traffic_from_going_back(known:
     assert (ending.outcome, await known.routed()) == (Outcome.TAKEN_BACK, {known.one: 100})
 
 
+async def test_that_nobody_can_ask_what_served_before_keeps_no_traffic_from_going_back(
+    known: Two, cloud: LocalCloud
+) -> None:
+    """What keeps us from asking may be just why the release has failed."""
+    cloud.put("/faults", [{"method": f"{RUN}/GetIamPolicy", "code": "PERMISSION_DENIED"}])
+    ending = await gives_back(known)
+    assert (ending.outcome, await known.routed()) == (Outcome.TAKEN_BACK, {known.one: 100})
+    assert ending.said.startswith(f"{known.one} serves again and could not be verified")
+
+
 async def test_how_it_serves_afterwards_is_told_even_if_it_is_badly(two: Two) -> None:
     await two.move(two=100)
     ending = await gives_back(two, two.coming_from(health=BROKEN))  # without a URL of its own nobody could know before

@@ -135,9 +135,10 @@ async def _verified(
 ) -> tuple[Serving, ...]:
     await settle(ledger, beside, forward=True)
     live = await all_of([verify(request, candidate) for candidate in candidates])
+    took_s = since(decided)
     await close_as_then(request, candidates, sent)
     ledger.live(live)
-    await ledger.released(verified=since(decided))
+    await ledger.released(verified=took_s)
     return live
 
 

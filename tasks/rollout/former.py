@@ -1,14 +1,17 @@
-"""Gives a service's template back after a release that did not come about, so that another tool's next change builds
-on what serves, and not on what failed.
+"""Gives a service's template back after a release that did not come about, or was turned away from, so that another
+tool's next change builds on what serves, and not on what failed.
 
 The revision that the template was of is still there, so it is named again and nothing starts.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+
+from prefect.logging import get_run_logger
 
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
@@ -16,12 +19,15 @@ from infra.gcp.run.revisions import UNTOLD, Revision, get_revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.failures.explain import explain
-from tasks.model import Request, Snapshot
+from tasks.model import Candidate, Request, Snapshot
 from tasks.names.naming import config_digest, revision_name
+from tasks.orchestration.retry import repeated
 from tasks.rollout.base import template_of
 from tasks.rollout.live import changed_meanwhile
 
 WRITE_TIMEOUT_S = 60.0
+TEMPLATE_LIMIT_S = 25.0
+PAUSES_S = (0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
 # Not of the moment: Google takes the template under the revision's name for another one, or not at all.
 _REFUSED = frozenset({"ALREADY_EXISTS", "FAILED_PRECONDITION", "INVALID_ARGUMENT"})
 
@@ -55,6 +61,23 @@ async def give_template_back(request: Request, before: Snapshot, ours: Callable[
             raise
         return f"; its template stays that of {now}: {explain(error).problem}"
     return ""
+
+
+async def take_template_along(request: Request, candidate: Candidate) -> None:
+    """After a rollback, where the template still is that of what served before. None fails by it: users have theirs."""
+    place, before = candidate.place, candidate.before
+    left = {target.revision or before.latest_ready for target in before.traffic if target.percent}
+    told = candidate.template or {}
+    then = Snapshot(place, (), "", candidate.revision, config=told, stands_for=candidate.revision)
+    try:
+        async with asyncio.timeout(TEMPLATE_LIMIT_S):
+            said = await repeated(lambda: give_template_back(request, then, left.__contains__), PAUSES_S)
+    except Exception as error:
+        said = f", but its template is still that of what served before: {explain(error).problem}"
+    if said:
+        get_run_logger().warning(
+            "%s serves %s%s. What another tool changes builds on that.", place, candidate.revision, said
+        )
 
 
 async def _write(service: RunService, before: Snapshot, revision: Revision | None) -> None:

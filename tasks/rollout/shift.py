@@ -16,6 +16,7 @@ from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.rollout.access import Sent, coming, leaving, set_access
+from tasks.rollout.former import take_template_along
 from tasks.rollout.split import ALL, Move, NextSplit
 from tasks.rollout.traffic import Written, advance, begin, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
@@ -55,8 +56,9 @@ async def shift_at_once(request: Request, candidates: Sequence[Candidate], writt
 
 
 async def close_as_then(request: Request, candidates: Sequence[Candidate], sent: Sent) -> None:
-    """What is left to set of services that are verified."""
+    """What is left to set of services that are verified, and what other tools build on."""
     await all_of([set_whole(request, each, sent, opens=False) for each in candidates if to_change(each)])
+    await all_of([take_template_along(request, each) for each in candidates])
 
 
 async def _advance_all(

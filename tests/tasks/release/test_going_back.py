@@ -20,6 +20,7 @@ from tasks.manifest.settings import Health
 from tasks.model import Place
 from tasks.release.release import go_back
 from tasks.release.rollback import refuse_in_part, sorted_out
+from tasks.rollout.base import template_of
 from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_run import HELLO
 from tests.tasks.builders import a_record
@@ -107,6 +108,22 @@ async def test_of_a_release_that_did_not_record_it_nothing_is_set(two: Two) -> N
     await set_ingress(two, INTERNAL)
     await back(two, first(two))
     assert (await two.live()).service.whole["ingress"] == INTERNAL
+
+
+async def test_the_next_change_of_another_tool_builds_on_what_was_gone_back_to(two: Two) -> None:
+    await two.move(two=100)
+    assert template_of((await two.live()).service)["revision"] == two.two
+    await back(two, first(two))
+    assert template_of((await two.live()).service)["revision"] == two.one
+    assert await two.routed() == {two.one: 100}
+
+
+async def test_the_template_of_somebody_elses_newer_revision_stays(two: Two) -> None:
+    await serves_third(two)
+    third = template_of((await two.live()).service)["revision"]
+    await services.set_traffic(two.name, two.split(two=100), (await two.live()).service.etag, 60)
+    await back(two, first(two))
+    assert template_of((await two.live()).service)["revision"] == third
 
 
 async def test_a_record_that_cannot_be_written_gives_users_nothing_back_that_somebody_turned_away_from(

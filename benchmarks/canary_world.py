@@ -40,7 +40,7 @@ class Service:
 
     rate: float = 1.0  # requests per second, to both revisions together
     own_errors: float = 0.001
-    errors: Effect = none  # the candidate's, on top
+    errors: Effect = none  # the candidate's, on top; below 0 it has mended some
     refused: Effect = none  # its 4xx, on top of 3 %
     slower: float = 1.0  # factor
     slow_share: float = 1.0  # of the requests that are slower by that factor
@@ -165,7 +165,7 @@ class World:
             rate += 0.2
         if candidate:
             rate += self.service.errors(self.share, (when_s - self.began_s) / 60)
-        return min(rate, 1.0)
+        return min(max(rate, 0.0), 1.0)
 
     def refused_rate(self, candidate: bool, when_s: float) -> float:
         more = self.service.refused(self.share, (when_s - self.began_s) / 60) if candidate else 0.0

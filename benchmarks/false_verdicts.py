@@ -34,9 +34,9 @@ from tasks.manifest.loading import parse_manifest
 from tasks.manifest.manifest import Manifest
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Snapshot, Verdict
+from tasks.rollout.sent import Written
 from tasks.rollout.shift import steps_for
 from tasks.rollout.split import Move, Traffic, next_split
-from tasks.rollout.traffic import Written
 from tasks.rollout.watch import Hold, following, keep_watch
 
 SEED = 20_260_601
@@ -247,6 +247,10 @@ KINDS = (
     Kind("1.5x slower", SUBTLE, (Service(rate=0.1, slower=1.5),), 25),
     Kind("+2 points of errors, of users only", BEYOND, (Service(rate=0.1, errors=always(0.02), probes_see=False),), 10),
     Kind("1.5x slower, for users only", BEYOND, (Service(rate=0.1, slower=1.5, probes_see=False),), 10),
+    Kind("good, stable always fails", GOOD, (Service(own_errors=1.0, errors=always(-0.999)),), 20),
+    Kind("good, stable has 20 % errors", GOOD, (Service(rate=10, own_errors=0.201, errors=always(-0.2)),), 20),
+    Kind("good, stable always fails", QUIET, (Service(rate=0.1, own_errors=1.0, errors=always(-0.999)),), 20),
+    Kind("10 % errors, stable always fails", BLATANT, (Service(rate=10, own_errors=1.0, errors=always(-0.9)),), 15),
 )
 
 

@@ -11,8 +11,8 @@ from tasks.builds.build import build
 from tasks.cleanup.after_release import conclude
 from tasks.cleanup.carry_out import close_own
 from tasks.cost.cost import priced
-from tasks.history.ledger import recorded
 from tasks.history.record import Intent
+from tasks.history.recorded import recorded
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
 from tasks.observe.last_step import keep_log

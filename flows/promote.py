@@ -9,8 +9,8 @@ from tasks.backup.keep import begin_to_keep
 from tasks.cleanup.after_release import conclude
 from tasks.cleanup.carry_out import close_own
 from tasks.cost.cost import priced
-from tasks.history.ledger import recorded
 from tasks.history.record import images_of
+from tasks.history.recorded import recorded
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
 from tasks.observe.last_step import keep_log

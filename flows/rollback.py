@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.reconcile import tidy_up
 from tasks.backup.keep import tell_what_was_kept
-from tasks.history.ledger import recorded
+from tasks.history.recorded import recorded
 from tasks.history.table import shown_history
 from tasks.model import Override, Release
 from tasks.observe.last_step import keep_log

@@ -69,6 +69,15 @@ class Seen:
         return self.waited_s >= self.limit_s
 
 
+def by_itself(seen: Seen) -> Seen:
+    """The same where stable is down: a release that mends that has nothing to be compared with, and is good alone.
+
+    seen: of what its own users got, and nothing of stable's.
+    """
+    latency = Judgement(Verdict.HEALTHY, "stable fails, so there is no latency to compare with")
+    return replace(seen, users=replace(seen.users, latency=latency), theirs=())
+
+
 def while_it_bakes(seen: Seen) -> Judgement:
     """Errors end a release at once; latencies are judged once it is warm."""
     return combine((seen.users.errors, seen.users.refused, seen.alive, judge_probe_errors(seen, seen.probe_limit)))

@@ -19,8 +19,8 @@ from tasks.drift.judge import ACCESS, SECRET, Comparison, public_after, said_by
 from tasks.drift.pools import look_at_pools
 from tasks.failures.cause import Cause
 from tasks.failures.errors import RepairRefused
-from tasks.history.ledger import recorded
 from tasks.history.record import Beside, Intent, ReleaseRecord, State, images_of, version_of
+from tasks.history.recorded import recorded
 from tasks.history.store import read_history
 from tasks.model import Request
 from tasks.orchestration.gather import all_of

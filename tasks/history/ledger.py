@@ -7,31 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Unpack
 
-from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
 
-from infra.gcp.calls.attempts import closed_circuits
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
 from tasks.failures.errors import RecordInDoubt, SlipwayError
-from tasks.failures.explain import to_slipway
 from tasks.failures.redact import redact
 from tasks.history.backup_record import BackupRecord
 from tasks.history.facts import Facts
-from tasks.history.heartbeat import beating, is_alive
+from tasks.history.heartbeat import is_alive
 from tasks.history.record import (
     Approval,
     Beside,
-    Intent,
     ReleaseRecord,
     State,
     TargetRecord,
-    planned,
     with_beside,
     with_candidate,
     with_ending,
@@ -39,14 +33,13 @@ from tasks.history.record import (
     with_proof,
     with_snapshot,
 )
-from tasks.history.run import who_started, why_ended
+from tasks.history.run import why_ended
 from tasks.history.scan_record import ScanRecord
 from tasks.history.step_record import HookRecord, StepRecord
-from tasks.history.store import NOT_KEPT, Stored, is_conflict, keep_one, newest_after, read_one, read_open, record_name
-from tasks.model import Candidate, Ending, Image, Outcome, Place, Proof, Request, Serving, Snapshot, Verdict
+from tasks.history.store import Stored, is_conflict, keep_one, read_one, read_open
+from tasks.model import Candidate, Ending, Image, Outcome, Place, Proof, Serving, Snapshot, Verdict
 from tasks.orchestration.gather import briefly, to_its_end
 from tasks.orchestration.stage import stage_seconds
-from tasks.source.commits import recent_commits
 
 WAITED_S = 2.0  # for a write that hangs, by who is cancelled or has users on a bad version; it goes on beside
 
@@ -57,8 +50,12 @@ class Ledger:
     Every method raises CloudError if the record cannot be written, also because somebody else wrote it meanwhile.
     """
 
-    def __init__(self, bucket: str, name: str, release: ReleaseRecord, generation: int) -> None:
+    def __init__(
+        self, bucket: str, name: str, release: ReleaseRecord, generation: int, *, hurries: bool = False
+    ) -> None:
+        """generation: 0 where there is none yet. hurries: users are on a bad version until traffic moves."""
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
+        self._hurries = hurries
         self._tried = release  # what was written last, for all we know
         self._writing = asyncio.Lock()
 
@@ -66,6 +63,10 @@ class Ledger:
     def places(self) -> tuple[Place, ...]:
         """Where the release is to go."""
         return tuple(target.place for target in self.release.targets)
+
+    async def begin(self) -> None:
+        """The intent, before anything is changed."""
+        await self._keep()
 
     async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
         """What is live, before the first write."""
@@ -119,7 +120,9 @@ class Ledger:
         self._note(targets=self._each(lambda target: with_live(target) if target.place in served else target))
 
     async def timed(self, what: str, seconds: float) -> None:
-        await self._keep(seconds={**self.release.seconds, what: round(seconds, 2)})
+        """No reason to wait, or to give users back what somebody turns away from."""
+        self._note(seconds={**self.release.seconds, what: round(seconds, 2)})
+        await self._soon()
 
     @property
     def stands(self) -> bool:
@@ -154,11 +157,12 @@ class Ledger:
         if found and (found.release == self._tried or found.release.state is State.RELEASED):
             self._adopt(found)
             return True
-        if found and found.generation == self._generation and self.release.action == "rollback":
+        if (found.generation if found else 0) == self._generation and self.release.action == "rollback":
+            done = "reconcile then finishes the rollback" if found else "then roll back again, to have it recorded"
             raise RecordInDoubt(
                 f"The record gs://{self._bucket}/{self._name} does not say yet that {self.release.version} stands: "
                 f"{unwritten.problem}",
-                "see that the bucket can be written; reconcile then finishes the rollback.",
+                f"see that the bucket can be written; {done}.",
                 state="All traffic is where the rollback has moved it.",
             )
         return False
@@ -169,7 +173,7 @@ class Ledger:
     async def claim(self) -> None:
         """Writes what is owed, so that nobody finishes what is being given back; what somebody has finished, stands."""
         try:
-            await self._keep()
+            await to_its_end(self._write({}), WAITED_S)
         except SlipwayError as unwritten:
             found = await read_one(self._bucket, self._name) if is_conflict(unwritten) else None
             if found and found.release.state is State.RELEASED:
@@ -177,6 +181,7 @@ class Ledger:
 
     def moving(self) -> None:
         """From here on users may be served by what is released; written with what is told next."""
+        self._hurries = False
         if self.release.moved is None:
             self.release = self.release.model_copy(update={"moved": datetime.now(UTC)})
 
@@ -192,9 +197,9 @@ class Ledger:
         }
         self._note(targets=self._ended(tuple(owed.values())))
 
-    def owe_beside(self) -> None:
-        """The same of the jobs and pools that the release may have changed."""
-        owed = (each.model_copy(update={"outcome": Outcome.GIVING_BACK}) for each in self.release.beside)
+    def owe_beside(self, known: Sequence[Beside]) -> None:
+        """The same of these jobs and pools."""
+        owed = (each.model_copy(update={"outcome": Outcome.GIVING_BACK}) for each in known)
         self.release = with_beside(self.release, owed)
 
     async def taken_back(self, endings: Sequence[Ending], seconds: float) -> None:
@@ -213,6 +218,7 @@ class Ledger:
         """
         if self.stands or isinstance(error, RecordInDoubt):
             return
+        self._hurries = False
         state, said = await why_ended(error, self.release.run_id)
         facts: Facts = {
             "state": state,
@@ -240,6 +246,8 @@ class Ledger:
     async def mark(self) -> None:
         """Shows that the release is under way. Raises GoogleError, FAILED_PRECONDITION if somebody else has written."""
         async with self._writing:
+            if not self._generation:
+                return  # its first write goes on, or is made with what is told next
             mark = secrets.token_hex(4)
             try:
                 await objects.touch(self._bucket, self._name, self._generation, mark)
@@ -254,7 +262,10 @@ class Ledger:
 
     async def _keep(self, **facts: Unpack[Facts]) -> None:
         self._note(**facts)
-        await to_its_end(self._write({}), WAITED_S)
+        if self._hurries:  # a write that hangs goes on beside, and what is told next is written after it
+            await briefly(self._write({}), 0.0 if self._writing.locked() else WAITED_S)
+        else:
+            await to_its_end(self._write({}), WAITED_S)
 
     async def _soon(self) -> None:
         """For whoever has users on a bad version: what hangs, or cannot be written, is so with what is told next."""
@@ -298,50 +309,6 @@ class Ledger:
     def _ended(self, endings: Sequence[Ending]) -> tuple[TargetRecord, ...]:
         by_place = {each.place: each for each in endings}
         return self._each(lambda target: with_ending(target, by_place.get(target.place)))
-
-
-@asynccontextmanager
-async def recorded(request: Request, intent: Intent) -> AsyncIterator[Ledger]:
-    """Writes the intent, and when the block fails, why; the block itself says when the release stands."""
-    bucket, version = request.settings.bucket, intent.version
-    release = ReleaseRecord(
-        app=request.app,
-        environment=request.environment,
-        version=version.version,
-        kind=version.kind,
-        commit=version.commit,
-        run_id=request.run_id,
-        trigger=await who_started(request.run_id),
-        started=await _beginning(request),
-        action=intent.action,
-        left=intent.left,
-        origin=intent.origin,
-        override=intent.override,
-        irreversible=intent.irreversible,
-        images=dict(intent.images),
-        sources=dict(intent.sources),
-        targets=planned(intent.places or request.places),
-        commits={} if intent.action == "rollback" else await recent_commits(request.folder, version.commit),
-        manifest=request.manifest.without_values(),
-    )
-    name = record_name(release)
-    ledger = Ledger(bucket, name, release, await keep_one(bucket, name, release, 0))
-    try:
-        async with beating(ledger.mark, version.version):
-            yield ledger
-    except BaseException as error:
-        if not isinstance(error, Pause):
-            with closed_circuits():
-                await to_its_end(ledger.ended(error))
-        raise
-
-
-async def _beginning(request: Request) -> datetime:
-    where = request.settings.bucket, request.app, request.environment
-    try:
-        return await newest_after(*where, datetime.now(UTC))
-    except GoogleError as error:
-        raise to_slipway(error, f"Listing the release records in gs://{request.settings.bucket}", NOT_KEPT) from error
 
 
 async def open_releases(bucket: str, app: str, environment: str) -> list[Ledger]:

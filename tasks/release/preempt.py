@@ -123,7 +123,7 @@ async def settle_what_can_be(request: Request) -> None:
     """What earlier releases could not give back keeps no rollback from its work: reconcile goes on with it."""
     try:
         async with asyncio.timeout(SETTLE_S):
-            await settle_abandoned(request)
+            await settle_abandoned(request, hurries=True)
     except SlipwayError as error:
         get_run_logger().error("left to reconcile: %s", error.problem)
     except TimeoutError:

@@ -49,9 +49,9 @@ from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions, unless_said
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
-from tasks.rollout.sent import Sent
+from tasks.rollout.sent import Sent, Written
 from tasks.rollout.shift import close_as_then, shift_at_once
-from tasks.rollout.traffic import Written, verify
+from tasks.rollout.traffic import verify
 from tasks.source.source import Source
 
 LOOK_BACK, KNOWN_BACK = timedelta(days=7), timedelta(days=90)
@@ -141,17 +141,20 @@ async def is_settled(request: Request) -> bool:
 
 
 @step("settle abandoned releases", attempts=3, timeout_s=600, state="The next reconcile run tries again.")
-async def settle_abandoned(request: Request, *, deploys: bool = False) -> int:
+async def settle_abandoned(request: Request, *, deploys: bool = False, hurries: bool = False) -> int:
     """Closes every open record of the environment, after its traffic is as it was and its builds have ended.
 
     Only for whoever holds the environment's lock. Answers how many there were. Raises SlipwayError, and leaves the
     record open, when traffic could not be given back, or a job could not be made what it is to be; but for whoever
     deploys, and so writes the jobs anew, a job is no reason not to.
+
+    hurries: has users on a bad version, and so waits neither for jobs and pools alone, nor to see who is alive.
     """
-    ledgers, failures = await open_releases(request.settings.bucket, request.app, request.environment), []
+    found, failures = await open_releases(request.settings.bucket, request.app, request.environment), []
+    ledgers = [each for each in found if not hurries or serves_users(each.release)]
     for ledger in ledgers:
         try:
-            await _settle(request, ledger, deploys=deploys)
+            await _settle(request, ledger, deploys=deploys, hurries=hurries)
         except ReleaseBusy:
             raise
         except (SlipwayError, GoogleError) as failure:  # what one of them owes keeps no other from being settled
@@ -161,11 +164,11 @@ async def settle_abandoned(request: Request, *, deploys: bool = False) -> int:
     return len(ledgers)
 
 
-async def _settle(request: Request, ledger: Ledger, *, deploys: bool) -> None:
+async def _settle(request: Request, ledger: Ledger, *, deploys: bool, hurries: bool) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
     state, reason = await why(record)
-    if state is None and await ledger.is_alive():
+    if state is None and (hurries or await ledger.is_alive()):
         raise ReleaseBusy(
             f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
             "wait for it to end; let all workers of an environment use one Prefect server.",
@@ -267,6 +270,11 @@ def owed(record: ReleaseRecord) -> list[TargetRecord]:
     if record.state is State.STARTED:
         return [target for target in record.targets if target.revision or target.stands_for]
     return [target for target in record.targets if target.is_owed]
+
+
+def serves_users(record: ReleaseRecord) -> bool:
+    """Whether users may be served by what is to be given back."""
+    return record.state is not State.RELEASED and bool(owed(record))
 
 
 def owed_beside(record: ReleaseRecord) -> list[Beside]:

@@ -5,27 +5,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
-
-from prefect.logging import get_run_logger
 
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.backup.keep import kept_before
-from tasks.failures.errors import SlipwayError
-from tasks.history.ledger import WAITED_S, Ledger
+from tasks.history.ledger import Ledger
 from tasks.history.record import Beside, ReleaseRecord, images_of, version_of
 from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Snapshot, Version
-from tasks.orchestration.gather import all_of, both, briefly, to_its_end
+from tasks.orchestration.gather import all_of, both, to_its_end
 from tasks.release.gates import approval, refuse_frozen
 from tasks.release.hooks import run_hooks
 from tasks.release.rollback import revive
-from tasks.rollout.beside import given_back_on_failure, jobs_released, owed_by, pools_deployed, settle
+from tasks.rollout.beside import (
+    give_beside_back,
+    given_back_on_failure,
+    jobs_released,
+    owed_by,
+    pools_deployed,
+    settle,
+)
 from tasks.rollout.dark import deploy_dark, snapshots
 from tasks.rollout.pools import move_pools
 from tasks.rollout.restore import taken_back_on_failure
-from tasks.rollout.sent import Sent
+from tasks.rollout.sent import Sent, Written
 from tasks.rollout.shift import close_as_then, shift, shift_at_once
-from tasks.rollout.traffic import Written, verify
+from tasks.rollout.traffic import verify
 from tasks.supply_chain.gate import refuse_vulnerable, warn_vulnerable
 
 R = TypeVar("R")
@@ -46,7 +51,8 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     written: Written = {}
     sent = Sent()
     before: list[Snapshot] = []
-    async with taken_back_on_failure(request, before, candidates, written, ledger, sent):
+    beside = partial(give_beside_back, ledger)
+    async with taken_back_on_failure(request, before, candidates, written, ledger, sent, beside):
         before += await snapshots(request, ledger.places)
         await ledger.snapshot(before)
         await pools_deployed(request, version, images, ledger)
@@ -100,7 +106,7 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
     sent = Sent()
     async with (
         given_back_on_failure(ledger),
-        taken_back_on_failure(request, before, candidates, written, ledger, sent),
+        taken_back_on_failure(request, before, candidates, written, ledger, sent, partial(give_beside_back, ledger)),
     ):
         _, proofs = await both(
             ledger.deployed(candidates), prove(request, candidates, compared=False), stop_on_failure=True
@@ -110,19 +116,11 @@ async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decid
         beside = await owed_by(request, target, ledger)
         ledger.moving()
         await shift_at_once(request, candidates, written, sent)
-        await _timed(ledger, decided)
+        await ledger.timed("restored", since(decided))
         live = await to_the_end(lambda: _verified(request, candidates, beside, sent, ledger, decided), ledger)
     images = images_of(target, version)
     await warn_vulnerable(request, images, ledger)
     return Release(request.app, request.environment, version, images, candidates, proofs, live)
-
-
-async def _timed(ledger: Ledger, decided: datetime) -> None:
-    """A record that cannot be written now is no reason to wait, or to give users back what somebody turns away from."""
-    try:
-        await briefly(ledger.timed("restored", since(decided)), WAITED_S)
-    except SlipwayError as unwritten:
-        get_run_logger().warning("the release record does not say yet that traffic is restored: %s", unwritten.problem)
 
 
 async def _verified(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from functools import partial
-from typing import Protocol
 
 from prefect.logging import get_run_logger
 
@@ -16,17 +15,12 @@ from infra.gcp.run import access, services
 from infra.gcp.run.members import EVERYONE
 from tasks.failures.errors import BEING_GIVEN_BACK
 from tasks.history.record import let_in
-from tasks.model import Candidate, Place, Request
+from tasks.model import Candidate, Request
 from tasks.orchestration.step import step
+from tasks.rollout.sent import Sent
 
 NOBODY: frozenset[str] = frozenset()
 _ALL = frozenset({EVERYONE})
-
-
-class Sent(Protocol):
-    """Is told of changes of a service before they are sent."""
-
-    def add(self, place: Place, what: Collection[str]) -> None: ...
 
 
 @step("set who may call", run_name="set who may call {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)

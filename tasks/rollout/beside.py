@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 
 from prefect.exceptions import Pause
 from prefect.logging import get_run_logger
@@ -46,15 +45,21 @@ async def given_back_on_failure(ledger: Ledger) -> AsyncIterator[None]:
     try:
         yield
     except BaseException as error:
-        if ledger.release.beside and not (ledger.stands or isinstance(error, Pause | RecordInDoubt)):
-            ledger.owe_beside()
+        if _not_yet_back(ledger) and not (ledger.stands or isinstance(error, Pause | RecordInDoubt)):
             with closed_circuits():
-                await in_spite_of_cancels(partial(_take_back, ledger), careful=False)
+                await in_spite_of_cancels(lambda _: give_beside_back(ledger), careful=False)
         raise
 
 
-async def _take_back(ledger: Ledger, careful: bool) -> None:
-    await settle(ledger, ledger.release.beside, forward=False)
+async def give_beside_back(ledger: Ledger) -> None:
+    """Those of which nobody knows yet that they are."""
+    ledger.owe_beside(_not_yet_back(ledger))
+    await settle(ledger, _not_yet_back(ledger), forward=False)
+
+
+def _not_yet_back(ledger: Ledger) -> list[Beside]:
+    back = (Outcome.UNTOUCHED, Outcome.TAKEN_BACK, Outcome.LEFT)
+    return [each for each in ledger.release.beside if each.outcome not in back]
 
 
 async def settle(ledger: Ledger, known: Sequence[Beside], *, forward: bool) -> list[Beside]:

@@ -26,14 +26,14 @@ from tasks.model import Candidate, Ending, Outcome, Place, Request, Snapshot, Ve
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.retry import repeated
 from tasks.rollout import split
-from tasks.rollout.access import give_access_back
+from tasks.rollout.access import changing, coming, give_access_back
 from tasks.rollout.former import give_template_back, written_for
 from tasks.rollout.live import LiveService, read_live
-from tasks.rollout.sent import Sent
+from tasks.rollout.sent import Sent, Splits
 from tasks.rollout.split import Traffic
 from tasks.rollout.suspect import last_seen_healthy, why_not
-from tasks.rollout.traffic import Splits, ask_service, fence, foreign_changes, routed, write_split
-from tasks.rollout.whole import give_whole_back
+from tasks.rollout.traffic import ask_service, fence, foreign_changes, routed, write_split
+from tasks.rollout.whole import give_whole_back, to_change
 
 LIMIT_S = 25.0  # a cancelled run is killed after 30 s
 CANCELS = 20  # of a give-back; more than anybody has the patience for
@@ -66,6 +66,7 @@ async def taken_back_on_failure(
     written: Mapping[Place, Splits],
     ledger: Ledger,
     sent: Sent | None = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> AsyncIterator[None]:
     """All or nothing: when the block ends the release stands; when it ends early, all candidates so far give back
     what they have.
@@ -73,6 +74,7 @@ async def taken_back_on_failure(
     before: of all places, also those whose candidate did not come about.
     written: the splits that the run may have written last, by place; what others changed is left to them.
     sent: what else it may have; all that it wants without.
+    beside: gives back what else was released; at the same time, as nobody is to wait for probes of services.
     """
     try:
         yield
@@ -80,15 +82,36 @@ async def taken_back_on_failure(
     except BaseException as error:
         # a run that waits for a person goes on later
         if (candidates or before) and not (ledger.stands or isinstance(error, Pause | RecordInDoubt)):
-            met = [sent.narrowed(each) if sent else each for each in candidates]
+            met = [narrowed(each, sent) if sent else each for each in candidates]
             places = {each.place for each in candidates} | {each.place for each in before}
             ledger.owe(list(places), [each.before for each in met])
             given: Given = {each.place: [] for each in candidates}
             with closed_circuits():
                 # a run that is being cancelled has no time for probes
-                start = partial(_take_back, request, before, met, written, ledger, error, given)
+                services = partial(_take_back, request, before, met, written, ledger, error, given)
+                start = partial(_side_by_side, services, beside)
                 await in_spite_of_cancels(start, careful=isinstance(error, Exception))
         raise
+
+
+async def _side_by_side(
+    services: Callable[[bool], Coroutine[Any, Any, None]],
+    beside: Callable[[], Coroutine[Any, Any, None]] | None,
+    careful: bool,
+) -> None:
+    await all_of([services(careful), *([beside()] if beside else [])])
+
+
+def narrowed(candidate: Candidate, sent: Sent) -> Candidate:
+    """The candidate, as if what its release has not sent had been so before it: somebody may have set it by hand."""
+    told, before = sent.of(candidate.place), candidate.before
+    callers, fields = changing(candidate) - told, {*to_change(candidate)} - told
+    there = None if before.callers is None else {who: x for who, x in before.callers.items() if who not in callers}
+    if there is not None:
+        there |= dict.fromkeys(coming(candidate) & callers, False)
+    whole = {key: value for key, value in before.whole.items() if key not in fields}
+    whole |= {key: candidate.whole[key] for key in fields if key in candidate.whole}
+    return replace(candidate, before=replace(before, callers=there, whole=whole), unsent=frozenset(callers | fields))
 
 
 async def in_spite_of_cancels(start: Callable[[bool], Coroutine[Any, Any, None]], *, careful: bool) -> None:

@@ -1,37 +1,35 @@
-"""What a release has set of a service besides its traffic: no more than that is given back when it does not stand.
+"""What a release has sent: splits of traffic by place, and what else of a service it has changed.
 
-Somebody may have set the same by hand before it came to it. What was sent counts, whatever became of it: an answer may
-be lost, and a write come late.
+What was sent counts, whatever became of it: an answer may be lost, and a write come late.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, MutableMapping
 
-from tasks.model import Candidate, Place
-from tasks.rollout.access import changing, coming
-from tasks.rollout.whole import to_change
+from infra.gcp.run.traffic import TrafficTarget
+from tasks.model import Place
+
+# The split that this run wrote last. Two while nobody knows whether the newer one has arrived.
+Splits = tuple[tuple[TrafficTarget, ...], ...]
+Written = MutableMapping[Place, Splits]
+
+
+def begin(written: Written, places: Iterable[Place]) -> None:
+    """Before a first split is planned: from here on a release may have changed what is set of the service, too."""
+    for place in places:
+        written[place] = (*written[place], written[place][-1])
 
 
 class Sent:
     """By place, the callers and the fields of the service of which a change was sent."""
 
     def __init__(self) -> None:
-        self._sent: dict[Place, set[str]] = {}
+        self._sent: dict[Place, frozenset[str]] = {}
 
     def add(self, place: Place, what: Iterable[str]) -> None:
-        self._sent.setdefault(place, set()).update(what)
+        """Told before it is sent."""
+        self._sent[place] = self.of(place) | set(what)
 
-    def narrowed(self, candidate: Candidate) -> Candidate:
-        """The candidate, as if what its release has not sent had been so before it."""
-        sent, before = self._sent.get(candidate.place, set()), candidate.before
-        callers, fields = changing(candidate) - sent, {*to_change(candidate)} - sent
-        there = None if before.callers is None else {who: x for who, x in before.callers.items() if who not in callers}
-        if there is not None:
-            there |= dict.fromkeys(coming(candidate) & callers, False)
-        whole = {key: value for key, value in before.whole.items() if key not in fields}
-        whole |= {key: candidate.whole[key] for key in fields if key in candidate.whole}
-        return replace(
-            candidate, before=replace(before, callers=there, whole=whole), unsent=frozenset(callers | fields)
-        )
+    def of(self, place: Place) -> frozenset[str]:
+        return self._sent.get(place, frozenset())

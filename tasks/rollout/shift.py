@@ -15,10 +15,11 @@ from tasks.model import Candidate, Request, Serving, Verdict
 from tasks.orchestration.approval import ask
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
-from tasks.rollout.access import Sent, coming, leaving, set_access
+from tasks.rollout.access import coming, leaving, set_access
 from tasks.rollout.former import take_template_along
+from tasks.rollout.sent import Sent, Written, begin
 from tasks.rollout.split import ALL, Move, NextSplit
-from tasks.rollout.traffic import Written, advance, begin, verify
+from tasks.rollout.traffic import advance, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
 from tasks.rollout.whole import set_whole, to_change
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import httpx
@@ -25,6 +25,7 @@ from tasks.model import Candidate, Place, Request, Serving, Verdict
 from tasks.orchestration.step import step
 from tasks.rollout.access import changing, coming
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live
+from tasks.rollout.sent import Splits, Written
 from tasks.rollout.split import NextSplit, Traffic, all_to, changed_by_other, next_split, stable_revision
 
 TRAFFIC_TIMEOUT_S = 120.0
@@ -37,15 +38,6 @@ OFTEN_S = 90.0  # and not much longer, however long each try may take: a service
 PROPAGATION_LIMIT_S = 900.0
 AT_THE_DOOR = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)  # how Google refuses a caller
 LET_IN = tuple(status for status in ANSWERS.status if status not in AT_THE_DOOR)
-# The split that this run wrote last. Two while nobody knows whether the newer one has arrived.
-Splits = tuple[tuple[TrafficTarget, ...], ...]
-Written = MutableMapping[Place, Splits]
-
-
-def begin(written: Written, places: Iterable[Place]) -> None:
-    """Before a first split is planned: from here on a release may have changed what is set of the service, too."""
-    for place in places:
-        written[place] = (*written[place], written[place][-1])
 
 
 async def advance(request: Request, candidate: Candidate, steps: Sequence[int] | None, written: Written) -> NextSplit:

@@ -15,7 +15,7 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.monitoring import Served
 from tasks.analysis import decision
-from tasks.analysis.decision import Seen, decide, stable_is_down, while_it_bakes
+from tasks.analysis.decision import Seen, by_itself, decide, stable_is_down, while_it_bakes
 from tasks.analysis.metrics import judge_users, rules_for, users_of
 from tasks.analysis.probes import probe_until_accepted, rules_of
 from tasks.analysis.reach import stable_at
@@ -25,8 +25,9 @@ from tasks.model import Candidate, Place, Request, Verdict
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.step import step
 from tasks.rollout.live import read_live
+from tasks.rollout.sent import Splits, Written
 from tasks.rollout.split import ALL
-from tasks.rollout.traffic import Splits, Written, refuse_foreign_change
+from tasks.rollout.traffic import refuse_foreign_change
 
 PACE = 6  # looks while a step bakes, if that makes the pauses neither longer nor shorter than these
 SAMPLED_S = 60.0  # Cloud Monitoring's period: there is nothing new more often
@@ -67,7 +68,8 @@ class Watched:
     percent: int
     next_percent: int | None  # None: no more traffic is to come
     compares: bool  # stable has a share, too
-    since: datetime
+    since: datetime  # what counts against stable
+    alone: datetime  # and what counts by itself, where stable is down
     asked: Asked = field(default_factory=list)
     asked_stable: Asked = field(default_factory=list)
     quiet: bool = False
@@ -151,7 +153,7 @@ def _watched(request: Request, candidate: Candidate, written: Written, hold: Hol
     compares = any(t.percent for t in written[candidate.place][-1] if t.revision == candidate.before.serving)
     share = share_of(candidate, written)
     higher = min((each for each in request.settings.steps if each > share), default=ALL)
-    return Watched(candidate, hold, share, higher if compares else None, compares, hold.began)
+    return Watched(candidate, hold, share, higher if compares else None, compares, hold.began, hold.began)
 
 
 async def _look(request: Request, each: Watched, over_s: float, senses: Senses) -> Judgement:
@@ -171,18 +173,30 @@ async def _look(request: Request, each: Watched, over_s: float, senses: Senses) 
     )
     rules = rules_for(settings, len(request.services))
     latest, usual = (users_of(theirs), None) if each.compares else (None, users_of(theirs))
-    if stable_is_down(each.recent_stable(senses.now()), latest, rules, usual):
+    down = stable_is_down(each.recent_stable(senses.now()), latest, rules, usual)
+    if down:
+        ours = await senses.served(service, each.candidate.revision, each.alone, end, rinse_s)
+        seen = by_itself(_seen(each, (ours, Served()), alive, rules, (each.alone, end)))
         each.since = senses.now()  # what hits both says nothing about either
-        return _named(each.place, Judgement(Verdict.INCONCLUSIVE, OUTAGE))
-    seen = _seen(each, (ours, theirs), alive, rules, (end - each.since).total_seconds())
+    else:
+        seen = _seen(each, (ours, theirs), alive, rules, (each.since, end))
     each.quiet = seen.quiet(seen.users.errors)
-    if over_s < 0:
-        return _named(each.place, while_it_bakes(seen))
-    seen = replace(seen, waited_s=over_s, limit_s=settings.inconclusive_limit_s)
-    return _named(each.place, decide(seen, each.kind(request)))
+    seen = replace(seen, waited_s=max(over_s, 0.0), limit_s=settings.inconclusive_limit_s)
+    found = while_it_bakes(seen) if over_s < 0 else decide(seen, each.kind(request))
+    if down and found.verdict is Verdict.UNHEALTHY:
+        each.alone = senses.now()
+        found = Judgement(Verdict.INCONCLUSIVE, OUTAGE)
+    return _named(each.place, found)
 
 
-def _seen(each: Watched, served: tuple[Served, Served], alive: Judgement, rules: Rules, seen_s: float) -> Seen:
+def _seen(
+    each: Watched,
+    served: tuple[Served, Served],
+    alive: Judgement,
+    rules: Rules,
+    during: tuple[datetime, datetime],
+) -> Seen:
+    start, end = during
     users = judge_users(
         *served,
         rules,
@@ -191,12 +205,11 @@ def _seen(each: Watched, served: tuple[Served, Served], alive: Judgement, rules:
         asked_stable=among(each.asked_stable, served[1]),
         same_minutes=each.compares,
     )
-    ours, theirs = since(each.asked, each.since), since(each.asked_stable, each.since)
     if served[0].since and served[0].until:
         seen_s = (served[0].until - served[0].since).total_seconds()
     else:
-        seen_s -= 2 * SAMPLED_S  # as long as there may not be a whole sampling period
-    return Seen(users, alive, ours, theirs, rules, max(seen_s, 0.0))
+        seen_s = (end - start).total_seconds() - 2 * SAMPLED_S  # as long as there may not be a whole sampling period
+    return Seen(users, alive, since(each.asked, start), since(each.asked_stable, start), rules, max(seen_s, 0.0))
 
 
 def since(asked: Asked, start: datetime, end: datetime | None = None) -> list[Probe]:

@@ -21,9 +21,9 @@ from tasks.failures.errors import BEING_GIVEN_BACK
 from tasks.history.record import TargetRecord
 from tasks.model import Candidate, Request
 from tasks.orchestration.step import step
-from tasks.rollout.access import Sent
 from tasks.rollout.base import base_of
 from tasks.rollout.live import LiveService, changed_meanwhile
+from tasks.rollout.sent import Sent
 from tasks.rollout.service import said_before, said_of_all, whole_over
 from tasks.spec.merge import leaves, merged
 from tasks.spec.settings import alike

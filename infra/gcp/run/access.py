@@ -45,6 +45,9 @@ async def let_in(
     for binding in filter(_is_plain, policy.bindings):
         for member in [each for each in binding.members if same(each) in gone]:
             binding.members.remove(member)
+    for number in reversed(range(len(policy.bindings))):
+        if not policy.bindings[number].members:  # each has to name somebody
+            del policy.bindings[number]
     if new:
         policy.bindings.add(role=INVOKER, members=sorted(new))
     before(frozenset(new | gone))

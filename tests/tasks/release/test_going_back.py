@@ -14,8 +14,10 @@ from infra.gcp.run import services
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import ANSWERS
 from tasks.failures.errors import CloudError, RecordInDoubt
+from tasks.history.heartbeat import beating
 from tasks.history.ledger import Ledger
 from tasks.history.record import State, TargetRecord, kept_health
+from tasks.history.store import read_history
 from tasks.manifest.settings import Health
 from tasks.model import Place
 from tasks.release.release import go_back
@@ -25,6 +27,7 @@ from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_run import HELLO
 from tests.tasks.builders import a_record
 from tests.tasks.rollout.two import (
+    BUCKET,
     LATE_S,
     REGION,
     UPDATE,
@@ -174,3 +177,36 @@ async def test_who_changes_a_label_or_a_tag_meanwhile_gives_users_nothing_back_t
     await services.update_service(body, ["labels"], 60)
     await going
     assert await two.routed() == {two.one: 100}
+
+
+@pytest.mark.faults
+async def test_a_rollback_whose_first_records_hang_restores_traffic_at_once_and_is_recorded_when_they_can_be_written(
+    two: Two, cloud: LocalCloud
+) -> None:
+    await two.move(two=100)
+    ledger = two.ledger(action="rollback", hurries=True)
+    cloud.put("/faults", [{"method": "storage.objects.insert", "delay_s": 60.0}])
+
+    @flow(name="rollback")
+    async def rollback() -> None:
+        async with beating(ledger.mark, "v0", 0.05):
+            await ledger.begin()
+            await go_back(two.request, a_record("v0", 0, targets=(first(two),)), ledger, datetime.now(UTC))
+
+    going = asyncio.ensure_future(rollback())
+    async with asyncio.timeout(15):
+        while await two.routed() != {two.one: 100}:  # noqa: ASYNC110 - the cloud does not tell
+            await asyncio.sleep(0.1)
+    assert await read_history(BUCKET, two.app, "test") == []
+    cloud.put("/faults", [])
+    await going
+    [record] = await read_history(BUCKET, two.app, "test")
+    assert (record.state, record.targets[0].before) == (State.RELEASED, ((two.two, 100),))
+    assert record.seconds["restored"] < 15
+
+
+async def test_a_rollback_that_may_not_be_recorded_moves_no_traffic(two: Two, cloud: LocalCloud) -> None:
+    await two.move(two=100)
+    cloud.put("/faults", [{"method": "storage.objects.insert", "code": "PERMISSION_DENIED"}])
+    with pytest.raises(CloudError):
+        await two.ledger(action="rollback", hurries=True).begin()

@@ -20,6 +20,7 @@ from tests.tasks.rollout.two import BUCKET, RUN, Two, bucket, neither_faults_nor
 
 __all__ = ["bucket", "neither_faults_nor_logs", "two"]  # fixtures
 pytestmark = pytest.mark.usefixtures("cloud_env")
+GET_JOB = "google.cloud.run.v2.Jobs/GetJob"
 
 
 async def left(two: Two, number: int, **facts: Any) -> None:
@@ -88,3 +89,13 @@ async def test_a_door_that_cannot_be_closed_stays_owed_though_a_later_release_st
     cloud.put("/faults", [])
     await settle_abandoned.fn(two.request)  # type: ignore[attr-defined]
     assert not await access.is_public(two.name)
+
+
+async def test_a_job_that_is_owed_keeps_no_rollback_waiting(two: Two, cloud: LocalCloud) -> None:
+    await left(two, 1, state=State.RELEASED, action="rollback", **owed_job(two))
+    before = cloud.calls().get(GET_JOB, 0)
+    assert await settle_abandoned.fn(two.request, hurries=True) == 0  # type: ignore[attr-defined]
+    assert cloud.calls().get(GET_JOB, 0) == before
+    [record] = await read_history(BUCKET, two.app, "test")
+    assert record.is_open
+    assert await settle_abandoned.fn(two.request) == 1  # type: ignore[attr-defined]

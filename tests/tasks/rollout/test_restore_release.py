@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from prefect.exceptions import Pause
@@ -42,10 +43,10 @@ async def ends(two: Two, candidate: Candidate, ledger: Ledger, error: BaseExcept
 
 
 async def gives_all_back(
-    two: Two, ledger: Ledger, error: BaseException | None, candidate: Candidate | None = None
+    two: Two, ledger: Ledger, error: BaseException | None, candidate: Candidate | None = None, **more: Any
 ) -> None:
-    candidate = candidate or two.candidate
-    async with taken_back_on_failure(two.request, [], [candidate], {two.place: (two.split(two=100),)}, ledger):
+    candidate, written = candidate or two.candidate, {two.place: (two.split(two=100),)}
+    async with taken_back_on_failure(two.request, [], [candidate], written, ledger, **more):
         if error:
             raise error
 
@@ -66,6 +67,24 @@ async def test_a_release_that_fails_is_taken_back_and_error_and_record_tell_so(t
     [target] = ledger.release.targets
     assert target.outcome is Outcome.TAKEN_BACK
     assert 0 <= ledger.release.seconds["taken back"] < 30
+
+
+async def test_what_was_released_beside_the_services_is_given_back_while_these_are(two: Two, cloud: LocalCloud) -> None:
+    """Nobody's instances are of a bad version for as long as services are probed."""
+    begun = asyncio.Event()
+
+    async def beside() -> None:
+        begun.set()
+
+    await two.move(two=100)
+    cloud.put("/faults", [{"method": UPDATE, "delay_s": LATE_S, "times": 1}])
+    ending = asyncio.ensure_future(gives_all_back(two, two.ledger(), broken(), beside=beside))
+    async with asyncio.timeout(30):
+        await begun.wait()
+    assert not ending.done()
+    with pytest.raises(ProofFailed):
+        await ending
+    assert await two.routed() == {two.one: 100}
 
 
 async def test_a_release_that_had_no_traffic_yet_keeps_the_words_of_its_error(two: Two) -> None:

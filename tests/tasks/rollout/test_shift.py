@@ -16,10 +16,9 @@ from tasks.analysis.probes import ANSWERS
 from tasks.failures.errors import SlipwayError, TrafficConflict
 from tasks.model import Candidate, Ending, Outcome, Place, Serving
 from tasks.rollout.restore import give_back
-from tasks.rollout.sent import Sent
+from tasks.rollout.sent import Sent, Splits, Written
 from tasks.rollout.shift import _advance_all, has_all, shift
 from tasks.rollout.split import Move, NextSplit
-from tasks.rollout.traffic import Splits, Written
 from tasks.rollout.whole import opening
 from tests.conftest import LocalCloud
 from tests.serving import serving

@@ -20,7 +20,7 @@ from tasks.analysis.senses import Senses
 from tasks.analysis.verdict import Judgement, Probe
 from tasks.manifest.settings import Health
 from tasks.model import Candidate, Place, Request, Snapshot, Verdict
-from tasks.rollout.traffic import Written
+from tasks.rollout.sent import Written
 from tasks.rollout.watch import following, keep_watch
 from tests.tasks.builders import NOW, a_request
 
@@ -44,6 +44,7 @@ class Cloud:
     users: Mapping[str, int]  # by region, a minute
     errors: float = 0.0  # the share of the candidate's
     down_until: datetime = NOW  # stable, and with it the candidate
+    mended: bool = False  # what stable fails by, in the candidate
     answers_s: float = 0.0  # that the candidate in europe takes for an answer
     now: datetime = NOW
     asked: list[datetime] = field(default_factory=list)  # the candidate
@@ -64,7 +65,7 @@ class Cloud:
         users = minutes * self.users[service.split("/")[3]] * (20 if new else 80) // 100
         down = max(min(int((self.down_until - start) / MINUTE), minutes), 0)
         failed = int(users * self.errors) if new else 0
-        failed += int(users * down / minutes / 2)
+        failed += 0 if new and self.mended else int(users * down / minutes / 2)
         warm = max(minutes - int(warm_s // 60), 0) * users // minutes
         return Served(users + ours, failed, 0, BOUNDS_MS, tuple(warm * share for share in FAST), start, until)
 
@@ -74,7 +75,7 @@ class Cloud:
             if url == "new" and "europe" in service:
                 self.asked.append(self.now)
                 self.now += timedelta(seconds=self.answers_s)
-            fails = self.now < self.down_until
+            fails = self.now < self.down_until and not (url == "new" and self.mended)
             return Probe(not fails, 15.0, 500 if fails else 200)
 
         yield ask
@@ -147,6 +148,19 @@ async def test_an_outage_of_both_is_waited_out_and_not_held_against_the_candidat
     found = await watched(cloud)
     assert found.verdict is Verdict.HEALTHY
     assert cloud.now > cloud.down_until
+
+
+async def test_what_mends_a_stable_that_is_down_has_only_to_be_good_itself() -> None:
+    """It would be waited for in vain that stable can be compared with, and users go back to what fails."""
+    cloud = Cloud({"europe-west1": 600, "us-central1": 6_000}, down_until=NOW + timedelta(days=1), mended=True)
+    judgement = await watched(cloud)
+    assert judgement.verdict is Verdict.HEALTHY
+    assert cloud.now - NOW < timedelta(minutes=15)
+
+
+async def test_what_fails_more_than_it_may_is_not_let_through_because_stable_fails_too() -> None:
+    cloud = Cloud({"europe-west1": 600, "us-central1": 600}, 0.1, down_until=NOW + timedelta(days=1), mended=True)
+    assert (await watched(cloud)).verdict is Verdict.INCONCLUSIVE
 
 
 async def test_the_limit_ends_the_wait() -> None:

@@ -117,10 +117,10 @@ class Two:
         await self.ledger(targets=(target,)).released()
         return revision
 
-    def ledger(self, **facts: Any) -> Ledger:
+    def ledger(self, *, hurries: bool = False, **facts: Any) -> Ledger:
         facts = {"state": State.STARTED, "targets": planned([self.place]), **facts}
         release = a_record("v0", 1).model_copy(update={"app": self.app, "environment": "test", **facts})
-        return Ledger(self.request.settings.bucket, record_name(release), release, 0)
+        return Ledger(self.request.settings.bucket, record_name(release), release, 0, hurries=hurries)
 
     async def live(self) -> LiveService:
         return await read_live(self.request, self.place)

@@ -25,12 +25,17 @@ GRACE_S = 120  # a run that is told to end gives traffic back first, within a mi
 KEPT_S = 3600  # a job that has ended, for whoever wants to look at it
 USER = 1001  # of the image
 SCRATCH = "/scratch"  # of the image: HOME, PREFECT_HOME and TMPDIR are there, and nothing else is written to
-# A worker hands on all settings of Prefect's that it has been given, and these name places on its own disk.
+# A worker hands on all settings of Prefect's that it has been given. These name places on its own disk, or are a
+# server's, with the password of its database.
 ITS_OWN = (
     "PREFECT_API_SSL_CERT_FILE",
     "PREFECT_LOGGING_CONFIG_PATH",
     "PREFECT_PROFILES_PATH",
     "PREFECT_RESULTS_LOCAL_STORAGE_PATH",
+    "PREFECT_SERVER_API_AUTH_STRING",
+    "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+    "PREFECT_SERVER_DATABASE_PASSWORD",
+    "PREFECT_SERVER_DOCKET_URL",
 )
 # `prefect flow-run execute` ignores SIGTERM as a container's first process, and the run would be killed unwarned. Told
 # to relinquish, it passes the signal on, and the worker marks the run Crashed once that has given traffic back.

@@ -23,7 +23,14 @@ from tasks.manifest.values import (
 )
 
 CLOUD_SQL = "cloudsql"  # the volume of cloudsql_instances, as gcloud calls it
-MountPath = Annotated[str, Matching(r"/[^\0:]*[^\0:/]", "an absolute path, like /data")]
+ExportedPath = Annotated[str, Matching(r"/[^\0:]*[^\0:/]", "an absolute path, like /data")]
+# https://cloud.google.com/run/docs/configuring/services/cloud-storage-volume-mounts#disallowed_paths
+MountPath = Annotated[
+    str,
+    Matching(
+        r"/(?!(?:dev|proc|sys)(?:/|$))[^\0:]*[^\0:/]", "an absolute path, like /data, and not in /dev, /proc or /sys"
+    ),
+]
 ProbePath = Annotated[str, Matching(r"/[!-~]*", "a path that starts with /")]
 
 
@@ -62,7 +69,7 @@ class Nfs(Strict):
     """A share of an NFS server."""
 
     server: str = Field(min_length=1, description="Host name or address.")
-    path: MountPath = Field(description="What it exports.")
+    path: ExportedPath = Field(description="What it exports.")
 
 
 class Volume(Strict):

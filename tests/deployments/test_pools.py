@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import Settings
+from prefect.settings.models.server.root import ServerSettings
 from pydantic import BaseModel
 
 from deployments.pools.templates import FOLDER, IMAGE, KINDS, LONGEST_RUN_S, TOLD_TO_END, file_of, template
@@ -89,13 +90,24 @@ def places(settings: type[BaseModel]) -> Iterator[str]:
             yield f"{settings.model_config.get('env_prefix')}{name}".upper()
 
 
+def secrets(settings: type[BaseModel]) -> Iterator[str]:
+    """The variables of a server's secrets."""
+    for name, field in settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from secrets(field.annotation)
+        elif "Secret" in str(field.annotation):
+            yield f"{settings.model_config.get('env_prefix')}{name}".upper()
+
+
 @in_container
-def test_no_place_on_the_workers_disk_is_handed_on_to_a_container(kind: str) -> None:
+def test_no_place_on_the_workers_disk_and_no_password_of_a_server_is_handed_on_to_a_container(kind: str) -> None:
     """PREFECT_API_SSL_CERT_FILE of a worker is no file there, and a run ended before it had begun."""
     named = {name for name in places(Settings) if not name.startswith("PREFECT_SERVER_")}
     assert {"PREFECT_HOME", "PREFECT_API_SSL_CERT_FILE", "PREFECT_LOGGING_CONFIG_PATH"} <= named
+    of_servers = {*secrets(ServerSettings), "PREFECT_SERVER_DOCKET_URL"}  # a Redis with its password
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" in of_servers
     said = {name: value for name, value in defaults(kind)["env"].items() if name not in TOLD_TO_END}
-    assert set(said) == named
+    assert set(said) == named | of_servers
     assert [name for name, value in said.items() if value] == ["PREFECT_HOME"]
 
 

@@ -24,6 +24,7 @@ RESERVED = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev",
 RESERVED_BESIDE = ("K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 # Sidecars are told no port: Google's sample with nginx gives one its own, https://cloud.google.com/run/docs/deploying
 RESERVED_ENV = ("PORT", *RESERVED_BESIDE)
+PORT_NAMES = ("http1", "h2c")
 MAX_LABELS = 64
 MAX_DESCRIPTION = 512
 MAX_TAGGED_NAME = 46  # of a tag and its service's name together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration#tags
@@ -149,9 +150,7 @@ def check_container(container: Any, field: str, reserved_names: Collection[str] 
         )
     if len(set(names)) != len(names) or not all(ENV_NAME.fullmatch(name) for name in names):
         raise invalid(f"{field}.env: names must be non-empty, without '=', and unique.", f"{field}.env")
-    for port in container.ports:
-        if not 1 <= port.container_port <= 65535:
-            raise invalid(f"{field}.ports: container port must be between 1 and 65535.", f"{field}.ports")
+    _check_ports(container.ports, f"{field}.ports")
     if container.HasField("startup_probe"):
         _check_startup_probe(container.startup_probe, f"{field}.startup_probe")
     for kind in ("liveness_probe", "readiness_probe"):
@@ -160,6 +159,17 @@ def check_container(container: Any, field: str, reserved_names: Collection[str] 
             if probe.HasField("tcp_socket"):  # https://cloud.google.com/run/docs/configuring/healthchecks
                 raise invalid(f"{field}.{kind}.tcp_socket: is supported for startup probes only.", f"{field}.{kind}")
             _check_probe(probe, f"{field}.{kind}", LIVENESS_LIMIT_S)
+
+
+def _check_ports(ports: Any, field: str) -> None:
+    """https://cloud.google.com/run/docs/reference/rest/v2/Container#ContainerPort"""
+    if len(ports) > 1:
+        raise invalid(f"{field}: Only a single port may be specified.", field)
+    for port in ports:
+        if not 1 <= port.container_port <= 65535:
+            raise invalid(f"{field}: container port must be between 1 and 65535.", field)
+        if port.name and port.name not in PORT_NAMES:
+            raise invalid(f"{field}.name: Port name must be one of {', '.join(PORT_NAMES)}.", f"{field}.name")
 
 
 def _check_image(image: str, field: str) -> None:

@@ -56,6 +56,7 @@ def parsed(api: str, environment: str = "services: {}") -> ServiceSettings:
         ("{annotations: {run.googleapis.com/cpu-throttling: 'false'}}", "annotations", "kept by Google"),
         ("{volumes: {tmp: {mount: /tmp}}}", "volumes.tmp", "one of memory, bucket and nfs"),
         ("{volumes: {tmp: {mount: tmp, memory: 64Mi}}}", "volumes.tmp.mount", "an absolute path"),
+        ("{volumes: {tmp: {mount: /proc/x, memory: 64Mi}}}", "volumes.tmp.mount", "not in /dev, /proc or /sys"),
         (
             "{volumes: {a: {mount: /x, memory: 64Mi}, b: {mount: /x, bucket: shop}}}",
             "volumes.a.mount",

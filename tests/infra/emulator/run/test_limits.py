@@ -155,6 +155,22 @@ def test_a_mount_needs_its_volume_and_cloud_sql_its_folder() -> None:
         check(**mounted({"cloud_sql_instance": {"instances": ["db"]}}, "/cloudsql"))
     with pytest.raises(RpcError, match="must be an absolute path"):
         check(**mounted({"empty_dir": {}}, "tmp"))
+    for path in ("/proc", "/dev/shm", "/x/../sys"):
+        with pytest.raises(RpcError, match="is not allowed"):
+            check(**mounted({"empty_dir": {}}, path))
+    check(**mounted({"empty_dir": {}}, "/device"))
+
+
+def test_a_container_has_one_port_of_a_name_that_cloud_run_knows() -> None:
+    def ports(*them: dict[str, Any]) -> None:
+        check(containers=[{"image": IMAGE, "ports": list(them)}])
+
+    for name in ({}, {"name": "http1"}, {"name": "h2c"}):
+        ports({"container_port": 9000, **name})
+    with pytest.raises(RpcError, match="Port name must be one of"):
+        ports({"container_port": 9000, "name": "grpc"})
+    with pytest.raises(RpcError, match="Only a single port"):
+        ports({"container_port": 9000}, {"container_port": 9001})
 
 
 BUCKET = {"gcs": {"bucket": "shop-files"}}

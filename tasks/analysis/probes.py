@@ -88,15 +88,21 @@ async def latencies_ms(
 ) -> list[float]:
     """Of the accepted answers there, to compare with, in ms; none without one to ask. The first is not timed.
 
-    What gives no answer is not asked again, and what is slow for no longer than `within_s`: a candidate waits for it.
+    What is slow is asked for no longer than `within_s`: a candidate waits for it.
     """
+    probes = await several(ask, samples + 1, within_s, clock) if ask else []
+    return [probe.latency_ms for probe in probes[1:] if probe.ok]
+
+
+async def several(
+    ask: Ask, times: int, within_s: float = math.inf, clock: Callable[[], float] = time.monotonic
+) -> list[Probe]:
+    """So many requests, one after the other, as long as one is answered: of those that hang one is enough."""
     probes: list[Probe] = []
     began = clock()
-    while ask and len(probes) <= samples and clock() - began <= within_s:
+    while len(probes) < times and clock() - began <= within_s and not (probes and probes[-1].status is None):
         probes.append(await ask())
-        if probes[-1].status is None:
-            break
-    return [probe.latency_ms for probe in probes[1:] if probe.ok]
+    return probes
 
 
 def _client(health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:

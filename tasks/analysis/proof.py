@@ -11,7 +11,7 @@ from datetime import timedelta
 from prefect.logging import get_run_logger
 
 from tasks.analysis.latency import grossly_slower, judge_dark
-from tasks.analysis.probes import Ask, latencies_ms, probe_until_clear, rules_of
+from tasks.analysis.probes import Ask, latencies_ms, probe_until_clear, rules_of, several
 from tasks.analysis.reach import asks_dark, in_front, stable_at
 from tasks.analysis.senses import Senses
 from tasks.analysis.sequential import measured
@@ -102,17 +102,10 @@ async def _until_warm(
     while stable_ms and len(more) < MOST_MORE and senses.now() < until:
         if not grossly_slower(warm((*probes, *more)), stable_ms):
             break
-        ours, theirs = await asyncio.gather(_some(ask), _some(ask_stable))
+        ours, theirs = await asyncio.gather(several(ask, COMPARED), several(ask_stable, COMPARED))
         more += ours
         stable_ms += [probe.latency_ms for probe in theirs if probe.ok]
     return more
-
-
-async def _some(ask: Ask) -> list[Probe]:
-    probes = [await ask()]
-    while len(probes) < COMPARED and probes[-1].status is not None:  # of those that hang one is enough
-        probes.append(await ask())
-    return probes
 
 
 def warm(probes: Sequence[Probe]) -> list[float]:

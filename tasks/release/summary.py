@@ -52,11 +52,8 @@ def _cost(cost: Estimate) -> list[str]:
 async def report(request: Request, release: Release, progress: Progress, cost: Estimate | None = None) -> None:
     """Summary, links to the services, and the table of these that other programs read. As `report_stages`."""
     text = summary(release, progress.seconds, cost)
-    await _shown(
-        acreate_markdown_artifact(
-            text, key=key(request.app, request.environment, "release"), description=progress.title
-        )
-    )  # stands first
+    name = key(request.app, request.environment, "release")
+    await _shown(acreate_markdown_artifact(text, key=name, description=progress.title))  # stands first
     await _shown(
         asyncio.gather(
             *(_link(request, live) for live in release.live),

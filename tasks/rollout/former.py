@@ -27,7 +27,7 @@ from tasks.rollout.live import changed_meanwhile
 
 WRITE_TIMEOUT_S = 60.0
 TEMPLATE_LIMIT_S = 25.0
-PAUSES_S = (0.5, 1.0, 2.0, 4.0, 4.0, 4.0)
+PAUSES_S = (0.5, 1.0, 2.0, *[4.0] * 30)  # to the end of the longest limit
 # Not of the moment: Google takes the template under the revision's name for another one, or not at all.
 _REFUSED = frozenset({"ALREADY_EXISTS", "FAILED_PRECONDITION", "INVALID_ARGUMENT"})
 
@@ -63,17 +63,27 @@ async def give_template_back(request: Request, before: Snapshot, ours: Callable[
     return ""
 
 
+async def template_back(
+    request: Request, before: Snapshot, ours: Callable[[str], bool], limit_s: float, still: str
+) -> tuple[bool, str]:
+    """`give_template_back`, tried until its time is over: whether nothing of `ours` is left in the template, and what
+    to say of it. still: whose it is where it could not be given back.
+    """
+    try:
+        async with asyncio.timeout(limit_s):
+            return True, await repeated(lambda: give_template_back(request, before, ours), PAUSES_S)
+    except Exception as error:
+        return False, f", but its template is still {still}: {explain(error).problem}"
+
+
 async def take_template_along(request: Request, candidate: Candidate) -> None:
     """After a rollback, where the template still is that of what served before. None fails by it: users have theirs."""
     place, before = candidate.place, candidate.before
     left = {target.revision or before.latest_ready for target in before.traffic if target.percent}
     told = candidate.template or {}
     then = Snapshot(place, (), "", candidate.revision, config=told, stands_for=candidate.revision)
-    try:
-        async with asyncio.timeout(TEMPLATE_LIMIT_S):
-            said = await repeated(lambda: give_template_back(request, then, left.__contains__), PAUSES_S)
-    except Exception as error:
-        said = f", but its template is still that of what served before: {explain(error).problem}"
+    still = "that of what served before"
+    _, said = await template_back(request, then, left.__contains__, TEMPLATE_LIMIT_S, still)
     if said:
         get_run_logger().warning(
             "%s serves %s%s. What another tool changes builds on that.", place, candidate.revision, said

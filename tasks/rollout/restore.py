@@ -27,7 +27,7 @@ from tasks.orchestration.gather import all_of
 from tasks.orchestration.retry import repeated
 from tasks.rollout import split
 from tasks.rollout.access import changing, coming, give_access_back
-from tasks.rollout.former import give_template_back, written_for
+from tasks.rollout.former import PAUSES_S, template_back, written_for
 from tasks.rollout.live import LiveService, read_live
 from tasks.rollout.sent import Sent, Splits
 from tasks.rollout.split import Traffic
@@ -42,7 +42,6 @@ TEMPLATE_LIMIT_S = 4.0  # of it; what is not done by then reconcile does
 CAREFUL_LIMIT_S = 120.0  # with the probes of what to go back to
 VERIFY_LIMIT_S = 60.0
 FOR_A_WHILE = {"tries": 10, "backoff_min_s": 0.5, "backoff_max_s": 2.0}  # well within it, so that a bad answer is told
-PAUSES_S = (0.5, 1.0, 2.0, *[4.0] * 30)  # to the end of the longer limit
 ALARMING = frozenset({Outcome.FAILED, Outcome.ESCALATED, Outcome.LEFT})  # somebody has to look
 
 
@@ -220,12 +219,8 @@ async def give_back(
 async def _template_back(
     request: Request, before: Snapshot, ours: Callable[[str], bool], careful: bool
 ) -> tuple[bool, str]:
-    """Whether nothing of the release is left in the template, and what to say of it."""
-    try:
-        async with asyncio.timeout(LIMIT_S if careful else TEMPLATE_LIMIT_S):
-            return True, await repeated(lambda: give_template_back(request, before, ours), PAUSES_S)
-    except Exception as error:
-        return False, f", but its template is still the release's: {explain(error).problem}"
+    limit_s = LIMIT_S if careful else TEMPLATE_LIMIT_S
+    return await template_back(request, before, ours, limit_s, "the release's")
 
 
 async def _one(

@@ -20,7 +20,7 @@ CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 GEN1 = ExecutionEnvironment.EXECUTION_ENVIRONMENT_GEN1
 CLOUD_SQL_FOLDER = "/cloudsql"
 # https://cloud.google.com/run/docs/configuring/services/cloud-storage-volume-mounts#disallowed_paths
-SYSTEM = (["dev"], ["proc"], ["sys"])
+SYSTEM = ("dev", "proc", "sys")
 
 
 def check_wiring(template: Any, field: str, location: str) -> None:
@@ -100,7 +100,7 @@ def _check_mount(mount: Any, volume: Any, where: str) -> None:
         raise invalid(f"{where}: Cloud SQL is mounted at {CLOUD_SQL_FOLDER} only.", where)
     if not sql and not mount.mount_path.startswith("/"):
         raise invalid(f"{where}: '{mount.mount_path}' must be an absolute path.", where)
-    if posixpath.normpath(mount.mount_path).split("/")[1:2] in SYSTEM:
+    if posixpath.normpath(mount.mount_path).split("/")[1] in SYSTEM:
         raise invalid(f"{where}: mounting at '{mount.mount_path}' is not allowed.", where)
 
 

@@ -20,14 +20,13 @@ from infra.gcp.storage import buckets
 from tasks.cleanup.engine.model import Listing
 from tasks.cleanup.kinds.adapter import AT_ONCE, Claim, Consumer, Found, Look, Reference
 from tasks.cleanup.kinds.cloud_run import all_services
-from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT, emails
 from tasks.failures.roles import Need
 from tasks.model import Request
 from tasks.names import resources
 
 QUIET = timedelta(days=90)  # Google remembers about so long who authenticated
 UNTOLD = ("NOT_FOUND", "PERMISSION_DENIED", "UNIMPLEMENTED")  # the API is off, or not for us
-PREFIX = "serviceAccount:"
 
 
 class AccountUses(Consumer):
@@ -134,11 +133,6 @@ async def _held(name: str, look: Look) -> tuple[Sequence[Claim], Listing]:
 
     found, listing = await look.listed(f"keys and users of {name}", holders)
     return [Claim(who, (Reference(SERVICE_ACCOUNT, resources.last(name)),)) for who in found[:1]], listing
-
-
-def emails(members: Iterable[str]) -> Sequence[str]:
-    """Of the service accounts among the members of policies; a deleted one is no user."""
-    return [member.removeprefix(PREFIX) for member in members if member.startswith(PREFIX)]
 
 
 def _claims(by: str, found: Iterable[str]) -> Sequence[Claim]:

@@ -76,14 +76,18 @@ class ServiceAccounts(ResourceKind):
         return f"gcloud iam service-accounts enable {email} --project={project}"
 
 
+def emails(members: Iterable[str]) -> Sequence[str]:
+    """Of the service accounts among the members of policies; a deleted one is no user."""
+    return [member.removeprefix(MEMBER) for member in members if member.startswith(MEMBER)]
+
+
 def named_by(request: Request) -> Iterable[str]:
     """By e-mail, whatever slipway.yaml needs them for: to run, build or ask as, and to let in."""
     settings = request.settings
     yield from (settings.service_account or "", settings.build_service_account or "", settings.prober or "")
     yield from (part.service_account or "" for part in request.parts)
     for name in request.manifest.services:
-        members = request.service(name).invokers
-        yield from (each.removeprefix(MEMBER) for each in members if each.startswith(MEMBER))
+        yield from emails(request.service(name).invokers)
     made = settings.provision
     yield from (account_email(each, request.project) for each in (made.accounts if made else ()))
     if made and made.gateway and made.gateway.service_account:

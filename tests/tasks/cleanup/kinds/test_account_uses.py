@@ -13,8 +13,8 @@ from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from infra.gcp.calls.clients import use_credentials
 from infra.gcp.iam.activity import last_authentications
-from tasks.cleanup.kinds.account_uses import AccountUses, emails, policy_members
-from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
+from tasks.cleanup.kinds.account_uses import AccountUses, policy_members
+from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT, emails
 from tests.conftest import OTHER_PROJECT, LocalCloud
 from tests.infra.emulator.identities import new_identity
 from tests.tasks.cleanup.estate import a_manifest, faulty

@@ -12,13 +12,12 @@ from infra.gcp.iam.accounts import ServiceAccount
 from infra.gcp.run.templates import Template
 from infra.gcp.storage.buckets import Bucket
 from tasks.cleanup.engine.model import DELETE, CleanupStep, Item
-from tasks.cleanup.kinds.account_uses import emails
 from tasks.cleanup.kinds.adapter import Reference, ResourceKind, refuse_another
 from tasks.cleanup.kinds.buckets import Buckets, bucket_item, defined, is_googles
 from tasks.cleanup.kinds.estate import EstateKind
 from tasks.cleanup.kinds.registry import KINDS
 from tasks.cleanup.kinds.revisions import revision_item
-from tasks.cleanup.kinds.service_accounts import ServiceAccounts, account_item, named_by
+from tasks.cleanup.kinds.service_accounts import ServiceAccounts, account_item, emails, named_by
 from tasks.cleanup.kinds.services import SERVICE, Services, service_item
 from tasks.cleanup.kinds.sql_instances import SQL_INSTANCE, SqlInstances
 from tasks.cleanup.memory import Memory

@@ -21,7 +21,7 @@ async def last_lines(project: str, owner: str, revision: str, of: tuple[str, str
     try:
         return await logs.last_lines(project, owner, revision, TAIL_LINES, of)
     except GoogleError as error:
-        return [f"(its log cannot be read: {explain(error).problem})"]
+        return [f"(its log cannot be read: {explain(error).said})"]
 
 
 def in_lines(said: list[str]) -> str:

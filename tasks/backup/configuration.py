@@ -135,7 +135,7 @@ async def _schedules(
         except GoogleError as error:
             if error.status not in NOT_THERE:
                 raise
-            notes.append(f"jobs of Cloud Scheduler in {region} are not in it: {explain(error).problem}")
+            notes.append(f"jobs of Cloud Scheduler in {region} are not in it: {explain(error).said}")
             continue
         found += [form.schedule(region, each) for each in listed if form.calls(each, urls, jobs)]
     return tuple(found), tuple(notes)
@@ -150,7 +150,7 @@ async def _latest(project: str, things: Iterable[Kept]) -> tuple[dict[str, int],
         try:
             number = await secrets.enabled_version(project, name)
         except GoogleError as error:
-            notes.append(f"the latest version of the secret {name} is not known: {explain(error).problem}")
+            notes.append(f"the latest version of the secret {name} is not known: {explain(error).said}")
             continue
         if number is not None:
             found[name] = number

@@ -80,7 +80,7 @@ async def stop_builds(request: Request, run_id: str = "") -> int:
             left = await builds.find_builds(request.project, request.build_region, query)
             await all_of([builds.cancel_build(build.name) for build in left])
     except (GoogleError, TimeoutError) as error:
-        get_run_logger().error("builds of run %s may go on: %s", run_id or request.run_id, explain(error).problem)
+        get_run_logger().error("builds of run %s may go on: %s", run_id or request.run_id, explain(error).said)
         return 0
     for build in left:
         get_run_logger().warning("cancelled build %s", build.id)

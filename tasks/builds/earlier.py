@@ -85,5 +85,5 @@ async def _cache(request: Request, recipe: Recipe) -> str:
             if digest := await repositories.digest_of(package.repository, package.name, image.tag):
                 return str(ImageReference(package.uri, digest=digest))
     except GoogleError as error:
-        get_run_logger().warning("%s is built without a cache: %s", recipe.service, explain(error).problem)
+        get_run_logger().warning("%s is built without a cache: %s", recipe.service, explain(error).said)
     return ""

@@ -127,7 +127,7 @@ async def take(each: CleanupStep, guard: Guard) -> Entry | None:
             return None
         outcome, why = (verdict.outcome, verdict.reason) if isinstance(verdict, Skip) else (await act(each), said(each))
     except (GoogleError, CloudError) as error:
-        outcome, why = CleanupOutcome.FAILED, explain(error).problem
+        outcome, why = CleanupOutcome.FAILED, explain(error).said
     if outcome not in SETTLED:
         guard.hold(item)
     return Entry(item.kind, item.name, each.action, outcome, why, guard.proposal.inventory.look.clock())
@@ -169,7 +169,7 @@ async def close_own(request: Request) -> None:
     try:
         closed = await Images().close((request,))
     except GoogleError as error:
-        closed = (f"it cannot be told whether tags can be moved: {explain(error).problem}",)
+        closed = (f"it cannot be told whether tags can be moved: {explain(error).said}",)
     for what in closed:
         get_run_logger().warning("%s", what)
 

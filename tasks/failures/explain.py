@@ -43,6 +43,11 @@ class Explanation:
     link: str
     evidence: str = ""  # the line of the message that this rests on
 
+    @property
+    def said(self) -> str:
+        """The problem, and the words that it was taken from: where it is a general one they alone tell what failed."""
+        return f"{self.problem} ({self.evidence})" if self.evidence not in self.problem else self.problem
+
 
 def explain(error: BaseException | str, known: Known = NOTHING, log: str = "") -> Explanation:
     """Explains an exception of any layer, or a pasted message: gcloud, Terraform, build log, HTTP, whatever.
@@ -72,11 +77,15 @@ def to_slipway(error: BaseException, doing: str, state: str = UNTOUCHED, known: 
     """
     if isinstance(error, SlipwayError):
         return error
-    said = explain(error, known)
-    problem = f"{doing} failed. {said.problem}"
-    if said.evidence and said.evidence not in problem:
-        problem = f"{problem} ({said.evidence})"
-    return CloudError(redact(problem), said.remedy, said.cause, said.link, state, said.transient)
+    explained = explain(error, known)
+    return CloudError(
+        redact(f"{doing} failed. {explained.said}"),
+        explained.remedy,
+        explained.cause,
+        explained.link,
+        state,
+        explained.transient,
+    )
 
 
 def _own_bug(error: Exception) -> Explanation:

@@ -58,7 +58,7 @@ async def beat(mark: Callable[[], Awaitable[None]], every_s: float = BEAT_S) -> 
         except GoogleError as error:
             if error.status in TAKEN_OVER:
                 return
-            get_run_logger().warning("the release record could not be marked: %s", explain(error).problem)
+            get_run_logger().warning("the release record could not be marked: %s", explain(error).said)
 
 
 async def is_alive(bucket: str, name: str, generation: int, silent_s: float = SILENT_S) -> bool:

@@ -33,7 +33,7 @@ async def _show(request: Request) -> None:
         history = await read_history(request.settings.bucket, request.app, request.environment, SHOWN)
         await table(request, "history", rows(history), title)
     except Exception as error:  # whatever Google or Prefect's client says: how the run has ended is known by now
-        get_run_logger().warning("the history cannot be shown: %s", explain(error).problem)
+        get_run_logger().warning("the history cannot be shown: %s", explain(error).said)
 
 
 def rows(history: Sequence[ReleaseRecord]) -> list[dict[str, str]]:

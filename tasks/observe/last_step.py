@@ -36,7 +36,7 @@ async def keep_log(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -
                 kept = [keep(client, shelf, run, state)] if shelf else []
                 await all_of([_show(client, run, state), *kept])
     except Exception as error:  # whatever Google or Prefect's client says
-        logger.warning("the run's log is not kept yet; reconcile tries again: %s", explain(error).problem)
+        logger.warning("the run's log is not kept yet; reconcile tries again: %s", explain(error).said)
 
 
 async def keep_logs(request: Request) -> None:
@@ -48,7 +48,7 @@ async def keep_logs(request: Request) -> None:
             for run in kept:
                 await _show(client, run)
     except Exception as error:  # whatever Google or Prefect's client says
-        get_run_logger().warning("logs of runs are not kept yet; the next run tries again: %s", explain(error).problem)
+        get_run_logger().warning("logs of runs are not kept yet; the next run tries again: %s", explain(error).said)
         return
     if kept:
         get_run_logger().info("%d logs are kept in gs://%s/%s", len(kept), shelf.bucket, shelf.prefix)
@@ -60,4 +60,4 @@ async def _show(client: PrefectClient, run: FlowRun, state: State[Any] | None = 
         await show_end(client, run, state)
     except Exception as error:  # whatever Google or Prefect's client says
         logger = flow_run_logger(run)
-        logger.warning("pages that show the run are not told how it has ended: %s", explain(error).problem)
+        logger.warning("pages that show the run are not told how it has ended: %s", explain(error).said)

@@ -43,7 +43,7 @@ async def tell_outcome(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any
                 record, before = await of_run(*place, str(run.id)) if place else (None, None)
         emit(notice_of(run.name, state.name or "", state.message or "", record, before), run, record)
     except Exception as error:  # whatever Google or Prefect's client says
-        logger.warning("nobody is told how the run has ended: %s", explain(error).problem)
+        logger.warning("nobody is told how the run has ended: %s", explain(error).said)
 
 
 def emit(notice: Notice, run: FlowRun, record: ReleaseRecord | None) -> None:

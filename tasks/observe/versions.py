@@ -93,7 +93,7 @@ async def read_environment(shelf: Shelf, since: datetime, records: Records) -> E
     except SlipwayError as error:
         return Environment(shelf.app, shelf.environment, problem=error.problem)
     except Exception as error:  # whatever Google says
-        return Environment(shelf.app, shelf.environment, problem=explain(error).problem)
+        return Environment(shelf.app, shelf.environment, problem=explain(error).said)
     rows = tuple(row_of(each, history, how) for (each, _), how in zip(found, serving, strict=True))
     return Environment(shelf.app, shelf.environment, rows, tuple(history))
 

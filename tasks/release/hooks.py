@@ -165,7 +165,7 @@ async def _stop_named(execution: str) -> None:
     except TimeoutError:
         return
     except GoogleError as error:
-        get_run_logger().warning("%s may be running still: %s", execution, explain(error).problem)
+        get_run_logger().warning("%s may be running still: %s", execution, explain(error).said)
 
 
 async def _refuse_unfinished(project: str, hook: JobHook, when: When, ended: jobs.Execution) -> None:
@@ -195,7 +195,7 @@ async def _stop(operation: jobs.Operation) -> None:
         async with asyncio.timeout(STOP_S):
             await jobs.cancel(operation)
     except (GoogleError, TimeoutError) as error:
-        get_run_logger().warning("%s may be running still: %s", jobs.execution_of(operation), explain(error).problem)
+        get_run_logger().warning("%s may be running still: %s", jobs.execution_of(operation), explain(error).said)
 
 
 async def _call(hook: HttpHook, when: When) -> None:

@@ -309,7 +309,7 @@ async def _give_back(request: Request, target: TargetRecord, version: str, later
     try:
         return await (_but_for(request, target, later) if later else _as_before(request, target, version))
     except (SlipwayError, GoogleError) as error:
-        return Ending(target.place, Outcome.FAILED, explain(error).problem)
+        return Ending(target.place, Outcome.FAILED, explain(error).said)
 
 
 async def _but_for(request: Request, target: TargetRecord, later: TargetRecord) -> Ending:

@@ -87,7 +87,7 @@ def sorted_out(found: Mapping[Place, RunService | GoogleError | None]) -> tuple[
         raise next(iter(away.values()))
     there = {place: each.mostly for place, each in found.items() if isinstance(each, RunService)}
     live = {place: revision for place, revision in there.items() if place.region not in away}
-    return live, {region: explain(error).problem for region, error in away.items()}
+    return live, {region: explain(error).said for region, error in away.items()}
 
 
 def refuse_in_part(target: ReleaseRecord, away: Mapping[str, str], state: str = "") -> None:
@@ -229,7 +229,7 @@ async def _refuse_without_image(target: TargetRecord) -> None:
             gone = await is_gone(image)
     except (GoogleError, TimeoutError) as error:
         get_run_logger().warning(
-            "it cannot be told whether the image of %s is there: %s", target.place, explain(error).problem
+            "it cannot be told whether the image of %s is there: %s", target.place, explain(error).said
         )
         return
     if gone:

@@ -17,11 +17,10 @@ from infra.gcp.run.revisions import UNTOLD, Revision, get_revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.reach import asks_dark, at_tag
-from tasks.analysis.tail import headline, in_lines, last_lines
+from tasks.analysis.tail import last_lines
 from tasks.failures.catalogue.blanks import Known
 from tasks.failures.cause import Cause
 from tasks.failures.errors import NOT_MOVED, CandidateFailed, SlipwayError
-from tasks.failures.explain import explain
 from tasks.history.beside import newest_of
 from tasks.history.record import ReleaseRecord, target_of
 from tasks.history.store import list_records, read_some
@@ -34,6 +33,7 @@ from tasks.orchestration.step import step
 from tasks.rollout import split
 from tasks.rollout.base import base_of, said_then
 from tasks.rollout.changes import tell
+from tasks.rollout.failed_start import failed_start
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live, read_settled, refuse_others
 from tasks.rollout.service import FRESH, Desired, desired
 
@@ -249,15 +249,8 @@ async def _failed(project: str, live: LiveService, revision: str, error: GoogleE
     await untag(live.service.name, revision)
     lines = await last_lines(project, live.service.id, revision)
     known = Known(project=project, region=live.place.region, service=live.service.id, revision=revision)
-    explanation = explain(error, known, "\n".join(lines))
-    why = "\n".join(filter(None, (headline(lines), explanation.problem)))
-    return CandidateFailed(
-        f"{live.place.service} did not start in {live.place.region} (revision {revision}): {why}{in_lines(lines)}",
-        explanation.remedy,
-        explanation.cause,
-        explanation.link,
-        NOT_MOVED,
-    )
+    what = f"{live.place.service} did not start in {live.place.region} (revision {revision})"
+    return failed_start(what, error, known, lines)
 
 
 async def untag(service: str, revision: str) -> None:

@@ -59,7 +59,7 @@ async def give_template_back(request: Request, before: Snapshot, ours: Callable[
             raise changed_meanwhile(service.name) from error
         if error.status not in _REFUSED:
             raise
-        return f"; its template stays that of {now}: {explain(error).problem}"
+        return f"; its template stays that of {now}: {explain(error).said}"
     return ""
 
 
@@ -73,7 +73,7 @@ async def template_back(
         async with asyncio.timeout(limit_s):
             return True, await repeated(lambda: give_template_back(request, before, ours), PAUSES_S)
     except Exception as error:
-        return False, f", but its template is still {still}: {explain(error).problem}"
+        return False, f", but its template is still {still}: {explain(error).said}"
 
 
 async def take_template_along(request: Request, candidate: Candidate) -> None:

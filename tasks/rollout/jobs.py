@@ -140,7 +140,7 @@ async def owed_job(wanted: JobRecord) -> JobRecord:
         async with asyncio.timeout(GIVE_BACK_LIMIT_S):
             return from_then(wanted, await jobs.get_job(wanted.name))
     except (GoogleError, TimeoutError) as error:
-        get_run_logger().warning("what %s is now cannot be read: %s", wanted, explain(error).problem)
+        get_run_logger().warning("what %s is now cannot be read: %s", wanted, explain(error).said)
         return from_then(wanted, None).model_copy(update={"unread": True})
 
 

@@ -22,5 +22,5 @@ async def settled(known: R, work: Callable[[], Awaitable[tuple[Outcome, str]]], 
         async with asyncio.timeout(within_s):
             outcome, said = await repeated(work, PAUSES_S)
     except Exception as error:
-        outcome, said = Outcome.FAILED, explain(error).problem
+        outcome, said = Outcome.FAILED, explain(error).said
     return known.model_copy(update={"outcome": outcome, "said": said})

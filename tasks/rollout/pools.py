@@ -19,11 +19,10 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import worker_pools
 from infra.gcp.run.revisions import Revision, get_revision, list_revisions
 from infra.gcp.run.worker_pools import RunPool, Split
-from tasks.analysis.tail import headline, in_lines, last_lines
+from tasks.analysis.tail import in_lines, last_lines
 from tasks.failures.catalogue.blanks import Known
 from tasks.failures.cause import Cause
 from tasks.failures.errors import NOT_MOVED, CandidateFailed, ProofFailed, TrafficConflict
-from tasks.failures.explain import explain
 from tasks.history.ledger import Ledger
 from tasks.history.pool_record import PoolRecord
 from tasks.model import Image, Outcome, Request, Verdict, Version
@@ -32,6 +31,7 @@ from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.rollout.dark import DEPLOY_TIMEOUT_S, pinned_versions
+from tasks.rollout.failed_start import failed_start
 from tasks.rollout.jobs import changed_meanwhile
 from tasks.rollout.pool import (
     as_it_is,
@@ -158,15 +158,8 @@ async def _write_dark(
         if await get_revision(known.name, name) is None:
             raise
         lines = await _last_lines(request, known, name)
-        explanation = explain(error, Known(project=request.project, revision=name), "\n".join(lines))
-        why = "\n".join(filter(None, (headline(lines), explanation.problem)))
-        raise CandidateFailed(
-            f"The worker pool {known.pool} did not start (revision {name}): {why}{in_lines(lines)}",
-            explanation.remedy,
-            explanation.cause,
-            explanation.link,
-            NOT_MOVED,
-        ) from error
+        what = f"The worker pool {known.pool} did not start (revision {name})"
+        raise failed_start(what, error, Known(project=request.project, revision=name), lines) from error
 
 
 async def _last_lines(request: Request, known: PoolRecord, revision: str) -> list[str]:

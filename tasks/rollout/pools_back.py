@@ -96,7 +96,7 @@ async def owed_pool(wanted: PoolRecord) -> PoolRecord:
         async with asyncio.timeout(GIVE_BACK_LIMIT_S):
             return _from_now(wanted, await worker_pools.get_pool(wanted.name))
     except (GoogleError, TimeoutError) as error:
-        get_run_logger().warning("what %s is now cannot be read: %s", wanted, explain(error).problem)
+        get_run_logger().warning("what %s is now cannot be read: %s", wanted, explain(error).said)
         return _from_now(wanted, None).model_copy(update={"unread": True})
 
 

@@ -207,7 +207,7 @@ async def give_back(
                 lambda: _one(request, candidate, written, tried, careful, doubtful), PAUSES_S
             )
     except Exception as error:
-        return Ending(candidate.place, Outcome.FAILED, explain(error).problem)
+        return Ending(candidate.place, Outcome.FAILED, explain(error).said)
     if found.outcome not in (Outcome.UNTOUCHED, Outcome.TAKEN_BACK):
         return found
     done, said = await _template_back(request, candidate.before, lambda name: name == candidate.revision, careful)
@@ -295,7 +295,7 @@ async def _verified(request: Request, candidate: Candidate, health: Health | Non
         async with asyncio.timeout(VERIFY_LIMIT_S):
             judgement = await ask_service(request, candidate, asked_for(request, candidate.place, health), FOR_A_WHILE)
     except Exception as error:
-        return f"could not be verified ({explain(error).problem})"
+        return f"could not be verified ({explain(error).said})"
     return f"is {judgement.verdict}" + ("" if judgement.verdict is Verdict.HEALTHY else f" ({judgement.reason})")
 
 

@@ -54,7 +54,7 @@ async def _looked(look: Coroutine[Any, Any, Judgement]) -> Judgement:
         async with asyncio.timeout(LOOK_LIMIT_S):
             return await look
     except Exception as error:
-        return Judgement(Verdict.INCONCLUSIVE, explain(error).problem)
+        return Judgement(Verdict.INCONCLUSIVE, explain(error).said)
 
 
 async def last_seen_healthy(request: Request, candidate: Candidate) -> TargetRecord | None:

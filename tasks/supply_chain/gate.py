@@ -115,7 +115,7 @@ async def look(reference: str, rules: Scan, wait_s: float) -> Looked:
             get_run_logger().info("%s: %s; waiting for up to %g s", reference, last.judged.reason, wait_s)
             await until(tells, limit_s=wait_s, pause_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S)
     except GoogleError as error:
-        return Looked(Findings(""), Judged(Found.UNKNOWN, f"{NOT_ASKED}: {explain(error).problem}"))
+        return Looked(Findings(""), Judged(Found.UNKNOWN, f"{NOT_ASKED}: {explain(error).said}"))
     except TimeoutError:
         return last
     return last

@@ -63,7 +63,7 @@ async def _provenance(image: Image, commit: str, wait_s: float) -> tuple[str, Pr
         if not await known() and image.built:
             await until(known, limit_s=min(wait_s, WRITTEN_S), pause_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S)
     except GoogleError as error:
-        return f"where it comes from cannot be asked for: {explain(error).problem}", None
+        return f"where it comes from cannot be asked for: {explain(error).said}", None
     except TimeoutError:
         pass
     return last
@@ -104,7 +104,7 @@ async def _bill(image: Image, wait_s: float) -> tuple[Bill | None, str]:
             await papers.export_bill(scanned)
             await until(there, limit_s=max(wait_s, FIRST_POLL_S), pause_s=FIRST_POLL_S, longest_s=LONGEST_POLL_S)
     except GoogleError as error:
-        return None, f"its bill of materials cannot be had: {explain(error).problem}"
+        return None, f"its bill of materials cannot be had: {explain(error).said}"
     except TimeoutError:
         return None, f"its bill of materials was not there after {wait_s:g} s"
     return found, ""

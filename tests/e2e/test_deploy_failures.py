@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -114,6 +114,50 @@ async def test_after_a_crash_the_corrected_version_ships(shop: App) -> None:
     shop.commit("v1.1.1")
     await ship(shop)
     assert any("v1-1-1" in str(revision) for revision in await traffic(shop))
+
+
+GOOGLES_OWN = "The service has encountered an error. Internal system error, system will retry."
+
+
+@pytest.fixture
+def fault_of_the_start(cloud: LocalCloud) -> Iterator[Callable[[int], None]]:
+    def so_often(times: int) -> None:
+        start = {"method": "run.revisions.start", "code": "INTERNAL", "message": GOOGLES_OWN, "times": times}
+        cloud.put("/faults", [start])
+
+    yield so_often
+    cloud.put("/faults", [])
+
+
+async def test_a_start_that_cloud_run_itself_fails_is_tried_again_under_another_name(
+    shop: App, fault_of_the_start: Callable[[int], None]
+) -> None:
+    """A revision that failed keeps its name for ever; it is the cloud that failed, and not the version."""
+    await ship(shop)
+    shop.write("web", program(body="ok 2"))
+    shop.commit("v1.1.0")
+    fault_of_the_start(1)
+    await ship(shop)
+    ((serving, percent),) = (await traffic(shop)).items()
+    assert "v1-1-0" in str(serving)
+    assert str(serving).endswith("-r2")
+    assert percent == 100
+
+
+@pytest.mark.faults
+async def test_where_cloud_run_never_starts_it_its_own_words_are_shown(
+    shop: App, fault_of_the_start: Callable[[int], None]
+) -> None:
+    await ship(shop)
+    before = await traffic(shop)
+    shop.write("web", program(body="ok 2"))
+    shop.commit("v1.1.0")
+    fault_of_the_start(9)
+    with pytest.raises(CandidateFailed) as caught:
+        await ship(shop)
+    assert GOOGLES_OWN in caught.value.problem
+    assert caught.value.cause is Cause.SERVICE_UNAVAILABLE
+    assert await traffic(shop) == before
 
 
 async def test_a_missing_secret_stops_the_run_in_preflight(shop: App) -> None:

@@ -74,7 +74,12 @@ class Instances:
         self._kept[owner], self._reached[owner] = kept, reached
 
     async def prove(self, revision: str) -> None:
-        """Starts an instance of the revision; raises Unready when it does not come up, or Abandoned."""
+        """Starts an instance of the revision; raises Unready when it does not come up, or Abandoned.
+
+        A fault of `run.revisions.start` is Cloud Run's own failure to start what may well be good.
+        """
+        if (fault := self._behaviour.pick("run.revisions.start")) and fault.code:
+            raise not_prepared(revision, fault.message or "Internal system error, system will retry.")
         await self.running(revision if takes_requests(self._state.revision(revision)) else f"{revision}#0")
 
     @contextlib.asynccontextmanager

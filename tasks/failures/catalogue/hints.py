@@ -176,7 +176,7 @@ BUSY_HINT = (
         "Something else is going on with the same thing, or it has changed meanwhile.",
         f"Run again: it reads the present state first; if it stays, see who works on it in the audit log {AUDIT_LOG}.",
         "https://cloud.google.com/apis/design/errors",
-        r"(?:is )?not ready|precondition failed|etag|if-match|resource_?not_?ready",
+        r"(?:is )?not ready(?! and cannot serve)|precondition failed|etag|if-match|resource_?not_?ready",
         r"(?:already|still|currently) (?:in use|running|in progress|locked|being \w+)|busy",
     ),
 )

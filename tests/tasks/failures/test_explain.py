@@ -49,25 +49,6 @@ def test_maybe_is_said_seldom(answers: dict[str, Explanation]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("Unable to acquire impersonated credentials", "Tokens of a service account may not be made"),
-        (
-            "('Unable to acquire impersonated credentials', 'invalid_grant: Bad Request')",
-            "No usable Google credentials",
-        ),
-        ("Caller does not have required permission to use project acme-prod.", "may not have calls counted against"),
-        (
-            "The run.googleapis.com API requires a quota project, which is not set by default.",
-            "The login names no project",
-        ),
-    ],
-)
-def test_who_lacks_what_of_an_identity_is_told_apart(text: str, said: str) -> None:
-    assert said in explain(text).problem
-
-
-@pytest.mark.parametrize(
     ("text", "cause"),
     [
         pytest.param(

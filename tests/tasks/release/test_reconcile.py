@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -19,7 +19,7 @@ from tasks.failures.errors import (
     SlipwayError,
     SourceError,
 )
-from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, unattended
+from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, told_apart, unattended
 from tasks.source.source import Source
 
 
@@ -78,3 +78,16 @@ def test_what_an_app_looks_at_itself_is_left_to_it(own: list[DeploymentResponse]
     shop = [Destination(Source(repository="/srv/shop"), environment) for environment in ("staging", "production")]
     other = Destination(Source(repository="/srv/other"), "staging")
     assert unattended([*shop, other], own) == [*(each for each in shop if each.environment in left), other]
+
+
+def test_where_runs_have_only_ever_failed_nothing_need_have_been_shipped() -> None:
+    """One deploy from a mistyped folder failed the scheduled drift and clean-up of all apps for three months."""
+    shop, mistyped = {"repository": "/srv/shop"}, {"repository": "/srv/shpo"}
+    runs = [
+        a_run(source=mistyped, environment="staging").model_copy(update={"state_type": StateType.FAILED}),
+        a_run(source=shop, environment="staging").model_copy(update={"state_type": StateType.FAILED}),
+        a_run(source=shop, environment="staging").model_copy(update={"state_type": StateType.COMPLETED}),
+    ]
+    well, others = told_apart(runs)
+    assert [each.source.repository for each in well] == ["/srv/shop"]
+    assert [each.source.repository for each in others] == ["/srv/shpo"]

@@ -44,7 +44,7 @@ async def register_app(client: PrefectClient, app: App, *, moves: bool = False) 
     wanted = own_deployments(app, cache(form_of))
     _refuse_others(wanted, await read_named(client, {each.name for each in wanted}), moves=moves)
     outcomes, ids = await register(client, wanted)
-    outcomes += await automate(client, [dead_runs(), *(_tidying(app, name, ids) for name in app.environments)])
+    outcomes += await automate(client, [*dead_runs(), *(_tidying(app, name, ids) for name in app.environments)])
     left = gone(app, await read_registered(client, app.name))
     return [*outcomes, *(Outcome(name, Change.GONE) for name in left.names)]
 

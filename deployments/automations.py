@@ -24,25 +24,46 @@ RUNS_THAT_MATTER = ResourceSpecification({"prefect.resource.role": "flow", "pref
 ANY_RUN = ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"})
 
 
-def dead_runs() -> AutomationCore:
-    """Marks a run Crashed that sent a heartbeat and then nothing at all; a paused run goes on sending them.
+# Who says so has a process; a paused run goes on sending heartbeats. https://docs.prefect.io/v3/advanced/detect-zombie-flows
+ALIVE = ("heartbeat", "Submitting", "Pending", "Running", "Retrying", "Resuming")
 
-    And one that a worker has taken and of which nothing more was heard: it died before it could begin it.
+
+def dead_runs(silence: timedelta = SILENCE) -> list[AutomationCore]:
+    """Mark a run of whose process nothing more was heard Crashed, or Cancelled where it was to be: all else is refused.
+
+    Also before its first heartbeat: its worker may have died when it had taken the run, or when that had just begun.
     """
+    crashed = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="Its process is silent.")
+    cancelled = ChangeFlowRunState(state=StateType.CANCELLED, name="Cancelled", message="Its process is silent.")
+    return [
+        _silent("mark dead runs", "A run of Slipway whose process is gone becomes Crashed.", ALIVE, silence, crashed),
+        _silent(
+            "end dead runs that were cancelled",
+            "A run of Slipway whose process is gone before it could give back becomes Cancelled.",
+            ("Cancelling",),
+            silence,
+            cancelled,
+        ),
+    ]
+
+
+def _silent(
+    name: str, description: str, after: Sequence[str], silence: timedelta, action: ChangeFlowRunState
+) -> AutomationCore:
     return AutomationCore(
-        name=f"{PREFIX}mark dead runs",
-        description="A run of Slipway whose process is gone becomes Crashed.",
+        name=f"{PREFIX}{name}",
+        description=description,
         trigger=EventTrigger(
             match=ANY_RUN,
             match_related=RUNS_THAT_MATTER,
             for_each={"prefect.resource.id"},
-            after={"prefect.flow-run.heartbeat", "prefect.flow-run.Pending", "prefect.flow-run.Submitting"},
+            after={f"prefect.flow-run.{said}" for said in after},
             expect={"prefect.flow-run.*"},
             posture=Posture.Proactive,
             threshold=1,
-            within=SILENCE,
+            within=silence,
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="Its process is silent.")],
+        actions=[action],
     )
 
 

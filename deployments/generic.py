@@ -61,7 +61,7 @@ class _File(_Said):
 async def register_generic(client: PrefectClient, wanted: Sequence[Wanted]) -> list[Outcome]:
     """All deployments, and the automations that are for all apps."""
     outcomes, ids = await register(client, wanted)
-    automations = [dead_runs(), *([tidy_up(ids[RECONCILE])] if RECONCILE in ids else [])]
+    automations = [*dead_runs(), *([tidy_up(ids[RECONCILE])] if RECONCILE in ids else [])]
     return [*outcomes, *await automate(client, automations)]
 
 

@@ -23,7 +23,7 @@ from infra.emulator.iam.accounts import Accounts
 from infra.emulator.iam.identity import Identity
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kubernetes.clusters import DNS_HOSTS, NETWORK, Clusters, addresses
-from infra.emulator.projects.projects import Projects
+from infra.emulator.projects.projects import ORGANIZATION, Projects
 from infra.emulator.run.networks import Networks
 from infra.emulator.services import build
 from infra.emulator.terraform.mirror import write_mirror
@@ -125,7 +125,10 @@ class Emulator:
         return f"127.0.0.1:{port}"
 
     def _seed(self) -> None:
-        """One deployer owns every project, those of earlier starts too; each has its default accounts."""
+        """One deployer owns every project, those of earlier starts too, and administers the organization.
+
+        Each project has its default accounts.
+        """
         deployer = f"deployer@{self.settings.projects[0]}.iam.gserviceaccount.com"
         projects, accounts, policies = self.cloud.get(Projects), self.cloud.get(Accounts), self.cloud.get(Policies)
         for project_id in self.settings.projects:
@@ -133,6 +136,8 @@ class Emulator:
         for project in projects.all():
             policies.grant(f"projects/{project.id}", "roles/owner", f"serviceAccount:{deployer}")
             policies.grant(f"projects/{project.id}", "roles/owner", f"user:{YOU}")
+        for member in (f"serviceAccount:{deployer}", f"user:{YOU}"):
+            policies.grant(ORGANIZATION, "roles/resourcemanager.organizationAdmin", member)
         accounts.ensure(self.settings.projects[0], deployer, "Deployer")
         self._seed_key(deployer)
         self._seed_login(YOU)

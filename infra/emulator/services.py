@@ -52,6 +52,7 @@ from infra.emulator.logs.config import LogBuckets, LogConfig, LogSinks
 from infra.emulator.logs.entries import Logs
 from infra.emulator.management.billing import Billing
 from infra.emulator.management.catalog import Catalog, Prices
+from infra.emulator.management.organizations import Organizations
 from infra.emulator.management.resourcemanager import ProjectsV1, ProjectsV3
 from infra.emulator.management.serviceusage import ServiceUsage
 from infra.emulator.monitoring.api import Monitoring
@@ -113,7 +114,7 @@ APIS = (
     Repositories, Contents, Registry, BlobUploads, Sweeper, ContainerAnalysis, NotesApi, Osv, Sboms,
     CloudBuild, Connections, CloudFunctions, Firestore,
     AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, SecurityTokens, OrgPolicy, Roles, PolicyAnalyzer,
-    Billing, Catalog, ProjectsV1, ProjectsV3, ServiceUsage,
+    Billing, Catalog, Organizations, ProjectsV1, ProjectsV3, ServiceUsage,
     Logging, LogBuckets, LogSinks, ContainerEngine, CloudScheduler,
     SecretManager, SecretVersions,
     Instances, BackupRuns, SqlOperations, SqlBackups, SqlRecovery, AssetSearch, ComputeLists, ComputeApi,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from google.cloud import billing_v1, orgpolicy_v2, resourcemanager_v3, service_usage_v1
 from google.iam.v1 import iam_policy_pb2
@@ -17,6 +18,7 @@ BATCH_LIMIT = 20  # https://cloud.google.com/service-usage/docs/reference/rest/v
 class Project:
     id: str
     number: int
+    parent: str = ""  # folders/NUMBER or organizations/NUMBER; '' where it is in none
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ async def get_project(project: str) -> Project:
     """Raises GoogleError PERMISSION_DENIED for a project that is not there as for one that is not ours."""
     method = client(resourcemanager_v3.ProjectsAsyncClient).get_project
     found = await call("resourcemanager.projects.get", method, {"name": f"projects/{project}"}, retry=READ)
-    return Project(found.project_id, int(found.name.removeprefix("projects/")))
+    return Project(found.project_id, int(found.name.removeprefix("projects/")), found.parent)
 
 
 async def test_permissions(project: str, permissions: Collection[str]) -> set[str]:
@@ -49,14 +51,37 @@ async def test_permissions(project: str, permissions: Collection[str]) -> set[st
     return set(answer.permissions)
 
 
-async def policy(project: str) -> dict[str, set[str]]:
-    """The project's own IAM policy: members by role. Conditional bindings are among them."""
-    request = iam_policy_pb2.GetIamPolicyRequest(resource=f"projects/{project}")
-    request.options.requested_policy_version = 3  # https://cloud.google.com/iam/docs/policies#versions
+Policy = dict[str, set[str]]  # members by role
+
+
+async def policy(project: str) -> Policy:
+    """The project's own IAM policy. Conditional bindings are among them."""
     method = client(resourcemanager_v3.ProjectsAsyncClient).get_iam_policy
-    found = await call("resourcemanager.projects.getIamPolicy", method, request, retry=READ)
-    members: dict[str, set[str]] = {}
-    for binding in found.bindings:
+    return await _policy("resourcemanager.projects.getIamPolicy", method, f"projects/{project}")
+
+
+async def inherited(project: str) -> list[Policy]:
+    """The IAM policies of the folders and of the organization that the project is in, the nearest first.
+
+    Raises GoogleError PERMISSION_DENIED where one of them may not be read, as few may.
+    """
+    parent, found = (await get_project(project)).parent, list[Policy]()
+    folders = client(resourcemanager_v3.FoldersAsyncClient)
+    while parent.startswith("folders/"):
+        found.append(await _policy("resourcemanager.folders.getIamPolicy", folders.get_iam_policy, parent))
+        folder = await call("resourcemanager.folders.get", folders.get_folder, {"name": parent}, retry=READ)
+        parent = folder.parent
+    if parent:
+        organizations = client(resourcemanager_v3.OrganizationsAsyncClient)
+        found.append(await _policy("resourcemanager.organizations.getIamPolicy", organizations.get_iam_policy, parent))
+    return found
+
+
+async def _policy(called: str, method: Any, resource: str) -> Policy:
+    request = iam_policy_pb2.GetIamPolicyRequest(resource=resource)
+    request.options.requested_policy_version = 3  # https://cloud.google.com/iam/docs/policies#versions
+    members: Policy = {}
+    for binding in (await call(called, method, request, retry=READ)).bindings:
         members.setdefault(binding.role, set()).update(binding.members)
     return members
 

@@ -9,7 +9,7 @@ of private networks it may lead into those that SLIPWAY_HOOK_NETWORKS lists.
 from __future__ import annotations
 
 import os
-from urllib.request import getproxies, proxy_bypass
+from collections.abc import Sequence
 
 import httpx
 
@@ -23,6 +23,7 @@ from tasks.orchestration.addresses import (
     parse_networks,
     refusal,
 )
+from tasks.orchestration.pinned import is_proxied
 
 AUDIENCES_VARIABLE = "SLIPWAY_PROBE_AUDIENCES"
 
@@ -38,16 +39,24 @@ def refused_audience(health: Health, service: RunService | None) -> str:
     return f"no ID token is made for {health.audience}, which {AUDIENCES_VARIABLE} of the worker does not list"
 
 
-async def refused_at(url: httpx.URL, health: Health) -> str:
-    """Why nobody is asked at a URL, or ''. Raises OSError where its name has no address.
+async def permitted_at(url: httpx.URL, health: Health) -> tuple[str, Sequence[str]]:
+    """Why nobody is asked at a URL, or ''; and the addresses there that may be asked. Raises OSError if it has none.
 
-    Asked before each request, as a name may mean another address by then.
+    No addresses: the name may be asked. What Cloud Run calls a service is its own, wherever that is, and a proxy looks
+    up itself what it is asked for.
     """
     if never := forbidden(url.host, []):  # the name need not be known here
-        return never
-    addresses = await _addresses(url)
-    never = forbidden(url.host, addresses)
-    if never or not health.url:  # what Cloud Run calls a service is its own, wherever that is
+        return never, ()
+    if literal(url.host):
+        return _refusal(url, [url.host], health), ()
+    if is_proxied(url):
+        return "", ()
+    addresses = await addresses_of(url.host, url.port)
+    return _refusal(url, addresses, health), addresses if health.url else ()
+
+
+def _refusal(url: httpx.URL, addresses: Sequence[str], health: Health) -> str:
+    if (never := forbidden(url.host, addresses)) or not health.url:
         return never
     try:
         allowed = parse_networks(os.environ.get(NETWORKS_VARIABLE, ""))
@@ -55,11 +64,3 @@ async def refused_at(url: httpx.URL, health: Health) -> str:
         return f"{NETWORKS_VARIABLE} of the worker is no list of networks ({error})"
     private = refusal(url.host, addresses, allowed)
     return f"{private} that {NETWORKS_VARIABLE} of the worker does not list" if private else ""
-
-
-async def _addresses(url: httpx.URL) -> list[str]:
-    """None where a proxy looks the name up, which need not have an address here."""
-    if literal(url.host):
-        return [url.host]
-    proxied = url.scheme in getproxies() and not proxy_bypass(url.host)
-    return [] if proxied else await addresses_of(url.host, url.port)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -14,12 +14,13 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
 from infra.gcp.run import access, services
-from tasks.analysis.permitted import refused_at, refused_audience
+from tasks.analysis.permitted import permitted_at, refused_audience
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
 from tasks.manifest.settings import Health
 from tasks.model import Place, Request, Verdict
 from tasks.orchestration.addresses import is_this_machine
+from tasks.orchestration.pinned import first_of, is_proxied, pinned
 from tasks.orchestration.tls import trusted
 
 # For a revision that no release of ours has proven: that it answers at all is all that can be asked of it.
@@ -46,7 +47,7 @@ async def asking(service: str, service_url: str, url: str, health: Health) -> As
     """One client for many requests to the health path of the service, or of its revision, at `url`."""
     why = refused_audience(health, await services.get_service(service)) if health.audience else ""
     headers = {} if why else await authorization(service, service_url or url, health)
-    async with _client(health, headers) as client:
+    async with _client(url, health, headers) as client:
         yield partial(_probe, client, url + health.path, health, why)
 
 
@@ -105,8 +106,15 @@ async def several(
     return probes
 
 
-def _client(health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:
-    return httpx.AsyncClient(verify=trusted(), timeout=health.timeout_s, headers=dict(headers), follow_redirects=False)
+def _client(url: str, health: Health, headers: Mapping[str, str]) -> httpx.AsyncClient:
+    """A proxy that is not to be asked for the name is not asked for one of its addresses, either."""
+    return httpx.AsyncClient(
+        verify=trusted(),
+        timeout=health.timeout_s,
+        headers=dict(headers),
+        follow_redirects=False,
+        trust_env=is_proxied(httpx.URL(url)),
+    )
 
 
 async def _probe(client: httpx.AsyncClient, url: str, health: Health, why: str = "") -> Probe:
@@ -114,11 +122,14 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health, why: str =
     started = time.monotonic()
     try:
         async with asyncio.timeout(health.timeout_s):  # httpx's own time-outs are per read, not for the whole answer
-            if why := why or await _refusal(client, httpx.URL(url), health):
+            addresses: Sequence[str] = ()
+            if not why:
+                why, addresses = await _permitted(client, httpx.URL(url), health)
+            if why:
                 get_run_logger().info("probe of %s: %s", url, why)
                 return Probe(False, 0.0, None, f"{health.path}: {why}")
             started = time.monotonic()
-            response = await client.get(url)
+            response = await _get(client, httpx.URL(url), addresses)
     except (httpx.HTTPError, OSError, TimeoutError) as error:  # OSError: the name has no address
         seconds = time.monotonic() - started
         said = f"{health.path}: no answer after {seconds:.1f} s ({type(error).__name__})"
@@ -130,13 +141,24 @@ async def _probe(client: httpx.AsyncClient, url: str, health: Health, why: str =
     return Probe(not said, (time.monotonic() - started) * 1000, response.status_code, said)
 
 
-async def _refusal(client: httpx.AsyncClient, url: httpx.URL, health: Health) -> str:
-    """Why it is not asked there: what answers is told in the run, and slipway.yaml may name any address."""
-    if why := await refused_at(url, health):
-        return f"{why}; nobody is asked there"
+async def _permitted(client: httpx.AsyncClient, url: httpx.URL, health: Health) -> tuple[str, Sequence[str]]:
+    """Why it is not asked there, and at which addresses it is: slipway.yaml may name any, and the run tells answers.
+
+    Asked before each request, as a name may mean another address by then.
+    """
+    why, addresses = await permitted_at(url, health)
+    if why:
+        return f"{why}; nobody is asked there", ()
     if url.scheme == "http" and "Authorization" in client.headers and not is_this_machine(url.host):
-        return "it is asked with an ID token, which http:// would show to others; give an https:// address"
-    return ""
+        return "it is asked with an ID token, which http:// would show to others; give an https:// address", ()
+    return "", addresses
+
+
+async def _get(client: httpx.AsyncClient, url: httpx.URL, addresses: Sequence[str]) -> httpx.Response:
+    """From one of the addresses, where they are given."""
+    if not addresses:
+        return await client.get(url)
+    return await first_of(addresses, lambda address: client.get(**pinned(url, address)))
 
 
 def wrong_with(status: int, body: str, health: Health) -> str:

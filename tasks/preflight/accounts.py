@@ -185,19 +185,50 @@ async def _check_readers(secret: Secret, readers: Sequence[str]) -> Readiness:
         if error.status not in GONE or error.reason == "SERVICE_DISABLED":
             raise
         return Readiness(notes=(f"Whether {', '.join(readers)} may read the secret {name} could not be seen.",))
-    return merge(judge_reader(secret, each, policies) for each in readers)
+    shut = [each for each in readers if not lets_read(each, policies)]
+    above = await _above(home) if shut else []
+    return merge(judge_reader(secret, each, above) for each in shut)
 
 
-def judge_reader(secret: Secret, account: str, policies: Sequence[Policy]) -> Readiness:
-    """A problem where nothing in sight could let it: no role of the project's own, no group, nobody above it."""
-    (home, name), member = secret, f"serviceAccount:{account}"
-    if any(has_role(policy, member, READERS) or _perhaps(policy, member) for policy in policies):
+async def _above(home: str) -> list[Policy] | None:
+    """Of what a project is in; None where that may not be read."""
+    try:
+        return [*await project.inherited(home)]
+    except GoogleError as error:
+        if error.status not in GONE:
+            raise
+        return None
+
+
+def lets_read(account: str, policies: Sequence[Policy]) -> bool:
+    """Whether one of the policies lets it read a secret, or could: by a group, or by a role of one's own."""
+    member = f"{ACCOUNT}{account}"
+    return any(has_role(policy, member, READERS) or _perhaps(policy, member) for policy in policies)
+
+
+def judge_reader(secret: Secret, account: str, above: Sequence[Policy] | None) -> Readiness:
+    """Of one that neither the secret's own policy nor its project's lets read it.
+
+    A problem where nothing that the project is in does, either. A note where that could not be seen (None).
+    """
+    (home, name), member = secret, f"{ACCOUNT}{account}"
+    command = (
+        f"gcloud secrets add-iam-policy-binding {name} --project={home} --member={member} --role={READ_SECRET.role}"
+    )
+    if above is None:
+        return Readiness(
+            notes=(
+                f"Neither the secret {name} nor the project {home} lets {account} read it. If no folder and no "
+                f"organization does: {command}",
+            )
+        )
+    if lets_read(account, above):
         return Readiness()
     return refuse(
         "secrets",
         Cause.PERMISSION,
         f"The service account {account} may not read the secret {name} ({READ_SECRET.permission}).",
-        f"gcloud secrets add-iam-policy-binding {name} --project={home} --member={member} --role={READ_SECRET.role}",
+        command,
         f"{CONSOLE}/security/secret-manager/secret/{name}?project={home}",
     )
 

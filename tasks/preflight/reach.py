@@ -10,7 +10,7 @@ import httpx
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from infra.gcp.run.services import RunService
-from tasks.analysis.permitted import refused_at, refused_audience
+from tasks.analysis.permitted import permitted_at, refused_audience
 from tasks.analysis.reach import DEFAULT_URL, IAP, INGRESS, an_example, asks_dark, closing, is_declared, to_declare
 from tasks.failures.cause import Cause
 from tasks.manifest.settings import ServiceSettings
@@ -56,7 +56,7 @@ async def _not_permitted(place: Place, settings: ServiceSettings, service: RunSe
     """What slipway.yaml would have asked that the operator of this worker does not let it."""
     health, url, why = settings.health, an_example(settings.health, place), ""
     with suppress(OSError):  # a name without an address here: the proof will tell
-        why = refused_audience(health, service) or (await refused_at(httpx.URL(url), health) if url else "")
+        why = refused_audience(health, service) or ((await permitted_at(httpx.URL(url), health))[0] if url else "")
     if not why:
         return Readiness()
     what = f"services.{place.service}.health"

@@ -31,6 +31,7 @@ from tasks.model import Request
 from tasks.names import resources
 from tasks.names.naming import execution_token
 from tasks.orchestration.addresses import NETWORKS_VARIABLE, addresses_of, parse_networks, refusal
+from tasks.orchestration.pinned import first_of, pinned
 from tasks.orchestration.step import step
 from tasks.orchestration.tls import trusted
 
@@ -229,29 +230,22 @@ def host_of(call: HttpCall) -> str:
 async def _status(hook: HttpHook, when: When) -> int:
     """The status of the answer of the first address that takes the call, once all of the name's have been checked.
 
-    The connection goes to the address and not to the name: that could mean another one by then. No proxy of the machine
-    is asked, as it would look the name up itself.
+    No proxy of the machine is asked, as it would look the name up itself.
     """
     url = httpx.URL(hook.http.url)
     addresses = await _allowed(hook, when, url)
-    headers = {"Host": url.netloc.decode(), **hook.http.headers}
     timeout = httpx.Timeout(hook.http.timeout_s)
     async with httpx.AsyncClient(verify=trusted(), timeout=timeout, follow_redirects=False, trust_env=False) as client:
-        for left, address in enumerate(addresses, 1 - len(addresses)):
-            try:
-                async with client.stream(
-                    hook.http.method,
-                    url.copy_with(host=address),
-                    headers=headers,
-                    extensions={"sni_hostname": url.host},
-                ) as response:
-                    async for _ in response.aiter_raw():
-                        pass
-                    return response.status_code
-            except httpx.ConnectError:
-                if not left:
-                    raise
-    raise OSError("the name has no address")
+
+        async def status_at(address: str) -> int:
+            to = pinned(url, address)
+            to["headers"] |= hook.http.headers
+            async with client.stream(hook.http.method, **to) as response:
+                async for _ in response.aiter_raw():
+                    pass
+                return response.status_code
+
+        return await first_of(addresses, status_at)
 
 
 async def _allowed(hook: HttpHook, when: When, url: httpx.URL) -> list[str]:

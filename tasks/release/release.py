@@ -85,9 +85,13 @@ async def _kept(proofs: Sequence[Proof], ledger: Ledger) -> Sequence[Proof]:
 async def _let_through(
     request: Request, new: Sequence[Candidate], proofs: Sequence[Proof], images: Sequence[Image], ledger: Ledger
 ) -> None:
-    """What is asked once, before the first user meets the new version."""
+    """What is asked once, before the first user meets the new version; after an answer it is proven once more.
+
+    Whoever was asked may have taken hours, in which what it needs may have gone.
+    """
     if approved := await approval(request, new, proofs, ledger.release):
         await ledger.approved(approved)
+        await _kept(await prove(request, new), ledger)
     # a freeze may have begun in the hours since
     refuse_frozen(request.settings, ledger.release.override, datetime.now(UTC))
     await refuse_vulnerable(request, images, ledger, again=True)

@@ -19,13 +19,13 @@ from prefect.settings import PREFECT_API_URL
 from prefect.types.entrypoint import EntrypointType
 
 from flows.promote import promote
-from tasks.failures.errors import Frozen, NotApproved, PromotionRefused
+from tasks.failures.errors import Frozen, NotApproved, PromotionRefused, ProofFailed
 from tasks.history.record import State
 from tasks.model import Override, Release
 from tasks.source.source import Source
 from tests.conftest import PROJECT, STAGING_PROJECT, LocalCloud
 from tests.e2e.conftest import REGION, App, program
-from tests.e2e.releases import HEALTH, Running, Scenario, describe, history, live, ship, side_by_side
+from tests.e2e.releases import HEALTH, Running, Scenario, describe, find, history, live, ship, side_by_side
 
 pytestmark = pytest.mark.usefixtures("cloud_env")
 
@@ -120,6 +120,41 @@ async def a_no_go_and_no_answer_at_all_leave_production_as_it_was(app: App) -> N
     assert "no-go" in refused.reason
 
 
+BREAKS = """
+class Breaks(Handler):
+    broken = False
+
+    def do_GET(self):
+        Breaks.broken |= self.path == "/break"
+        if not Breaks.broken:
+            return super().do_GET()
+        self.send_response(500)
+        self.end_headers()
+
+http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Breaks).serve_forever()
+"""
+
+
+async def what_breaks_while_somebody_decides_gets_no_traffic(app: App) -> None:
+    await stage(app, "v1.0.0", PRODUCTION.replace("required", "none"))
+    await promoted(app)
+    describe(app, SERVICES, staging=STAGING, production=PRODUCTION)
+    app.write("web", program(instead=BREAKS))
+    app.commit("v1.1.0")
+    await ship(app, "staging")
+    async with promoting(app) as running:
+        run = await asking(app, "v1.1.0")
+        candidate = next(target for target in (await find(app)).live if "v1-1-0" in str(target.revision))
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"{candidate.uri}/break")).status_code == 500
+        await answer(run, decision="go", who="Ada")
+        with pytest.raises(ProofFailed, match="status 500") as caught:
+            await running
+    assert "not moved" in caught.value.state
+    assert await live(app) == {"v1.0.0": 100}
+    assert (await history(app))[0].state is State.FAILED
+
+
 async def a_run_that_is_cancelled_while_it_waits_ends_cancelled_and_moves_nothing(app: App) -> None:
     await stage(app, "v1.0.0", PRODUCTION)
     process, run_id = await run_apart(app)
@@ -183,6 +218,7 @@ async def a_freeze_declared_after_the_commit_holds_for_its_promotion(app: App) -
 SCENARIOS: tuple[Scenario, ...] = (
     the_digests_proven_in_staging_serve_production_after_approval,
     a_no_go_and_no_answer_at_all_leave_production_as_it_was,
+    what_breaks_while_somebody_decides_gets_no_traffic,
     a_run_that_is_cancelled_while_it_waits_ends_cancelled_and_moves_nothing,
     what_was_never_proven_in_staging_is_not_promoted,
     a_freeze_declared_after_the_commit_holds_for_its_promotion,

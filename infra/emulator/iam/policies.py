@@ -1,4 +1,4 @@
-"""Who may do what: IAM policies by resource, checked up to the project."""
+"""Who may do what: IAM policies by resource, checked up to the project and the organization that it is in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from infra.emulator.iam.roles import permissions, predefined
 from infra.emulator.kernel.behaviour import Behaviour
 from infra.emulator.kernel.errors import aborted, invalid
 from infra.emulator.kernel.store import Store
+from infra.emulator.projects.projects import ORGANIZATION
 
 EMPTY_ETAG = b"\x00\x20\x01"  # base64 ACAB, what real services answer before the first setIamPolicy
 MEMBER_KINDS = {
@@ -102,8 +103,9 @@ class Policies:
     def roles(self, principal: str, resource: str) -> Iterator[str]:
         """The roles that `principal` has on `resource`, by its own policy and by its parents'; may repeat."""
         parts = resource.split("/")
-        for end in range(len(parts), 0, -1):
-            policy = self._effective("/".join(parts[:end]))
+        own = ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+        for each in (*own, *([ORGANIZATION] if parts[0] == "projects" else [])):
+            policy = self._effective(each)
             for binding in policy.bindings if policy else ():
                 if any(self._is(principal, member) for member in binding.members):
                     yield binding.role

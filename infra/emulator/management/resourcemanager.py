@@ -19,13 +19,12 @@ from infra.emulator.kernel.cloud import Cloud
 from infra.emulator.kernel.errors import invalid
 from infra.emulator.kernel.handlers import Call, route, rpc
 from infra.emulator.kernel.transcoding import to_json
-from infra.emulator.projects.projects import Project, Projects
+from infra.emulator.projects.projects import ORGANIZATION, Project, Projects
 
 API = "google.cloud.resourcemanager.v3.Projects"
 HOST = "cloudresourcemanager.googleapis.com"
 V1 = "/v1/projects/{project}"
 GET = "resourcemanager.projects.get"
-ORGANIZATION = "organizations/100000000001"  # the one that all projects are in
 ProjectPb: Any = resourcemanager_v3.Project.pb()
 ListPb: Any = resourcemanager_v3.ListProjectsResponse.pb()
 SearchPb: Any = resourcemanager_v3.SearchProjectsResponse.pb()

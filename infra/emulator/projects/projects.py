@@ -50,6 +50,9 @@ PAID = {
 READING = (".get", ".list", ".getIamPolicy", ".access")
 
 
+ORGANIZATION = "organizations/100000000001"  # the one that all projects are in
+
+
 @dataclass(frozen=True)
 class Project:
     id: str

@@ -28,6 +28,29 @@ PERMISSION = (
         "https://cloud.google.com/iam/docs/service-account-impersonation",
         r"failed to generate google cloud (?:access|id) token[\s\S]{0,200}(?:does not have permission|permission_denied)",
         r"iam\.serviceaccounts\.(?:getaccesstoken|getopenidtoken|implicitdelegation|signblob|signjwt)",
+        # Unless the login that it begins with is what is wrong, or the request itself.
+        r"unable to acquire impersonated credentials(?![\s\S]*(?:invalid_|reauth|\b[45]0[0245]\b))",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
+        "[{principal}|The caller] may not have calls counted against [project {project}|the project that it names].",
+        "[Run `gcloud projects add-iam-policy-binding {project} --member={member} "
+        "--role=roles/serviceusage.serviceUsageConsumer`|Grant roles/serviceusage.serviceUsageConsumer on that project at "
+        "https://console.cloud.google.com/iam-admin/iam], or have calls counted against another one, as "
+        "https://cloud.google.com/docs/quotas/set-quota-project says.",
+        "https://cloud.google.com/docs/quotas/set-quota-project",
+        r"required permission to use project",
+        r"user_project_denied",
+    ),
+    rule(
+        Cause.PERMISSION,
+        NO,
+        "The login names no project against which its calls are counted.",
+        "Name yours[ with `gcloud auth application-default set-quota-project {own_project}`|, see "
+        "https://cloud.google.com/docs/quotas/set-quota-project], then run again.",
+        "https://cloud.google.com/docs/authentication/troubleshoot-adc#user-creds-client-based",
+        r"requires a quota project",
     ),
     rule(
         Cause.PERMISSION,

@@ -14,6 +14,7 @@ from infra.emulator.run.invoker import iap_client
 from infra.gcp import project
 from tasks.analysis.permitted import AUDIENCES_VARIABLE
 from tasks.analysis.probes import (
+    _get,
     _probe,
     asking,
     latencies_ms,
@@ -176,6 +177,26 @@ async def test_health_url_leads_only_into_private_networks_that_the_operator_lis
         async with httpx.AsyncClient() as client:
             probe = await _probe(client, f"{address}/ready", health)
     assert why in probe.detail
+
+
+class _TellsHost(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.headers["Host"].encode())
+
+
+async def test_who_was_checked_is_asked_and_not_what_the_name_means_by_then() -> None:
+    """A name of a private network was looked up once to be checked and again to be asked (DNS rebinding)."""
+    with serving(_TellsHost) as address:
+        url = httpx.URL(address).copy_with(host="shop.invalid")  # https://www.rfc-editor.org/rfc/rfc6761#section-6.4
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await _get(client, url, ["127.0.0.2", "127.0.0.1"])  # nobody listens at the first
+            assert answer.text == f"shop.invalid:{url.port}"
+            with pytest.raises(httpx.ConnectError):
+                await _get(client, url, ["127.0.0.2"])
+            with pytest.raises(httpx.ConnectError):
+                await _get(client, url, [])
 
 
 @pytest.mark.parametrize(

@@ -157,3 +157,22 @@ def test_to_slipway_passes_an_error_of_our_own_through() -> None:
 def test_the_containers_own_last_lines_say_why_it_did_not_start(last_line: str, cause: Cause) -> None:
     error = google("INTERNAL", "Revision 'a-1' is not ready: failed to start and listen on the port defined by PORT")
     assert explain(error, log=f"starting\n{last_line}").cause is cause
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Unable to acquire impersonated credentials", "Tokens of a service account may not be made"),
+        (
+            "('Unable to acquire impersonated credentials', 'invalid_grant: Bad Request')",
+            "No usable Google credentials",
+        ),
+        ("Caller does not have required permission to use project acme-prod.", "may not have calls counted against"),
+        (
+            "The run.googleapis.com API requires a quota project, which is not set by default.",
+            "The login names no project",
+        ),
+    ],
+)
+def test_who_lacks_what_of_an_identity_is_told_apart(text: str, said: str) -> None:
+    assert said in explain(text).problem

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from google.cloud import secretmanager_v1
+from google.cloud import resourcemanager_v3, secretmanager_v1
 from google.iam.v1 import iam_policy_pb2, policy_pb2
 
+from infra.emulator.projects.projects import ORGANIZATION
 from tasks.failures.cause import Cause
 from tasks.model import Readiness
 from tasks.preflight.accounts import (
@@ -19,6 +20,7 @@ from tasks.preflight.accounts import (
     is_legacy,
     judge_builder,
     judge_reader,
+    lets_read,
     no_default,
 )
 from tests.conftest import OTHER_PROJECT, PROJECT, LocalCloud
@@ -202,7 +204,7 @@ async def test_a_secret_of_another_project_is_looked_up_in_the_policies_of_that_
 
 
 @pytest.mark.parametrize(
-    ("policy", "stops"),
+    ("policy", "shut"),
     [
         ({}, True),
         ({"roles/editor": {MEMBER}}, True),
@@ -215,5 +217,43 @@ async def test_a_secret_of_another_project_is_looked_up_in_the_policies_of_that_
         ({"projects/acme/roles/reader": {"user:a@example.com"}}, True),
     ],
 )
-def test_only_what_nothing_in_sight_allows_stops_the_release(policy: dict[str, set[str]], stops: bool) -> None:
-    assert bool(judge_reader(("acme-prod", "key"), RUNNER, ({}, policy)).problems) is stops
+def test_only_who_is_surely_shut_out_by_a_policy_counts_as_such(policy: dict[str, set[str]], shut: bool) -> None:
+    assert lets_read(RUNNER, ({}, policy)) is not shut
+
+
+@pytest.mark.parametrize(
+    ("above", "stops", "notes"),
+    [
+        ([], True, 0),  # it is in no organization
+        ([{}, {"roles/viewer": {MEMBER}}], True, 0),
+        ([{}, {"roles/secretmanager.secretAccessor": {MEMBER}}], False, 0),
+        (None, False, 1),
+    ],
+)
+def test_a_role_on_a_folder_or_on_the_organization_may_be_what_lets_it_read(
+    above: list[dict[str, set[str]]] | None, stops: bool, notes: int
+) -> None:
+    found = judge_reader(("acme-prod", "key"), RUNNER, above)
+    assert (bool(found.problems), len(found.notes)) == (stops, notes)
+
+
+async def test_who_reads_all_secrets_of_the_organization_is_not_stopped_and_who_may_not_look_there_is_told(
+    acting: Acting, tmp_path: Path
+) -> None:
+    """A release by such an account was stopped, with a command that nobody needed."""
+    runner, secret = new_identity(tmp_path), f"key-{tmp_path.name.replace('_', '-')}"
+    secretmanager_v1.SecretManagerServiceClient().create_secret(
+        parent=f"projects/{PROJECT}", secret_id=secret, secret=secretmanager_v1.Secret(replication={"automatic": {}})
+    )
+    request = to_ship(f"service_account: {runner.email}, secrets: {{KEY: {secret}}}")
+    assert (await check_readers(request)).problems
+    deployer = new_identity(tmp_path, ["roles/editor", "roles/iam.securityReviewer"])
+    with acting(deployer.key_file):
+        found = await check_readers(request)
+    assert not found.problems
+    assert "If no folder and no organization does: gcloud secrets add-iam-policy-binding" in found.notes[0]
+    organizations = resourcemanager_v3.OrganizationsClient()
+    policy = organizations.get_iam_policy(resource=ORGANIZATION)
+    policy.bindings.add(role="roles/secretmanager.secretAccessor", members=[runner.member])
+    organizations.set_iam_policy(request=iam_policy_pb2.SetIamPolicyRequest(resource=ORGANIZATION, policy=policy))
+    assert await check_readers(request) == Readiness()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from prefect import Flow, State, flow
@@ -13,6 +14,7 @@ from tasks.cleanup.propose import propose
 from tasks.cleanup.scope import read_scope
 from tasks.cleanup.turns import only_clean_up
 from tasks.failures.errors import ParameterError, ReleaseBusy
+from tasks.orchestration.gather import one_by_one
 from tasks.orchestration.lock import LEASE_S
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.shown import introduce, show_failure
@@ -77,5 +79,6 @@ async def _dry_runs(*, dry_run: bool, plan: str | None) -> str:
     """One after the other; answers the names of the plans. Nothing is deleted without naming the repository."""
     if not dry_run or plan:
         raise ParameterError("Nothing says which app is to be cleaned up.", "name the repository in `source`.")
-    by_repository = {each.source.repository: each.source for each in reversed(await shipped("cleanup"))}
-    return ", ".join([await cleanup(each.model_copy(update={"ref": None})) for each in by_repository.values()])
+    by_place = {each.source.place: each.source for each in reversed(await shipped("cleanup"))}
+    plans = [partial(cleanup, each.model_copy(update={"ref": None})) for each in by_place.values()]
+    return ", ".join(await one_by_one(plans))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prefect import flow
 from prefect.logging import get_run_logger
 
@@ -11,6 +13,7 @@ from tasks.drift.look import look, report_drift, repository_version
 from tasks.drift.pools import look_at_pools, report_pool_drift
 from tasks.drift.repair import drifted_beside, ship_drifted
 from tasks.observe.last_step import keep_log
+from tasks.orchestration.gather import one_by_one
 from tasks.orchestration.lock import is_held, one_at_a_time
 from tasks.orchestration.parameters import refuse_parameters
 from tasks.orchestration.shown import introduce, show_failure
@@ -43,7 +46,8 @@ async def drift(source: Source | None, environment: str, refresh: bool = False) 
     """
     if source is None:
         found = [each.source for each in await shipped("drift") if each.environment == environment]
-        return sum([await drift(each.model_copy(update={"ref": None}), environment) for each in found])
+        looks = [partial(drift, each.model_copy(update={"ref": None}), environment) for each in found]
+        return sum(await one_by_one(looks))
     async with workspace() as folder:
         request = await read_request(source, environment, [], folder)
         await introduce(request.app, environment, f"drift of {request.app} in {environment}")

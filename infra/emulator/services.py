@@ -23,6 +23,7 @@ from infra.emulator.artifacts.scanner import Scanner
 from infra.emulator.artifacts.sweeper import Sweeper
 from infra.emulator.assets.api import AssetSearch
 from infra.emulator.assets.inventory import Assets
+from infra.emulator.builds.connections import Connections
 from infra.emulator.builds.service import CloudBuild
 from infra.emulator.compute.api import ComputeApi, ComputeLists
 from infra.emulator.compute.state import Compute
@@ -90,6 +91,7 @@ from infra.emulator.storage.xml_api import XmlApi
 PACKAGES = (
     "google.cloud.run_v2",
     "google.cloud.devtools.cloudbuild_v1",
+    "google.cloud.devtools.cloudbuild_v2",
     "google.cloud.artifactregistry_v1",
     "google.cloud.service_usage_v1",
     "google.cloud.resourcemanager_v3",
@@ -110,7 +112,7 @@ APIS = (
     Services, Revisions, Jobs, ExecutionsAndTasks, WorkerPools, OtherKinds, KnativeJobs, KnativePools, Knative,
     Monitoring,
     Repositories, Contents, Registry, BlobUploads, Sweeper, ContainerAnalysis, NotesApi, Osv, Sboms,
-    CloudBuild, CloudFunctions, Firestore,
+    CloudBuild, Connections, CloudFunctions, Firestore,
     AccountKeys, AccountPolicies, ServiceAccounts, Credentials, OAuth, SecurityTokens, OrgPolicy, Roles, PolicyAnalyzer,
     Billing, Catalog, Organizations, ProjectsV1, ProjectsV3, ServiceUsage,
     Logging, LogBuckets, LogSinks, ContainerEngine, CloudScheduler,

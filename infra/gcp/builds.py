@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from google.cloud.devtools import cloudbuild_v1
+from google.cloud.devtools import cloudbuild_v1, cloudbuild_v2
 from google.protobuf import json_format
 
 from infra.gcp.calls.clients import READ, call, client
@@ -56,6 +56,21 @@ async def trigger_texts(project: str, region: str) -> dict[str, list[str]]:
     method = client(cloudbuild_v1.CloudBuildAsyncClient).list_build_triggers
     found = each("cloudbuild.triggers.list", method, request, "triggers")
     return {trigger.name: list(_texts(json_format.MessageToDict(trigger))) async for trigger in found}
+
+
+async def connection_texts(project: str, region: str) -> dict[str, list[str]]:
+    """What a region's connections to git hosts say, by their names: their tokens are in secrets. Raises GoogleError.
+
+    https://cloud.google.com/build/docs/automating-builds/github/connect-repo-github?generation=2nd-gen
+    """
+    method = client(cloudbuild_v2.RepositoryManagerAsyncClient).list_connections
+    found = each("cloudbuild.connections.list", method, {"parent": parent(project, region)}, "connections")
+    try:
+        return {item.name.rpartition("/")[2]: list(_texts(json_format.MessageToDict(item))) async for item in found}
+    except GoogleError as error:
+        if error.status in ("NOT_FOUND", "INVALID_ARGUMENT"):  # Cloud Build is not in that region
+            return {}
+        raise
 
 
 async def secrets_read(project: str, region: str, since: datetime) -> list[str]:

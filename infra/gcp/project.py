@@ -23,12 +23,17 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """The effective policy of a list constraint: denied beats allowed; none allowed means that all others are."""
+    """The effective policy of a list constraint: denied beats allowed; none allowed means that all others are.
+
+    conditional: more rules hold where a condition does, such as for what has a tag, and go before these.
+    https://cloud.google.com/resource-manager/docs/organization-policy/tags-organization-policy
+    """
 
     allowed: frozenset[str] = frozenset()
     denied: frozenset[str] = frozenset()
     allow_all: bool = False
     deny_all: bool = False
+    conditional: bool = False
 
 
 async def get_project(project: str) -> Project:
@@ -117,10 +122,11 @@ async def constraint(project: str, name: str) -> Constraint | None:
     found = await read("orgpolicy.policies.get", method, {"name": f"projects/{project}/policies/{name}"})
     if found is None or not found.spec.rules:
         return None
-    rules = found.spec.rules
+    rules = [rule for rule in found.spec.rules if not rule.condition.expression]
     return Constraint(
         allowed=frozenset(v for rule in rules for v in rule.values.allowed_values),
         denied=frozenset(v for rule in rules for v in rule.values.denied_values),
         allow_all=any(rule.allow_all for rule in rules),
         deny_all=any(rule.deny_all for rule in rules),
+        conditional=len(rules) < len(found.spec.rules),
     )

@@ -9,10 +9,14 @@ import stat
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 from tasks.builds.ignore import Ignored, nothing, source_files
 from tasks.failures.cause import Cause
 from tasks.failures.errors import SourceError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 NAMED = 5  # of the files that cannot be packed, in one message
 
@@ -23,8 +27,21 @@ class Archive:
 
     path: Path
     sha256: str  # of the file: the same for the same content and zlib, wherever and whenever it is packed
+    content_sha256: str  # of the tar in it, whichever zlib has packed that
     size_bytes: int
     files: int  # how many
+
+
+class _Hashing(gzip.GzipFile):
+    """Keeps the hash of what is packed: zlib and zlib-ng make other bytes of the same."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
+        self.content = hashlib.sha256()
+
+    def write(self, data: ReadableBuffer) -> int:
+        self.content.update(data)
+        return super().write(data)
 
 
 def pack(folder: Path, out: Path, dockerfile: str = "Dockerfile", own: str = "") -> Archive:
@@ -37,14 +54,14 @@ def pack(folder: Path, out: Path, dockerfile: str = "Dockerfile", own: str = "")
     members = [member for member in plan(folder, dockerfile, own) if folder.resolve() / member.name != out.resolve()]
     with (
         out.open("wb") as file,
-        gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as zipped,
+        _Hashing(file) as zipped,
         tarfile.open(fileobj=zipped, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for member in members:
             _add(archive, folder, member)
     with out.open("rb") as packed:
         digest = hashlib.file_digest(packed, "sha256").hexdigest()
-    return Archive(out, digest, out.stat().st_size, len(members))
+    return Archive(out, digest, zipped.content.hexdigest(), out.stat().st_size, len(members))
 
 
 def plan(

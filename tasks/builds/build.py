@@ -116,6 +116,7 @@ async def prepare_source(request: Request, version: Version, name: str, *others:
         bucket=request.settings.bucket,
         source_object=f"sources/{request.app}/{name}/{archive.sha256}.tar.gz",
         source_sha256=archive.sha256,
+        content_sha256=archive.content_sha256,
         dockerfile=settings.dockerfile if (source / settings.dockerfile).is_file() else None,
         settings=settings.build,
         run_id=request.run_id,
@@ -125,13 +126,8 @@ async def prepare_source(request: Request, version: Version, name: str, *others:
     (generation, sent), seen = await asyncio.gather(
         objects.upload_once(recipe.bucket, recipe.source_object, archive.path), look(request, recipe)
     )
-    get_run_logger().info(
-        "%s: %d files, %d bytes, %s",
-        ", ".join((name, *others)),
-        archive.files,
-        archive.size_bytes,
-        "uploaded" if sent else "uploaded before",
-    )
+    names, how = ", ".join((name, *others)), "uploaded" if sent else "uploaded before"
+    get_run_logger().info("%s: %d files, %d bytes, %s", names, archive.files, archive.size_bytes, how)
     return recipe, Beginning(generation, [seen])
 
 

@@ -41,11 +41,14 @@ async def look_again(request: Request, recipe: Recipe) -> tuple[Seen, dict[str, 
 async def known_digests(recipe: Recipe) -> dict[str, str]:
     """By service, of those that are built already. Raises TagTaken if the version names other content."""
 
+    async def tagged(package: Package, tag: str) -> str | None:
+        return await repositories.digest_of(package.repository, package.name, tag)
+
     async def known(package: Package) -> str:
-        by_version, by_content = await asyncio.gather(
-            repositories.digest_of(package.repository, package.name, recipe.tag),
-            repositories.digest_of(package.repository, package.name, recipe.content_tag),
-        )
+        tags = recipe.tag, recipe.content_tag, recipe.former_tag
+        by_version, by_content, by_former = await asyncio.gather(*(tagged(package, tag) for tag in tags))
+        if by_former and (by_content is None or by_version == by_former):
+            by_content = by_former
         return reusable_digest(recipe.only([package]), by_version, by_content)
 
     digests = await asyncio.gather(*map(known, recipe.packages))

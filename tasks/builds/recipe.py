@@ -35,7 +35,7 @@ class Recipe:
     tag: str  # the version's
     bucket: str
     source_object: str
-    source_sha256: str
+    source_sha256: str  # of the object
     dockerfile: str | None  # None: buildpacks
     settings: BuildSettings
     run_id: str
@@ -43,6 +43,7 @@ class Recipe:
     account: str = ""  # what the build runs as; '' for Google's choice
     cache_from: str = ""  # an earlier image of the service, by digest
     commit: str = ""  # that the source is; '' where it is none
+    content_sha256: str = ""  # of what is packed in it
 
     @property
     def uri(self) -> str:
@@ -65,13 +66,21 @@ class Recipe:
     @property
     def content_tag(self) -> str:
         """An image tag that tells what went in: source, Dockerfile, target, build arguments and names of secrets."""
+        return self._tag(self.content_sha256 or self.source_sha256)
+
+    @property
+    def former_tag(self) -> str:
+        """What earlier Slipways called the same, if the same zlib had packed it."""
+        return self._tag(self.source_sha256)
+
+    def _tag(self, source: str) -> str:
         more = {
             "target": self.settings.target,
             "secrets": {key: str(ref) for key, ref in self.settings.secrets.items()},
         }
         inputs = {
             **{key: value for key, value in more.items() if value},  # without these the tag is as it always was
-            "source": self.source_sha256,
+            "source": source,
             "dockerfile": self.dockerfile or "",
             "args": dict(self.settings.args),
             "builder": BUILDPACKS if self.dockerfile is None else "docker",

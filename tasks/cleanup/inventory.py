@@ -68,21 +68,21 @@ async def take_inventory(scope: Scope, memory: Memory, clock: Callable[[], datet
     listed = [item for each in KINDS for item in found[each].items]
     names = Names({each.kind: each.keys(look, found[each].items) for each in KINDS}, listed)
     uses = {each: names.uses(found[each]) for each in CONSUMERS}
+    seen = memory.seeing([item for each in KINDS if each.dated_by_us for item in found[each].items], now)
     world = World(
-        items=tuple(item for each in CONSUMERS for item in names.items(found[each])),
+        items=tuple(seen.heeding(item) for each in CONSUMERS for item in names.items(found[each])),
         uses=tuple(use for each in CONSUMERS for use in uses[each]),
         listings=tuple(listing for each in CONSUMERS for listing in found[each].listings),
         required=tuple(source for each in CONSUMERS for source in each.required(scope.requests)),
         kinds={each.kind: each.traits for each in KINDS},
     )
-    dated_by_us = (item for each in KINDS if each.dated_by_us for item in found[each].items)
     return Inventory(
         world,
         look,
         names,
         standing=tuple(use for each in CONSUMERS if not each.live for use in uses[each]),
         released=tuple(use for each in CONSUMERS if isinstance(each, Releases) for use in uses[each]),
-        memory=memory.seeing(dated_by_us).counting(world.listings, now),
+        memory=seen.counting(world.listings, now),
     )
 
 

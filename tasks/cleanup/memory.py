@@ -12,6 +12,7 @@ from infra.gcp.storage import objects
 from tasks.cleanup.engine.model import DELETE, CleanupOutcome, Entry, Item, Listing
 
 CLOCK_SKEW = timedelta(minutes=5)
+UNDONE = timedelta(days=365)  # so long whoever has undone a first step is heeded: some work is done once a year
 EMPTY_BELIEVED = timedelta(hours=20)  # nearly a day: one that runs daily believes it the second time
 
 
@@ -22,6 +23,7 @@ class Memory:
     counts: Mapping[str, int] = field(default_factory=dict)  # source -> how many things it had
     empty: Mapping[str, AwareDatetime] = field(default_factory=dict)  # source that had some -> since when it has none
     taken: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> when we took its first step, if it holds
+    undone: Mapping[str, AwareDatetime] = field(default_factory=dict)  # name -> when that was seen undone by somebody
 
     def floor(self, source: str) -> int:
         """Whoever had something and suddenly has nothing is not believed."""
@@ -52,15 +54,32 @@ class Memory:
         steps = (each for each in entries if each.action != DELETE and each.outcome == CleanupOutcome.DONE)
         return replace(self, taken={**self.taken, **{each.name: each.at for each in steps}})
 
-    def seeing(self, items: Iterable[Item]) -> Memory:
+    def seeing(self, items: Iterable[Item], now: datetime) -> Memory:
         """With these items, of kinds whose age only we know; those that are gone are forgotten."""
         items = tuple(items)
+        undone = {item.name: now for item in items if self.has_been_undone(item)}
         return replace(
             self,
+            undone={name: when for name, when in {**self.undone, **undone}.items() if now - when < UNDONE},
             seen={item.name: item.uploaded for item in items if item.uploaded},
             disabled={item.name: item.prepared for item in items if item.prepared},
-            taken={item.name: self.taken[item.name] for item in items if item.prepared and item.name in self.taken},
+            taken={
+                item.name: self.taken[item.name]
+                for item in items
+                if item.name in self.taken and (item.prepared or item.locked)  # a hold hides whether it was undone
+            },
         )
+
+    def has_been_undone(self, item: Item) -> bool:
+        """Whether somebody has just undone our first step. What is in use again by itself has not been asked about."""
+        return item.name in self.taken and item.prepared is None and not item.locked
+
+    def heeding(self, item: Item) -> Item:
+        """Whoever has undone a first step wants the thing: clean-up does not take the step again."""
+        when = self.undone.get(item.name)
+        if when is None or item.prepared is not None or item.locked:
+            return item
+        return replace(item, locked=f"somebody has undone, by {when:%Y-%m-%d}, what clean-up had done to it")
 
 
 MEMORY: TypeAdapter[Memory] = TypeAdapter(Memory)

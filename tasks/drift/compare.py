@@ -63,16 +63,18 @@ def classify(
 ) -> DriftKind:
     """What kind of drift the differences are. `good` has the version of every earlier revision seen healthy, by name.
 
-    A rollback by a human moves traffic, changes nothing else that is ours, and gives more only to such revisions.
+    A rollback by a human gives more traffic only to such revisions. Whatever else differs then, to ship the release
+    again would undo it.
     """
     every = tuple(differences)
     found = [each for each in every if ours(each.path)]
     if not found:
         return DriftKind.OTHERS if every else DriftKind.NONE
-    if not all(difference.path.startswith("traffic[") for difference in found):
-        return DriftKind.CHANGED
-    gained = {revision_of(difference) for difference in found if _share(difference.live) > _share(difference.desired)}
-    return DriftKind.ROLLED_BACK if gained and gained <= good.keys() else DriftKind.TRAFFIC
+    moved = [difference for difference in found if difference.path.startswith("traffic[")]
+    gained = {revision_of(difference) for difference in moved if _share(difference.live) > _share(difference.desired)}
+    if gained and gained <= good.keys():
+        return DriftKind.ROLLED_BACK
+    return DriftKind.TRAFFIC if len(moved) == len(found) else DriftKind.CHANGED
 
 
 def revision_of(difference: Difference) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from prefect.logging import get_run_logger
 
 from infra.gcp.run import access, services
 from infra.gcp.run.members import EVERYONE
@@ -46,12 +48,16 @@ async def ship_drifted(
 
     What a release does not write, such as ingress or who may call, is written back first; where nothing else differs
     nothing is shipped. Raises RepairRefused for what cannot be put right.
+    A service that a person went back with is left alone, in every region, and so is what could only be shipped with it.
     """
-    compared = [without_others(each) for each in compared]
+    gone_back = {each.place.service for each in compared if each.kind is DriftKind.ROLLED_BACK}
+    compared = [without_others(each) for each in compared if each.kind is not DriftKind.ROLLED_BACK]
+    for name in sorted(gone_back):
+        get_run_logger().warning("%s is left alone: a person went back to an earlier release of it", name)
     refuse_unusable(request, compared)
     await all_of([put_back(request, each) for each in compared if each.kind in REPAIRED])
     compared = [replace(each, differences=shipped_again(each)) for each in compared if shipped_again(each)]
-    for record, names in to_repair(compared, beside):
+    for record, names in to_repair(compared, beside, gone_back):
         refuse_dirty(record)
         then = source.model_copy(update={"ref": record.commit})
         folder = Path(request.scratch / f"refresh-{record.run_id}-{record.version}")
@@ -123,14 +129,21 @@ async def drifted_beside(request: Request) -> list[tuple[ReleaseRecord, Beside]]
 
 
 def to_repair(
-    compared: Sequence[Comparison], beside: Sequence[tuple[ReleaseRecord, Beside]]
+    compared: Sequence[Comparison],
+    beside: Sequence[tuple[ReleaseRecord, Beside]],
+    gone_back: Collection[str] = (),
 ) -> list[tuple[ReleaseRecord, list[str]]]:
-    """The releases that have to be shipped again, the oldest first, and which of their services."""
+    """The releases that have to be shipped again, the oldest first, and which of their services.
+
+    gone_back: services that a person gave back to an earlier release somewhere: to ship them would undo that.
+    """
     records: dict[datetime, ReleaseRecord] = {}
     names: dict[datetime, set[str]] = {}
     found = [(each.released, {each.place.service}) for each in compared if each.kind in REPAIRED]
     found += [(record, goes_with(record, each)) for record, each in beside]
     for record, services_of in found:
+        if not services_of.isdisjoint(gone_back):
+            continue
         records[record.started] = record
         names.setdefault(record.started, set()).update(services_of)
     return [(records[started], sorted(names[started])) for started in sorted(records)]

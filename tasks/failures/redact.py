@@ -28,13 +28,16 @@ _TOKEN = re.compile(  # recognised by shape, wherever it stands
       | \bAIza[\w-]{30,}                           # Google API key
       | \beyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?     # JSON Web Token
       | \bgh[oprsu]_\w{20,} | \bgithub_pat_\w{20,}
-      | \bglpat-[\w-]{16,}
+      | \bgl(?:pat|rt|dt|ptt|cbt|oas|soat|ft|imt)-[\w-]{16,}
       | \bnpm_\w{30,}
       | \bpypi-AgEI[\w-]{20,}
-      | \bdckr_pat_[\w-]{20,}
+      | \bdckr_[op]at_[\w-]{20,}
+      | \bhf_[a-zA-Z0-9]{30,}                      # Hugging Face
+      | \bSG\.[\w-]{20,}\.[\w-]{40,}              # SendGrid
+      | \bwhsec_[\w+/=]{20,}                      # Stripe, of webhooks
       | \bxox[abeoprs]-[\w-]{10,}                  # Slack
-      | \bsk[-_](?:live|test|ant|proj)[-_][\w-]{16,}
-      | \bAKIA[0-9A-Z]{16}\b                       # AWS access key id
+      | \b[rs]k[-_](?:live|test|ant|proj)[-_][\w-]{16,}
+      | \bA[KS]IA[0-9A-Z]{16}\b                      # AWS access key id
     """,
     re.VERBOSE,
 )
@@ -65,6 +68,11 @@ _AFTER = tuple(
         r"(authorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic|token)\s+)[^\s\"',]+",
         r"(authorization[\"']?\s*[:=]\s*[\"']?)[^\s\"',]{16,}",
         r"(\bbearer\s+)[\w.~+/-]{20,}=*",
+        # webhooks whose address is all that it takes to use them
+        r"(hooks\.slack\.com/(?:services|workflows|triggers)/)[\w/-]+",
+        r"(discord(?:app)?\.com/api/webhooks/\d+/)[\w-]+",
+        r"(api\.telegram\.org/bot)[\w:-]+",
+        r"(webhook\.office\.com/)[^\s\"'<>]+",
         r"(://)(?:[^\s/@:]{0,100}:[^\s/]+|[\w.-]{20,})(?=@)",
     )
 )

@@ -6,7 +6,7 @@ asyncio's TaskGroup cancels the others at the first failure; here they may go on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from tasks.failures.errors import SlipwayError
@@ -31,6 +31,20 @@ async def all_of(work: Sequence[Coroutine[Any, Any, R]], *, stop_on_failure: boo
     if failures:
         raise first_of(failures)
     return tuple(task.result() for task in running)
+
+
+async def one_by_one(work: Sequence[Callable[[], Awaitable[R]]]) -> list[R]:
+    """The results in order. Each begins when the one before has ended, well or not; fails as `all_of` does."""
+    results: list[R] = []
+    failures: list[BaseException] = []
+    for begin in work:
+        try:
+            results.append(await begin())
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise first_of(failures)
+    return results
 
 
 async def both(

@@ -21,6 +21,7 @@ from tasks.backup.databases import instances
 from tasks.failures.cause import Cause
 from tasks.failures.roles import ENABLE, KEEP, KEEP_DATABASES, LOOK_INTO, NEEDS, WATCH, Need, On, When
 from tasks.manifest.scan import Scan
+from tasks.manifest.settings import ServiceSettings
 from tasks.model import Place, Readiness, Request
 from tasks.names import resources
 from tasks.preflight.findings import CONSOLE, merge, refuse
@@ -64,7 +65,7 @@ def needed(request: Request) -> tuple[Need, ...]:
     left_out: set[When] = set()
     if not settings.steps:
         left_out.add(When.CANARY)
-    if not any(service.public or service.invokers for service in chosen):
+    if not any(service.public or service.invokers or said_whether_checked(service) for service in chosen):
         left_out.add(When.OPENING)
     if settings.prober:
         left_out.add(When.ASKING)  # it is the prober who must be let in
@@ -195,7 +196,7 @@ async def _unless_refused(asked: Awaitable[T], otherwise: T) -> T:
 
 
 async def _to_open_or_ask(request: Request, missing: Collection[When]) -> tuple[bool, bool]:
-    """Whether somebody is to be let in who may not call yet, and whether a service cannot be asked by everybody."""
+    """Whether who may call is to change, and whether a service cannot be asked by everybody."""
     if not {When.OPENING, When.ASKING} & set(missing):
         return True, True
     places = request.places
@@ -203,7 +204,8 @@ async def _to_open_or_ask(request: Request, missing: Collection[When]) -> tuple[
     closed = [place for place, yes in zip(places, public, strict=True) if not yes]
     own = bool(await identity.whoami())
     opens = any(request.service(place.service).public for place in closed)
-    lets_in = opens or any(await asyncio.gather(*(_lets_in(request, place) for place in places)))
+    changing = (change(request, place) for place in places for change in (_lets_in, _checks_otherwise))
+    lets_in = opens or any(await asyncio.gather(*changing))
     return lets_in, own and bool(closed)
 
 
@@ -212,6 +214,22 @@ async def _lets_in(request: Request, place: Place) -> bool:
     wanted = set(request.service(place.service).invokers)
     nobody: frozenset[str] = frozenset()
     return bool(wanted) and not wanted <= await _unless_refused(access.invokers(request.run_service(place)), nobody)
+
+
+async def _checks_otherwise(request: Request, place: Place) -> bool:
+    """Whether slipway.yaml has Cloud Run check the right of callers, or not, otherwise than it does by now.
+
+    https://cloud.google.com/run/docs/authenticating/public#required_roles
+    """
+    service = request.service(place.service)
+    if not said_whether_checked(service):
+        return False
+    found = await _unless_refused(services.get_service(request.run_service(place)), None)
+    return service.invoker_iam_check == (found is not None and found.unchecked)
+
+
+def said_whether_checked(service: ServiceSettings) -> bool:
+    return "invoker_iam_check" in service.model_fields_set
 
 
 async def is_open(service: str) -> bool:

@@ -73,7 +73,7 @@ def judge_policies(
         problem = (
             f"An organisation policy restricts who may be granted access, so {', '.join(public)} cannot be public."
         )
-        parts.append(_policy_problem(request, MEMBERS, problem))
+        parts.append(_refused(request, MEMBERS, found[MEMBERS], problem))
     return merge([*parts, *_judge_ingress(request, found[INGRESS], there)])
 
 
@@ -86,9 +86,10 @@ def _judge_ingress(request: Request, policy: Constraint | None, there: Mapping[P
         if now not in (asked, UNKNOWN) and not _permits(policy, asked):
             refused.setdefault(asked, []).append(place.service)
     return [
-        _policy_problem(
+        _refused(
             request,
             INGRESS,
+            policy,
             f"An organisation policy does not allow the ingress {asked!r}, which {', '.join(dict.fromkeys(names))} "
             "would have.",
             "set `ingress` in slipway.yaml to what it allows: ",
@@ -118,14 +119,19 @@ def _judge_location(request: Request, region: str, policy: Constraint | None, th
         problem = f"An organisation policy does not allow resources in {region}{why}."
         if all(place in there for place in request.places if place.region == region):
             return Readiness(notes=(f"{problem} The services are there already; of all else, Google will tell.",))
-        return _policy_problem(request, LOCATIONS, problem)
+        return _refused(request, LOCATIONS, policy, problem)
     if verdict.admission is Admission.UNKNOWN:
         values = ", ".join(verdict.values)
         return Readiness(notes=(f"{LOCATIONS} names {values}; whether that means {region}, Google will tell.",))
     return Readiness()
 
 
-def _policy_problem(request: Request, name: str, problem: str, instead: str = "") -> Readiness:
+def _refused(request: Request, name: str, policy: Constraint | None, problem: str, instead: str = "") -> Readiness:
+    """A note where rules with a condition may let it all the same: nobody here knows what has which tag."""
+    if policy is not None and policy.conditional:
+        return Readiness(
+            notes=(f"{problem} {name} has rules with a condition as well, which may let it: Google will tell.",)
+        )
     describe = f"gcloud org-policies describe {name} --project={request.project} --effective"
     return refuse(
         "organisation policy",

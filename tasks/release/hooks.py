@@ -26,7 +26,7 @@ from tasks.history.ledger import Ledger
 from tasks.history.record import ReleaseRecord
 from tasks.history.step_record import HookRecord
 from tasks.history.store import read_until
-from tasks.manifest.shipping import Hook, HttpHook, JobHook
+from tasks.manifest.shipping import Hook, HttpCall, HttpHook, JobHook
 from tasks.model import Request
 from tasks.names import resources
 from tasks.names.naming import execution_token
@@ -207,7 +207,7 @@ async def _call(hook: HttpHook, when: When) -> None:
             status = await _status(hook, when)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, TimeoutError, UnicodeError) as error:
         raise HookFailed(
-            f"The hook {hook.name} ({when} the release) got no answer from {call.url} within {call.timeout_s:g} s "
+            f"The hook {hook.name} ({when} the release) got no answer from {host_of(call)} within {call.timeout_s:g} s "
             f"({type(error).__name__}).",
             "see that it answers, or give it more time with `timeout`.",
             Cause.TIMEOUT if isinstance(error, TimeoutError | httpx.TimeoutException) else Cause.NETWORK,
@@ -216,10 +216,15 @@ async def _call(hook: HttpHook, when: When) -> None:
     if status not in call.status:
         raise HookFailed(
             f"The hook {hook.name} ({when} the release) answered {status}.",
-            f"see in the log of {call.url} why; accepted are {', '.join(map(str, call.status))}.",
+            f"see in the log of {host_of(call)} why; accepted are {', '.join(map(str, call.status))}.",
             Cause.OTHER,
             state=_state(when),
         )
+
+
+def host_of(call: HttpCall) -> str:
+    """What of its URL many may read: the rest of a webhook's is often all that it takes to use it."""
+    return call.url.partition("://")[2].partition("/")[0].partition("?")[0].rpartition("@")[2]
 
 
 async def _status(hook: HttpHook, when: When) -> int:

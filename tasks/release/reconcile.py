@@ -47,6 +47,7 @@ from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
 from tasks.orchestration.gather import all_of, first_of
 from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions, unless_said
+from tasks.release.recall import PAGE, is_remembered
 from tasks.release.unfinished import passes, refuse_unproven_elsewhere
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
@@ -82,7 +83,16 @@ async def shipped(flow: str) -> list[Destination]:
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[REGISTERED]))
     async with get_client() as client:
         looked_after = await client.read_deployments(flow_filter=own, deployment_filter=tagged, limit=200)
-    return unattended(distinct(await _runs(KNOWN_BACK)), looked_after)
+    well, others = told_apart(await _runs(KNOWN_BACK))
+    released = [each for each in others if await is_remembered(each.source, each.environment)]
+    return unattended([*well, *released], looked_after)
+
+
+def told_apart(runs: Sequence[FlowRun]) -> tuple[list[Destination], list[Destination]]:
+    """Where any of the runs has ended well; and where none has: somebody may have mistyped a folder."""
+    well = distinct([run for run in runs if run.state_type is StateType.COMPLETED])
+    places = {(each.source.place, each.environment) for each in well}
+    return well, [each for each in distinct(runs) if (each.source.place, each.environment) not in places]
 
 
 def unattended(found: Sequence[Destination], own: Sequence[DeploymentResponse]) -> list[Destination]:
@@ -98,13 +108,17 @@ async def _runs(back: timedelta, state: FlowRunFilterState | None = None) -> lis
     """Of the flows that ship, the newest first."""
     flows = FlowFilter(name=FlowFilterName(any_=list(SHIPPING_FLOWS)))
     since = FlowRunFilterStartTime(after_=datetime.now(UTC) - back)
+    wanted, order = FlowRunFilter(start_time=since, state=state), FlowRunSort.START_TIME_DESC
+    found: list[FlowRun] = []
     async with get_client() as client:
-        return await client.read_flow_runs(
-            flow_filter=flows,
-            flow_run_filter=FlowRunFilter(start_time=since, state=state),
-            sort=FlowRunSort.START_TIME_DESC,
-            limit=200,
-        )
+        while len(found) % PAGE == 0:
+            some = await client.read_flow_runs(
+                flow_filter=flows, flow_run_filter=wanted, sort=order, limit=PAGE, offset=len(found)
+            )
+            if not some:
+                break
+            found += some
+    return found
 
 
 def destination_of(flow_run: FlowRun) -> Destination | None:

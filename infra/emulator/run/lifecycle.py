@@ -14,7 +14,14 @@ from google.rpc.code_pb2 import Code
 from infra.emulator.iam.orgpolicy import OrgPolicies
 from infra.emulator.iam.policies import Policies
 from infra.emulator.kernel.cloud import Cloud
-from infra.emulator.kernel.errors import RpcError, aborted, already_exists, error_info, failed_precondition
+from infra.emulator.kernel.errors import (
+    RpcError,
+    aborted,
+    already_exists,
+    error_info,
+    failed_precondition,
+    permission_denied,
+)
 from infra.emulator.projects.projects import Projects
 from infra.emulator.run import revisions
 from infra.emulator.run.acting import check_act_as
@@ -34,6 +41,8 @@ INGRESSES = {
 }
 MOST = 1_000  # services, and pools, per project and region: https://cloud.google.com/run/quotas
 MAX_REVISIONS = 1_000  # per service or pool; older ones without a share are deleted
+# What it takes to have callers checked, or not: https://cloud.google.com/run/docs/authenticating/public#required_roles
+SET_POLICY = "run.services.setIamPolicy"
 
 
 class Lifecycle(ABC):
@@ -56,8 +65,8 @@ class Lifecycle(ABC):
         """Fills in what was not said, and checks all of it."""
 
     @abstractmethod
-    def allow(self, owner: Any, before: Any) -> None:
-        """Raises what an organisation policy has against it; `before` is None for a new one."""
+    def allow(self, owner: Any, before: Any, principal: str) -> None:
+        """Raises what an organisation policy has against it, or the caller's rights; `before` is None for a new one."""
 
     def shown(self, message: Any) -> Any:
         """As API v2 shows the owner, or a revision."""
@@ -69,7 +78,7 @@ class Lifecycle(ABC):
         self._copy_mutable(wanted, owner)
         self.check_new(owner)
         self._complete(owner, principal)
-        self.allow(owner, None)
+        self.allow(owner, None, principal)
         table, place = self._state.table_of(name), owner_of(name)
         if name in table:
             raise already_exists(f"Resource '{place.id}' already exists.")
@@ -88,7 +97,7 @@ class Lifecycle(ABC):
         owner = copied(before)
         self._copy_mutable(wanted, owner)
         self._complete(owner, principal)
-        self.allow(owner, before)
+        self.allow(owner, before, principal)
         revision = revisions.revision_for(self._state, owner, principal, anew=anew)
         if owner != before or revision.name not in self._state.revisions:
             owner.generation += 1
@@ -228,11 +237,14 @@ class ServiceLifecycle(Lifecycle):
         fill_in(owner, project_number)
         check_service(owner)
 
-    def allow(self, owner: Any, before: Any) -> None:
+    def allow(self, owner: Any, before: Any, principal: str) -> None:
         """What it has already it may keep: https://cloud.google.com/resource-manager/docs/organization-policy/org-policy-constraints."""
         if before is None or owner.ingress != before.ingress:
             ingress = INGRESSES.get(owner.ingress, "none")
             self._cloud.get(OrgPolicies).allow_ingress(ServiceName.parse(owner.name).project, ingress)
+        unchecked = before is not None and before.invoker_iam_disabled
+        if owner.invoker_iam_disabled != unchecked and not self._policies.allowed(principal, SET_POLICY, owner.name):
+            raise permission_denied(SET_POLICY, owner.name, "run.googleapis.com")
 
     def shown(self, message: Any) -> Any:
         return shown(message)

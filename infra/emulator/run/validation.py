@@ -26,6 +26,7 @@ RESERVED_BESIDE = ("K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 RESERVED_ENV = ("PORT", *RESERVED_BESIDE)
 PORT_NAMES = ("http1", "h2c")
 MAX_LABELS = 64
+MAX_VARIABLES = 1_000  # https://cloud.google.com/run/docs/configuring/services/environment-variables
 MAX_DESCRIPTION = 512
 MAX_TAGGED_NAME = 46  # of a tag and its service's name together: https://cloud.google.com/run/docs/rollouts-rollbacks-traffic-migration#tags
 LIVENESS_LIMIT_S = 3_600
@@ -150,6 +151,8 @@ def check_container(container: Any, field: str, reserved_names: Collection[str] 
         )
     if len(set(names)) != len(names) or not all(ENV_NAME.fullmatch(name) for name in names):
         raise invalid(f"{field}.env: names must be non-empty, without '=', and unique.", f"{field}.env")
+    if len(names) > MAX_VARIABLES:
+        raise invalid(f"{field}.env: No more than {MAX_VARIABLES} environment variables are allowed.", f"{field}.env")
     _check_ports(container.ports, f"{field}.ports")
     if container.HasField("startup_probe"):
         _check_startup_probe(container.startup_probe, f"{field}.startup_probe")

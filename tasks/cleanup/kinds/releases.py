@@ -94,9 +94,9 @@ def claims_of(request: Request, history: Sequence[ReleaseRecord], keep: int) -> 
 
 
 def rollback_needs(request: Request, history: Sequence[ReleaseRecord], keep: int) -> Iterable[Reference]:
-    """What going back to each of the protected releases needs."""
+    """What going back to each of the protected releases needs: nothing of services that slipway.yaml has no more."""
     for record in protected_releases(history, keep):
-        for target in _targets(record, history):
+        for target in (each for each in _targets(record, history) if each.place in request.places):
             if target.revision:
                 yield _revision(request, target, target.revision)
             if target.image:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from infra.gcp import builds, functions, secrets
 from infra.gcp.calls.errors import GoogleError
+from infra.gcp.run import regions
 from infra.gcp.secrets import Secret, SecretVersion
 from tasks.cleanup.engine.model import DAY_S, Action, Item, Kind, Traits
 from tasks.cleanup.kinds.adapter import AT_ONCE, Claim, Keys, Look, Reference, refuse_another
@@ -44,6 +45,9 @@ class Secrets(EstateKind):
         Need("secretmanager.secrets.list", VIEWER, "find secrets that nothing names"),
         Need("secretmanager.versions.list", VIEWER, "find secrets that nothing names"),
         Need("cloudbuild.builds.list", "roles/cloudbuild.builds.editor", "see which secrets builds read"),
+        Need(
+            "cloudbuild.connections.list", "roles/cloudbuild.connectionViewer", "see which secrets git connections read"
+        ),
         Need("cloudfunctions.functions.list", "roles/cloudfunctions.viewer", "see which secrets functions read"),
         Need("cloudasset.assets.searchAllResources", "roles/cloudasset.viewer", "see whether lists lack anything"),
         Need("secretmanager.secrets.delete", "roles/secretmanager.admin", "retention.foreign.secrets is delete"),
@@ -141,14 +145,14 @@ async def _all(project: str) -> Known:
 @functools.cache
 def all_readers(project: str) -> Callable[[Look], Awaitable[Readers]]:
     """For `Look.once`: all texts in each build trigger, where Cloud Build of the environments is, what builds there
-    have read of late, and what functions read; by whom. Raises GoogleError.
+    have read of late, what functions read, and connections to git hosts; by whom. Raises GoogleError.
     """
 
     async def ask(look: Look) -> Readers:
         own = (request for request in look.requests if request.project == project)
         places = {"global", *(place for each in own for place in (each.build_region, *each.settings.regions))}
         asking = (_building(project, place, look.clock() - RECENT) for place in sorted(places))
-        found = await asyncio.gather(*map(_unless_off, (*asking, _functions(project))))
+        found = await asyncio.gather(*map(_unless_off, (*asking, _functions(project), _connections(project))))
         return {name: texts for each in found for name, texts in each.items()}
 
     return ask
@@ -164,6 +168,19 @@ async def _building(project: str, place: str, since: datetime) -> Readers:
 
 async def _functions(project: str) -> Readers:
     return {f"function {resources.last(name)}": texts for name, texts in (await functions.told(project)).items()}
+
+
+async def _connections(project: str) -> Readers:
+    """To git hosts, wherever somebody has made them: Cloud Build itself reads their tokens, and no build does."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def within(region: str) -> Readers:
+        async with gate:
+            found = await builds.connection_texts(project, region)
+        return {f"connection {name} in {region}": texts for name, texts in found.items()}
+
+    found = await asyncio.gather(*map(within, await regions.list_regions(project)))
+    return {name: texts for each in found for name, texts in each.items()}
 
 
 async def _unless_off(asked: Awaitable[Readers]) -> Readers:

@@ -16,6 +16,7 @@ _ROLES = {need.permission: need.role for need in (*NEEDS, ACT_AS, ENABLE)} | {
     "artifactregistry.repositories.update": "roles/artifactregistry.admin",
     "artifactregistry.repositories.uploadArtifacts": "roles/artifactregistry.writer",
     "cloudasset.assets.searchAllResources": "roles/cloudasset.viewer",
+    "cloudbuild.connections.list": "roles/cloudbuild.connectionViewer",
     "cloudfunctions.functions.list": "roles/cloudfunctions.viewer",
     "cloudsql.instances.connect": "roles/cloudsql.client",
     "cloudsql.instances.update": "roles/cloudsql.editor",

@@ -177,3 +177,15 @@ def test_billing_and_organisation_policies(gcloud: Gcloud, tmp_path: Path) -> No
     found = gcloud("org-policies", "describe", constraint, "--effective", f"--project={OTHER_PROJECT}")
     assert found["spec"]["rules"] == [{"enforce": True}]
     gcloud("org-policies", "delete", constraint, f"--project={OTHER_PROJECT}")
+
+
+def test_gcloud_connects_to_a_git_host_with_a_token_that_is_a_secret(gcloud: Gcloud) -> None:
+    """https://cloud.google.com/build/docs/automating-builds/github/connect-repo-github?generation=2nd-gen"""
+    token, place = f"projects/{PROJECT}/secrets/git/versions/1", "--region=europe-north1"
+    created = ("--authorizer-token-secret-version", token, "--app-installation-id", "7")
+    gcloud("builds", "connections", "create", "github", "code", place, *created)
+    (found,) = gcloud("builds", "connections", "list", place)
+    assert found["githubConfig"]["authorizerCredential"]["oauthTokenSecretVersion"] == token
+    assert gcloud("builds", "connections", "describe", "code", place)["installationState"]["stage"] == "COMPLETE"
+    gcloud("builds", "connections", "delete", "code", place)
+    assert gcloud("builds", "connections", "list", place) == []

@@ -140,6 +140,13 @@ def test_whatever_changes_the_image_changes_its_content_tag(other: Recipe) -> No
     assert other.content_tag != RECIPE.content_tag
 
 
+def test_whoever_packs_the_same_with_another_zlib_finds_its_image() -> None:
+    """A version that was built was refused as one of other content, by a worker with zlib-ng."""
+    here, there = (replace(RECIPE, source_sha256=packed, content_sha256="tar") for packed in ("zlib", "zlib-ng"))
+    assert here.content_tag == there.content_tag
+    assert here.former_tag == replace(RECIPE, source_sha256="zlib").content_tag != there.former_tag
+
+
 def test_version_run_and_machine_do_not_change_the_content_tag() -> None:
     other = replace(RECIPE, tag="v2.0.0", run_id="run-2", settings=BuildSettings(args={"FLAVOUR": "dark"}))
     assert other.content_tag == RECIPE.content_tag

@@ -71,7 +71,8 @@ class Estate:
         names = Names(keys)
         items = names.items(merged)
         dated = [each for each in items if BY_KIND[each.kind].dated_by_us]
-        self.memory = self.memory.seeing(dated)
+        self.memory = self.memory.seeing(dated, self.now)
+        items = tuple(self.memory.heeding(each) for each in items)
         return World(items, names.uses(merged), merged.listings, kinds={each.kind: each.traits for each in KINDS})
 
     def mine(self, found: Found) -> Found:

@@ -12,11 +12,11 @@ from tasks.cleanup.inventory import doubts
 from tasks.cleanup.kinds.adapter import Look
 from tasks.cleanup.kinds.buckets import BUCKET
 from tasks.cleanup.kinds.images import IMAGE
-from tasks.cleanup.kinds.releases import claims_of
+from tasks.cleanup.kinds.releases import claims_of, rollback_needs
 from tasks.cleanup.kinds.revisions import REVISION
 from tasks.cleanup.kinds.service_accounts import SERVICE_ACCOUNT
 from tasks.history.pool_record import PoolRecord
-from tests.tasks.builders import NOW, a_record, a_request
+from tests.tasks.builders import NOW, a_record, a_request, a_target
 from tests.tasks.cleanup.looks import a_look, a_pool, a_revision, a_service, a_template, live
 
 REQUESTS = (a_request("staging"), a_request("production"))
@@ -84,6 +84,14 @@ async def test_a_revision_of_ours_cannot_do_without_its_image() -> None:
     revision = a_revision(REVISION_NAME, OURS, a_template(f"{HOST}/shop/api:v1"))
     items, _ = await live(a_look(REQUESTS, [a_service(SERVICE, labels=OURS)], [revision]), [image("api", "one", "v1")])
     assert {item.name: item.needs for item in items} == {SERVICE: (), REVISION_NAME: ("sha256:one",)}
+
+
+def test_no_rollback_needs_a_service_that_slipway_yaml_has_no_more() -> None:
+    """A clean-up that had taken one away, as it was told to, failed by what a rollback would not have brought back."""
+    had = a_record("v1", 1, targets=(a_target("api", "api-v1"), a_target("old", "old-v1")))
+    needs = set(rollback_needs(REQUESTS[-1], [a_record("v2", 2), had], 2))
+    revisions = {each.name.rpartition("/")[2] for each in needs if each.kind == REVISION}
+    assert revisions == {"api-v1", "api-v2"}
 
 
 LISTED = Listing("Cloud Run services in acme-prod, europe-west1", NOW, 1)

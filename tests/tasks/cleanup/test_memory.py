@@ -35,17 +35,24 @@ def test_an_answer_that_failed_does_not_make_the_next_empty_one_believed() -> No
 def test_what_is_gone_is_forgotten() -> None:
     """Somebody may make an account of the same name anew."""
     account = Item(SERVICE_ACCOUNT, "accounts/mail", "", None, uploaded=NOW, prepared=NOW)
-    memory = Memory().seeing([account])
+    memory = Memory().seeing([account], NOW)
     assert (memory.seen, memory.disabled) == ({account.name: NOW}, {account.name: NOW})
-    assert memory.seeing([]) == Memory()
+    assert memory.seeing([], NOW) == Memory()
 
 
 def test_a_first_step_is_remembered_as_long_as_it_holds() -> None:
     account = Item(SERVICE_ACCOUNT, "accounts/mail", "", None, uploaded=NOW, prepared=NOW)
     done = Entry(SERVICE_ACCOUNT, account.name, Action("disable"), CleanupOutcome.DONE, "", NOW)
-    memory = Memory().taking([done]).seeing([account])
+    memory = Memory().taking([done]).seeing([account], NOW)
     assert memory.taken == {account.name: NOW}
-    assert memory.seeing([replace(account, prepared=None)]).taken == {}  # somebody has enabled it
+    enabled = replace(account, prepared=None)
+    after = memory.seeing([enabled], NOW)
+    assert after.taken == {}
+    assert "somebody has undone, by " in after.heeding(enabled).locked
+    assert after.heeding(account) == account  # disabled once more, whoever did that
+    assert after.seeing([enabled], NOW + timedelta(days=364)).heeding(enabled).locked
+    assert not after.seeing([enabled], NOW + timedelta(days=366)).heeding(enabled).locked
+    assert Memory().seeing([enabled], NOW).heeding(enabled) == enabled
     others = (replace(done, action=DELETE), replace(done, outcome=CleanupOutcome.SKIPPED))
     assert Memory().taking(others).taken == {}
 

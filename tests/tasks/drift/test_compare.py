@@ -267,9 +267,21 @@ def shares(**percents: int) -> Spec:
             {**shares(v3=100), "traffic": [*shares(v3=100)["traffic"], {"revision": "v1", "tag": "old"}]},
             DriftKind.TRAFFIC,
         ),
-        ({**shares(v2=100), "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, DriftKind.CHANGED),
+        ({**shares(v2=100), "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, DriftKind.ROLLED_BACK),
+        ({**shares(failed=100), "ingress": "INGRESS_TRAFFIC_INTERNAL_ONLY"}, DriftKind.CHANGED),
     ],
-    ids=["none", "one back", "two back", "half", "a failed one", "partly", "latest", "a tag", "more than traffic"],
+    ids=[
+        "none",
+        "one back",
+        "two back",
+        "half",
+        "a failed one",
+        "partly",
+        "latest",
+        "a tag",
+        "and more",
+        "more than traffic",
+    ],
 )
 def test_a_human_rollback_is_told_from_other_drift(live: Spec, drift: DriftKind) -> None:
     good = {"v1": "v1.0.0", "v2": "v1.1.0"}

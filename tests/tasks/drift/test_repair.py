@@ -50,3 +50,11 @@ def test_the_oldest_release_is_shipped_first_and_each_once() -> None:
 def test_where_a_person_went_back_nothing_is_shipped() -> None:
     kinds = set(DriftKind) - {DriftKind.CHANGED, DriftKind.TRAFFIC}
     assert to_repair([drifted(released(), "api", kind) for kind in kinds], []) == []
+
+
+def test_what_could_only_be_shipped_with_a_service_that_a_person_went_back_with_is_left_alone() -> None:
+    """A job that had drifted, of the same image, or the same service in another region, took the traffic forward."""
+    record = released()
+    back, far = drifted(record, "api", DriftKind.ROLLED_BACK), drifted(record, "api")
+    assert to_repair([back], [(record, TIDY)], {"api"}) == []
+    assert to_repair([back, far, drifted(record, "web")], [(record, REPORT)], {"api"}) == [(record, ["web"])]

@@ -64,6 +64,10 @@ PLACES = [
     "-----BEGIN RSA PRIVATE KEY-----\n{s}\n{s}\n-----END RSA PRIVATE KEY-----",
     "-----BEGIN PRIVATE KEY-----\n{s}",
     "//registry.example.org/:_authToken={s}",
+    "https://hooks.slack.com/services/T000/B000/{s}",
+    "https://discord.com/api/webhooks/123/{s}",
+    "https://api.telegram.org/bot123:{s}/sendMessage",
+    "https://acme.webhook.office.com/webhookb2/{s}@7/IncomingWebhook/{s}/8",
 ]
 
 
@@ -134,13 +138,21 @@ TOKENS = [
     "eyJ" + "a" * 8 + "." + "b" * 4,
     *(f"gh{kind}_" + "a" * 20 for kind in "oprsu"),
     "github_pat_" + "a" * 20,
-    "glpat-" + "a" * 16,
+    *(f"gl{kind}-" + "a" * 16 for kind in ("pat", "rt", "dt", "ptt", "cbt", "oas", "soat", "ft", "imt")),
     "npm_" + "a" * 30,
     "pypi-AgEI" + "a" * 20,
-    "dckr_pat_" + "a" * 20,
+    *(f"dckr_{kind}at_" + "a" * 20 for kind in "op"),
+    "hf_" + "a" * 30,
+    "SG." + "a" * 20 + "." + "b" * 40,
+    "whsec_" + "a" * 20,
     *(f"xox{kind}-" + "a" * 10 for kind in "abeoprs"),
-    *(f"sk{dash}{kind}{dash}" + "a" * 16 for kind in ("live", "test", "ant", "proj") for dash in "-_"),
-    "AKIA" + "A0" * 8,
+    *(
+        f"{key}k{dash}{kind}{dash}" + "a" * 16
+        for key in "rs"
+        for kind in ("live", "test", "ant", "proj")
+        for dash in "-_"
+    ),
+    *(f"A{kind}IA" + "A0" * 8 for kind in "KS"),
 ]
 
 

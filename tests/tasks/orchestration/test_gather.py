@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from tasks.failures.errors import SlipwayError, SourceError, VersionError
-from tasks.orchestration.gather import both, briefly, to_its_end
+from tasks.orchestration.gather import both, briefly, one_by_one, to_its_end
 
 
 async def one() -> int:
@@ -79,3 +80,18 @@ async def test_what_is_waited_for_briefly_goes_on_beside_or_tells_how_it_failed(
     await done.wait()
     with pytest.raises(SourceError):
         await briefly(failing(SourceError("no source")), 5)
+
+
+async def test_of_many_that_come_one_after_the_other_a_failure_keeps_none_from_its_turn() -> None:
+    turns: list[str] = []
+
+    async def turn(name: str) -> str:
+        turns.append(name)
+        if name.startswith("bad"):
+            raise SourceError(name)
+        return name
+
+    with pytest.raises(SourceError, match=r"bad 1\nAlso: bad 2"):
+        await one_by_one([partial(turn, name) for name in ("bad 1", "good", "bad 2", "last")])
+    assert turns == ["bad 1", "good", "bad 2", "last"]
+    assert await one_by_one([partial(turn, name) for name in ("one", "two")]) == ["one", "two"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from google.cloud import run_v2
 
 from infra.gcp.calls.errors import GoogleError
 from tasks.failures.cause import Cause
@@ -160,3 +161,17 @@ async def test_a_failure_to_ask_is_not_taken_for_a_project_that_is_not_there(clo
             await check_permissions(a_request())
     finally:
         cloud.put("/faults", [])
+
+
+async def test_whoever_has_callers_unchecked_must_be_allowed_to_set_who_may_call(
+    acting: Acting, tmp_path: Path
+) -> None:
+    """Google asks for that right, and refused the release when its images had been built."""
+    request, needless = to_ship("invoker_iam_check: false"), to_ship("invoker_iam_check: true")
+    deployer = new_identity(tmp_path, ["roles/run.developer", "roles/viewer"])
+    with acting(deployer.key_file):
+        assert "run.services.setIamPolicy" in names(await check_permissions(request))
+        assert "run.services.setIamPolicy" not in names(await check_permissions(needless))
+    release(request, run_v2.Service(invoker_iam_disabled=True))
+    with acting(deployer.key_file):
+        assert "run.services.setIamPolicy" not in names(await check_permissions(request))

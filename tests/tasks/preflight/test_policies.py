@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
+import pytest
+from google.cloud import orgpolicy_v2
+
+from infra.gcp import project
 from infra.gcp.project import Constraint
 from tasks.failures.cause import Cause
 from tasks.model import Place, Readiness
 from tasks.preflight.policies import INGRESS, LOCATIONS, MEMBERS, judge_policies
+from tests.conftest import BARE_PROJECT
 from tests.tasks.builders import a_request
 
 REQUEST = a_request()  # to europe-west1 and us-central1
@@ -97,3 +102,26 @@ def test_a_location_policy_takes_nothing_away_from_what_is_there() -> None:
     assert not found.problems
     assert "does not allow resources in europe-west1" in found.notes[0]
     assert len(judged(LOCATIONS, denying("in:eu-locations"), {}).problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("constraint", "policy"),
+    [(MEMBERS, allowing("C01")), (LOCATIONS, denying("in:eu-locations")), (INGRESS, allowing("internal"))],
+)
+def test_what_a_rule_with_a_condition_may_let_is_not_stopped(constraint: str, policy: Constraint) -> None:
+    """A tag of the project lets everybody in where a policy restricts domains, as Google advises."""
+    found = {**NO_POLICY, constraint: replace(policy, conditional=True)}
+    judged = judge_policies(REQUEST, found, ["web"], {})
+    assert not judged.problems
+    assert f"{constraint} has rules with a condition as well, which may let it: Google will tell." in judged.notes[0]
+
+
+async def test_rules_with_a_condition_are_read_apart_from_the_others(cloud_env: dict[str, str]) -> None:
+    client, name = orgpolicy_v2.OrgPolicyClient(), f"projects/{BARE_PROJECT}/policies/{MEMBERS}"
+    tagged = {"expression": "resource.matchTag('1/allUsersIngress', 'True')"}
+    rules = [{"values": {"allowed_values": ["C01"]}}, {"allow_all": True, "condition": tagged}]
+    policy = orgpolicy_v2.Policy({"name": name, "spec": {"rules": rules}})
+    client.create_policy(parent=f"projects/{BARE_PROJECT}", policy=policy)
+    found = await project.constraint(BARE_PROJECT, MEMBERS)
+    client.delete_policy(name=name)
+    assert found == Constraint(allowed=frozenset({"C01"}), conditional=True)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow, get_client
-from prefect.client.schemas.objects import DeploymentSchedule, FlowRun
+from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
 from prefect.client.schemas.objects import State as RunState
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
@@ -24,7 +24,7 @@ from tasks.failures.errors import (
     SourceError,
 )
 from tasks.history.record import State
-from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, unattended, why
+from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, told_apart, unattended, why
 from tasks.source.source import Source
 from tests.tasks.builders import a_record
 
@@ -109,3 +109,16 @@ async def test_a_release_by_its_tag_is_gone_with_the_run_that_it_is_within(prefe
         assert (await why(record))[0] is None
         await client.set_flow_run_state(UUID(outer), crashed, force=True)
     assert (await why(record))[0] is State.FAILED
+
+
+def test_where_runs_have_only_ever_failed_nothing_need_have_been_shipped() -> None:
+    """One deploy from a mistyped folder failed the scheduled drift and clean-up of all apps for three months."""
+    shop, mistyped = {"repository": "/srv/shop"}, {"repository": "/srv/shpo"}
+    runs = [
+        a_run(source=mistyped, environment="staging").model_copy(update={"state_type": StateType.FAILED}),
+        a_run(source=shop, environment="staging").model_copy(update={"state_type": StateType.FAILED}),
+        a_run(source=shop, environment="staging").model_copy(update={"state_type": StateType.COMPLETED}),
+    ]
+    well, others = told_apart(runs)
+    assert [each.source.repository for each in well] == ["/srv/shop"]
+    assert [each.source.repository for each in others] == ["/srv/shpo"]

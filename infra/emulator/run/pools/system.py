@@ -62,7 +62,7 @@ class PoolLifecycle(Lifecycle):
         fill_in(owner, project_number)
         check_pool(owner)
 
-    def allow(self, owner: Any, before: Any) -> None:
+    def allow(self, owner: Any, before: Any, principal: str) -> None:
         """Nobody calls a pool."""
 
     def _all(self) -> Any:

@@ -234,3 +234,14 @@ def test_a_tag_and_its_service_name_share_the_room_of_a_host_name() -> None:
         else:
             with pytest.raises(RpcError, match="together must have at most 46 characters"):
                 check_service(pb)
+
+
+@pytest.mark.parametrize("number", [1_000, 1_001])
+def test_a_container_has_a_thousand_variables_at_most(number: int) -> None:
+    """https://cloud.google.com/run/docs/configuring/services/environment-variables"""
+    env = [{"name": f"N{each}", "value": "x"} for each in range(number)]
+    if number == 1_000:
+        check({"env": env})
+    else:
+        with pytest.raises(RpcError, match="No more than 1000 environment variables"):
+            check({"env": env})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from google.cloud import functions_v2, secretmanager_v1
-from google.cloud.devtools import cloudbuild_v1
+from google.cloud.devtools import cloudbuild_v1, cloudbuild_v2
 
 from infra.gcp import functions
 from infra.gcp.calls.errors import GoogleError
@@ -89,6 +89,8 @@ async def test_whoever_enables_a_version_again_keeps_the_secret(made: Made) -> N
     await estate.carry_out()
     made.client.enable_secret_version(name=made.name("wanted", 1))
     estate.now += LATER
+    assert await estate.carry_out() == []  # nor does clean-up disable it again
+    estate.now += timedelta(days=366)
     assert await estate.carry_out() == [f"disable all versions secrets/{made.prefix}wanted"]  # from the beginning
 
 
@@ -143,6 +145,20 @@ async def test_what_a_build_trigger_reads_stays(made: Made) -> None:
     plan = await made.estate().plan()
     assert [in_words(each) for each in plan.steps] == [f"disable secrets/{secret}/versions/2"]
     assert f"build trigger {made.prefix}trigger" in {each.detail for each in plan.kept}
+
+
+async def test_the_token_of_a_connection_to_a_git_host_stays_wherever_the_connection_is(made: Made) -> None:
+    """No build, trigger or template names it: Cloud Build reads it by itself, and every trigger needs it."""
+    secret = made.secret("github-oauthtoken")
+    github = {"authorizer_credential": {"oauth_token_secret_version": made.name("github-oauthtoken", 1)}}
+    cloudbuild_v2.RepositoryManagerClient().create_connection(
+        parent=f"projects/{PROJECT}/locations/us-west1",
+        connection_id=f"{made.prefix}git",
+        connection=cloudbuild_v2.Connection({"github_config": {**github, "app_installation_id": 7}}),
+    ).result()
+    plan = await made.estate().plan()
+    assert not plan.steps
+    assert f"connection {made.prefix}git in us-west1" in {each.detail for each in plan.kept}, secret
 
 
 async def test_what_a_build_has_read_of_late_stays(made: Made) -> None:

@@ -79,7 +79,7 @@ class Shop:
         histories = {"production": History((record,), Listing("release history of production", now, 1))}
         look = Look((self.request,), histories, self.memory, lambda: now)
         world, self.notes = await seen(look), look.notes
-        self.memory = self.memory.seeing(world.items).counting(world.listings, now)
+        self.memory = self.memory.seeing(world.items, now).counting(world.listings, now)
         return plan(world, a_policy(now))
 
     async def carry_out(self, planned: Plan) -> None:

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from tasks.failures.errors import SlipwayError
-from tasks.history.record import State
+from tasks.history.record import ReleaseRecord, State
 from tasks.names.tags import STARTED_BY
 
 NOBODY_SAYS = "UI or API"  # who started it, as far as anybody knows
@@ -53,3 +53,21 @@ async def why_ended(error: BaseException, run_id: str) -> tuple[State, str]:
     if not states or any(state is None or state.is_cancelling() or state.is_cancelled() for state in states):
         return State.CANCELLED, "The run was cancelled."
     return State.FAILED, "The run took longer than it may, or lost its hold on the environment."
+
+
+async def why_gone(record: ReleaseRecord) -> tuple[State | None, str]:
+    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
+
+    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
+    runs are not known here.
+    """
+    if record.state is not State.STARTED:
+        return record.state, record.reason
+    try:
+        states = [run.state for run in await with_outer(record.run_id)]  # of whom a process stands for the outermost
+    except (ObjectNotFound, ValueError):
+        return None, "Its run is gone, and Prefect does not know it any more."
+    if any(each is not None and (each.is_cancelled() or each.is_cancelling()) for each in states):
+        return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
+    over = State.FAILED if any(each is not None and each.is_final() for each in states) else None
+    return over, f"Its run was killed in the middle ({states[0].name if states[0] else 'no state'})."

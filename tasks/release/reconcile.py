@@ -26,7 +26,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
@@ -40,7 +39,7 @@ from tasks.failures.explain import explain
 from tasks.history.beside import later_than, newest_of
 from tasks.history.ledger import Ledger, open_releases
 from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
-from tasks.history.run import with_outer
+from tasks.history.run import why_gone
 from tasks.history.store import read_until
 from tasks.model import Ending, Outcome, Request, Verdict
 from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
@@ -182,7 +181,7 @@ async def settle_abandoned(request: Request, *, deploys: bool = False, hurries: 
 async def _settle(request: Request, ledger: Ledger, *, deploys: bool, hurries: bool) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
-    state, reason = await why(record)
+    state, reason = await why_gone(record)
     if state is None and (hurries or await ledger.is_alive()):
         raise ReleaseBusy(
             f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
@@ -298,24 +297,6 @@ def serves_users(record: ReleaseRecord) -> bool:
 def owed_beside(record: ReleaseRecord) -> list[Beside]:
     """The same of jobs and pools."""
     return [each for each in record.beside if each.is_owed or record.state is State.STARTED]
-
-
-async def why(record: ReleaseRecord) -> tuple[State | None, str]:
-    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
-
-    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
-    runs are not known here.
-    """
-    if record.state is not State.STARTED:
-        return record.state, record.reason
-    try:
-        states = [run.state for run in await with_outer(record.run_id)]  # of whom a process stands for the outermost
-    except (ObjectNotFound, ValueError):
-        return None, "Its run is gone, and Prefect does not know it any more."
-    if any(each is not None and (each.is_cancelled() or each.is_cancelling()) for each in states):
-        return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
-    over = State.FAILED if any(each is not None and each.is_final() for each in states) else None
-    return over, f"Its run was killed in the middle ({states[0].name if states[0] else 'no state'})."
 
 
 async def _give_back(request: Request, target: TargetRecord, version: str, later: TargetRecord | None) -> Ending:

@@ -24,7 +24,8 @@ from tasks.failures.errors import (
     SourceError,
 )
 from tasks.history.record import State
-from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, told_apart, unattended, why
+from tasks.history.run import why_gone
+from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, told_apart, unattended
 from tasks.source.source import Source
 from tests.tasks.builders import a_record
 
@@ -106,9 +107,9 @@ async def test_a_release_by_its_tag_is_gone_with_the_run_that_it_is_within(prefe
         await client.set_flow_run_state(UUID(within[0]), running, force=True)
         record = a_record("v1", 1, state=State.STARTED, run_id=within[0])
         await client.set_flow_run_state(UUID(outer), running, force=True)
-        assert (await why(record))[0] is None
+        assert (await why_gone(record))[0] is None
         await client.set_flow_run_state(UUID(outer), crashed, force=True)
-    assert (await why(record))[0] is State.FAILED
+    assert (await why_gone(record))[0] is State.FAILED
 
 
 def test_where_runs_have_only_ever_failed_nothing_need_have_been_shipped() -> None:

@@ -21,7 +21,7 @@ from tasks.rollout.sent import Sent, Written, begin
 from tasks.rollout.split import ALL, Move, NextSplit
 from tasks.rollout.traffic import advance, verify
 from tasks.rollout.watch import Hold, following, share_of, watch
-from tasks.rollout.whole import set_whole
+from tasks.rollout.whole import set_whole, to_change
 
 
 @stage("shift")
@@ -53,12 +53,12 @@ async def shift_at_once(request: Request, candidates: Sequence[Candidate], writt
     """
     await all_of([advance(request, each, None, written) for each in candidates])
     await all_of([set_access(request, each, sent) for each in candidates])
-    await all_of([set_whole(request, each, sent, rest=False) for each in candidates])
+    await all_of([set_whole(request, each, sent, rest=False) for each in candidates if to_change(each)])
 
 
 async def close_as_then(request: Request, candidates: Sequence[Candidate], sent: Sent) -> None:
     """What is left to set of services that are verified, and what other tools build on."""
-    await all_of([set_whole(request, each, sent, opens=False) for each in candidates])
+    await all_of([set_whole(request, each, sent, opens=False) for each in candidates if to_change(each)])
     await all_of([take_template_along(request, each) for each in candidates])
 
 
@@ -79,7 +79,7 @@ async def _advance_all(
         moved = await all_of([advance(request, each, steps_for(request, each), written) for each in chosen])
         arrived = [each for each, split in zip(chosen, moved, strict=True) if has_all(split)]
         await all_of([set_access(request, each, sent) for each in arrived if coming(each)])
-        await all_of([set_whole(request, each, sent, opens=each in arrived) for each in chosen])
+        await all_of([set_whole(request, each, sent, opens=each in arrived) for each in chosen if to_change(each)])
         taken += moved
     return taken
 

@@ -77,19 +77,14 @@ def opening(wanted: Mapping[str, Any], before: Mapping[str, Any]) -> frozenset[s
     return frozenset(key for key, opens in opened.items() if opens)
 
 
+@step("set the service", run_name="set the service {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
 async def set_whole(
     request: Request, candidate: Candidate, sent: Sent, *, opens: bool = True, rest: bool = True
 ) -> None:
     """opens: what lets more callers in. rest: what does not. sent: is told what that changes."""
     lets_in = opening(candidate.whole, candidate.before.whole)
     fields = [each for each in to_change(candidate) if (opens if each in lets_in else rest)]
-    if fields:
-        await _set(request, candidate, fields, sent)
-
-
-@step("set the service", run_name="set the service {candidate.place}", attempts=3, state=BEING_GIVEN_BACK)
-async def _set(request: Request, candidate: Candidate, fields: Sequence[str], sent: Sent) -> None:
-    if await _write(request, candidate, candidate.whole, fields, partial(sent.add, candidate.place)):
+    if fields and await _write(request, candidate, candidate.whole, fields, partial(sent.add, candidate.place)):
         get_run_logger().info("%s: set %s", candidate.place, ", ".join(fields))
 
 

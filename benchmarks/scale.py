@@ -177,8 +177,8 @@ PAGE = """# Several machines
 
 Many apps at the same time, on one machine with {cores} cores, made by `python -m benchmarks.scale`. What a kill cut off
 was shipped again, as a person would; a run is marked Crashed after nine minutes of silence, which are in the makespan.
-All processes share the cores of this machine, so that more of them make nothing faster here: they show that an API server
-and a worker may be lost.
+All processes share the cores of this machine, so that more of them make nothing faster here: they show that an API
+server and a worker may be lost.
 
 {rows}
 

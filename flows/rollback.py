@@ -61,10 +61,10 @@ async def rollback(
             await settle_what_can_be(request)
             target, serving, away = await choose_release(request, to, override, stopped)
             async with recorded(request, going_back(target, serving, override)) as ledger:
-                released = await go_back(request, target, ledger, decided)
+                released, unproven = await go_back(request, target, ledger, decided)
             await let_go()
             await report(request, released, progress)
             await report_stages(request, progress)
             await tell_what_was_kept(request, serving)
-            refuse_in_part(target, away)
+            refuse_in_part(target, away | unproven)
             return released

@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 
 from infra.gcp.iam import identity
 from infra.gcp.run import access, services
+from infra.gcp.run.services import RunService
 from tasks.analysis.permitted import permitted_at, refused_audience
 from tasks.analysis.verdict import Probe, Rules, judge_probes
 from tasks.failures.redact import redact
@@ -185,14 +186,24 @@ def rules_of(health: Health) -> Rules:
 async def authorization(service: str, audience: str, health: Health) -> Mapping[str, str]:
     """A service that is not open to all (yet) is asked as the prober, or as whom we act as, or as whom it runs as.
 
-    So is one for which an audience is named: what is in front of it may want to know who asks.
+    So is one for which an audience is named: what is in front of it may want to know who asks. Where that is not there
+    yet, as a release sets it last, Cloud Run itself asks for a token of the service's own.
     """
     prober = health.prober
-    if not health.audience and await access.is_public(service):
+    is_public = await access.is_public(service)
+    if not health.audience and is_public:
         return {}
     found = await services.get_service(service)
-    if not health.audience and found and found.unchecked:
+    is_open = is_public or bool(found and found.unchecked)
+    if not health.audience and is_open:
         return {}
     if found and not prober and not await identity.whoami():
         prober = found.service_account
-    return {"Authorization": f"Bearer {await identity.fetch_id_token(health.audience or audience, prober)}"}
+    named = health.audience if is_open or health.url or (found and _takes(found, health)) else None
+    return {"Authorization": f"Bearer {await identity.fetch_id_token(named or audience, prober)}"}
+
+
+def _takes(service: RunService, health: Health) -> bool:
+    """Whether an ID token for what `health.audience` names gets through to it."""
+    others = (*service.body.get("customAudiences", ()), *service.body.get("urls", ()), service.uri)
+    return bool(service.body.get("iapEnabled")) or health.audience in others

@@ -60,6 +60,17 @@ def refuse_unproven(proofs: Sequence[Proof]) -> None:
         raise _not_proven(bad)
 
 
+def unproven_regions(proofs: Sequence[Proof]) -> dict[str, str]:
+    """By region why not all is HEALTHY there, while in another one all is. ProofFailed where there is no other."""
+    bad = [proof for proof in proofs if proof.verdict is not Verdict.HEALTHY]
+    found: dict[str, list[str]] = {}
+    for each in bad:
+        found.setdefault(each.place.region, []).append(unproven(each))
+    if bad and found.keys() >= {proof.place.region for proof in proofs}:
+        raise _not_proven(bad)
+    return {region: "; ".join(said) for region, said in found.items()}
+
+
 def unproven(proof: Proof) -> str:
     """Why, '' for one that is HEALTHY."""
     return "" if proof.verdict is Verdict.HEALTHY else f"{proof.place} is {proof.verdict}: {proof.reason}"

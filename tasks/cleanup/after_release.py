@@ -21,6 +21,7 @@ from tasks.cleanup.known import remember
 from tasks.cleanup.memory import skew
 from tasks.cost.limit import Estimate
 from tasks.failures.errors import SlipwayError
+from tasks.failures.explain import explain
 from tasks.history.record import ReleaseRecord
 from tasks.history.store import are_plenty, list_records, read_some
 from tasks.model import Candidate, Release, Request
@@ -39,9 +40,17 @@ async def conclude(
 ) -> Release:
     """What is left to do once a release stands: lets others go on, cleans up after it, and tells of it meanwhile."""
     await let_go()
-    await both(clean_up(request, released), report(request, released, progress, cost))
+    await both(_cleaned_up(request, released), report(request, released, progress, cost))
     await report_stages(request, progress)
     return released
+
+
+async def _cleaned_up(request: Request, released: Release) -> None:
+    """A release that stands does not fail by what comes after it, nor by how long that takes."""
+    try:
+        await clean_up(request, released)
+    except Exception as error:
+        get_run_logger().warning("released, but not cleaned up: %s", explain(error).said)
 
 
 @stage("clean up")

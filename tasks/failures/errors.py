@@ -26,7 +26,7 @@ SlipwayError
 ├── RollbackRefused     There is no release to go back to, or going back to it would do harm.
 ├── NotReconciled       What a dead run left behind could not be given back.
 ├── RecordLost          Somebody else has closed the record of the release that is under way.
-├── RecordInDoubt       Nobody can tell whether the release stands: reconcile goes by its record.
+├── RecordInDoubt       Nobody can tell whether a release stands, or a rollback is done in part: its record decides.
 ├── RepairRefused       What has drifted cannot be put right by shipping the release again.
 ├── ProvisionRefused    Terraform would do what nobody has agreed to, or somebody else has its state.
 ├── ProvisionFailed     Terraform did not make all that was to be made.
@@ -278,7 +278,7 @@ class RecordLost(SlipwayError):
 
 
 class RecordInDoubt(SlipwayError):
-    """Nobody can tell whether the release stands: reconcile goes by its record."""
+    """Nobody can tell whether a release stands, or a rollback is done in part: its record decides."""
 
     default_cause = Cause.SERVICE_UNAVAILABLE
     default_remedy = "see that the bucket can be reached; reconcile then does by itself what the record says."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Unpack
 
@@ -56,7 +56,7 @@ class Ledger:
         """generation: 0 where there is none yet. hurries: users are on a bad version until traffic moves."""
         self.release, self._bucket, self._name, self._generation = release, bucket, name, generation
         self._hurries = hurries
-        self._tried = release  # what was written last, for all we know
+        self._tried = [release]  # what was written last, for all we know: all that was sent since the last answer
         self._writing = asyncio.Lock()
 
     @property
@@ -124,6 +124,10 @@ class Ledger:
         self._note(seconds={**self.release.seconds, what: round(seconds, 2)})
         await self._soon()
 
+    async def left_out(self, regions: Collection[str]) -> None:
+        """What is gone back to does not go there."""
+        await self._keep(targets=tuple(each for each in self.release.targets if each.region not in regions))
+
     @property
     def stands(self) -> bool:
         return self.release.state is State.RELEASED
@@ -154,7 +158,7 @@ class Ledger:
                 f"Nobody can tell whether the record gs://{self._bucket}/{self._name} says that "
                 f"{self.release.version} stands: {unwritten.problem}"
             ) from error
-        if found and (found.release == self._tried or found.release.state is State.RELEASED):
+        if found and (found.release == self._tried[-1] or found.release.state is State.RELEASED):
             self._adopt(found)
             return True
         if (found.generation if found else 0) == self._generation and self.release.action == "rollback":
@@ -254,7 +258,7 @@ class Ledger:
             except GoogleError as error:
                 if error.status != "FAILED_PRECONDITION":
                     raise
-                self._generation = await self._our_own(self._tried, error)
+                self._generation = await self._our_own(error)
                 await objects.touch(self._bucket, self._name, self._generation, mark)
 
     def _note(self, **facts: Unpack[Facts]) -> None:
@@ -277,26 +281,28 @@ class Ledger:
     async def _write(self, facts: Facts) -> None:
         async with self._writing:
             self._note(**facts)
-            last, self._tried = self._tried, self.release
+            sent = self.release
+            self._tried.append(sent)
             try:
-                self._generation = await keep_one(self._bucket, self._name, self.release, self._generation)
+                self._generation = await keep_one(self._bucket, self._name, sent, self._generation)
             except SlipwayError as error:
                 if not is_conflict(error):
                     raise
-                self._generation = await self._over_our_own(last, error)
+                self._generation = await self._over_our_own(sent, error)
+            self._tried = [sent]
 
-    async def _over_our_own(self, last: ReleaseRecord, error: SlipwayError) -> int:
-        """Written once more where it was our own last write that came in between, with an answer that was lost."""
-        generation = await self._our_own(last, error)
-        return await keep_one(self._bucket, self._name, self.release, generation)
+    async def _over_our_own(self, sent: ReleaseRecord, error: SlipwayError) -> int:
+        """Written once more where it was a write of our own that came in between, with an answer that was lost."""
+        generation = await self._our_own(error)
+        return await keep_one(self._bucket, self._name, sent, generation)
 
-    async def _our_own(self, last: ReleaseRecord, error: Exception) -> int:
-        """The generation that it has, if it says what we wrote last; else raises the error."""
+    async def _our_own(self, error: Exception) -> int:
+        """The generation that it has, if it says what we may have written last; else raises the error."""
         try:
             found = await read_one(self._bucket, self._name)
         except GoogleError:
             raise error from None
-        if found is None or found.release != last:
+        if found is None or found.release not in self._tried:
             raise error
         return found.generation
 

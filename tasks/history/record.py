@@ -307,7 +307,7 @@ def good(history: Sequence[ReleaseRecord]) -> list[ReleaseRecord]:
     for release in history:
         if release.state is not State.RELEASED:
             continue
-        left |= {release.left} - set(seen)
+        left |= {release.left} - {release.version, *seen}
         if release.version not in left:
             seen.setdefault(release.version, release)
     return list(seen.values())

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from infra.gcp.calls.errors import GoogleError
 from infra.gcp.storage import objects
 from infra.gcp.storage.objects import StoredObject
-from tasks.failures.errors import SlipwayError
+from tasks.failures.cause import Cause
+from tasks.failures.errors import CloudError, SlipwayError
 from tasks.failures.explain import to_slipway
 from tasks.history.record import ReleaseRecord, State
 from tasks.orchestration.gather import all_of
@@ -128,7 +129,8 @@ async def list_records(bucket: str, app: str, environment: str) -> list[StoredOb
         if error.status == "NOT_FOUND":
             return []
         raise
-    return sorted(found, key=lambda each: each.name, reverse=True)
+    records = (each for each in found if each.name.endswith(".json"))  # not what somebody else keeps beside them
+    return sorted(records, key=lambda each: each.name, reverse=True)
 
 
 async def read_listed(bucket: str, listed: Sequence[StoredObject]) -> list[Stored]:
@@ -141,7 +143,7 @@ async def _one(bucket: str, listed: StoredObject) -> Stored | None:
     content = _seen.get(bucket, listed.name, listed.generation)
     if content is None:
         return await read_one(bucket, listed.name)
-    return _stored(listed.name, listed.generation, content)
+    return _stored(bucket, listed.name, listed.generation, content)
 
 
 async def read_one(bucket: str, name: str) -> Stored | None:
@@ -151,7 +153,7 @@ async def read_one(bucket: str, name: str) -> Stored | None:
         return None
     content, generation = found
     _seen.keep(bucket, name, generation, content)
-    return _stored(name, generation, content)
+    return _stored(bucket, name, generation, content)
 
 
 async def write_one(bucket: str, name: str, release: ReleaseRecord, generation: int) -> int:
@@ -175,5 +177,15 @@ def is_conflict(error: SlipwayError) -> bool:
     return isinstance(error.__cause__, GoogleError) and error.__cause__.status == "FAILED_PRECONDITION"
 
 
-def _stored(name: str, generation: int, content: bytes) -> Stored:
-    return Stored(name, generation, ReleaseRecord.model_validate(json.loads(content)))
+def _stored(bucket: str, name: str, generation: int, content: bytes) -> Stored:
+    try:
+        release = ReleaseRecord.model_validate(json.loads(content))
+    except ValueError as error:
+        said = str(error).partition("\n")[0]
+        raise CloudError(
+            f"The release record gs://{bucket}/{name} cannot be read: {said}",
+            "put back what it held before; or move it out of that folder: then nobody knows of that release any more.",
+            Cause.INVALID_CONFIG,
+            state="The record was not changed.",
+        ) from error
+    return Stored(name, generation, release)

@@ -36,7 +36,8 @@ _UNITS = {"Mi": MI, "Gi": GI, "M": 10**6, "G": 10**9}
 def cloud_run_flaws(path: Path, service: ServiceSettings) -> Iterator[Flaw]:
     """Each rule that is broken, with the place of what breaks it."""
     said = {name: getattr(service, name) for name in service.model_fields_set}
-    yield from _gpu(path, said) if service.gpu else _cpu(path, said)
+    yield from _gpu(path, said) if service.gpu and not service.gpu.container else _cpu(path, said)
+    yield from _gpu_of_sidecar(path, service)
     yield from _probes(path, service)
     yield from _sidecars(path, service)
     yield from _mounts(path, service)
@@ -125,6 +126,20 @@ def _gpu(path: Path, said: Mapping[str, Any]) -> Iterator[Flaw]:
     if said.get("cpu_throttling"):
         yield Flaw((*path, "cpu_throttling"), "must be false with a GPU, which is its default there")
     if said.get("execution_environment") == "gen1":
+        yield Flaw((*path, "execution_environment"), "must be gen2 with a GPU")
+
+
+def _gpu_of_sidecar(path: Path, service: ServiceSettings) -> Iterator[Flaw]:
+    name = service.gpu and service.gpu.container
+    if not name:
+        return
+    if name not in service.sidecars:
+        yield Flaw((*path, "gpu", "container"), f"there is no sidecar '{name}'")
+        return
+    sidecar = service.sidecars[name]
+    said = {key: getattr(sidecar, key) for key in sidecar.model_fields_set}
+    yield from _gpu((*path, "sidecars", name), {**said, "gpu": service.gpu})
+    if service.execution_environment == "gen1":
         yield Flaw((*path, "execution_environment"), "must be gen2 with a GPU")
 
 

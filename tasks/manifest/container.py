@@ -23,7 +23,7 @@ from tasks.manifest.values import (
 )
 
 CLOUD_SQL = "cloudsql"  # the volume of cloudsql_instances, as gcloud calls it
-ExportedPath = Annotated[str, Matching(r"/[^\0:]*[^\0:/]", "an absolute path, like /data")]
+ExportedPath = Annotated[str, Matching(r"/|/[^\0:]*[^\0:/]", "an absolute path, like /data")]
 # https://cloud.google.com/run/docs/configuring/services/cloud-storage-volume-mounts#disallowed_paths
 MountPath = Annotated[
     str,
@@ -124,6 +124,14 @@ class Gpu(Strict):
 
     type: Literal["nvidia-l4", "nvidia-rtx-pro-6000"] = Field(description="Of accelerator.")
     zonal_redundancy: bool | None = Field(None, description="Kept in several zones, at a price. Default: true.")
+
+
+class ServiceGpu(Gpu):
+    """One GPU per instance, of one of its containers."""
+
+    container: Name | None = Field(
+        None, description="The sidecar that has it. Default: the container that gets the requests."
+    )
 
 
 class Sidecar(Strict):

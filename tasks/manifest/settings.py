@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from tasks.manifest.container import Gpu, Probe, Scaling, Sidecar, Volume, Vpc
+from tasks.manifest.container import Probe, Scaling, ServiceGpu, Sidecar, Volume, Vpc
 from tasks.manifest.images import BuildTarget, BuiltImage, SecretId, WorkerPool
 from tasks.manifest.jobs import JobRuntime, PoolRuntime
 from tasks.manifest.members import Members
@@ -144,7 +144,7 @@ class Runtime(Strict):
     cpu_boost: bool = Field(True, description="More CPU while an instance starts.")
     execution_environment: Literal["gen1", "gen2"] | None = Field(None, description="Default: Google chooses.")
     session_affinity: bool = Field(False, description="A client's requests go to the same instance where possible.")
-    gpu: Gpu | None = Field(None, description="A GPU for each instance.")
+    gpu: ServiceGpu | None = Field(None, description="A GPU for each instance.")
     http2: bool = Field(False, description="HTTP/2 without TLS to the container (h2c).")
     startup_probe: Probe | None = Field(None, description="When it has started. Default: once it listens.")
     liveness_probe: Probe | None = Field(None, description="Whether it is alive. Default: it is while it runs.")

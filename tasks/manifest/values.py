@@ -35,6 +35,7 @@ _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd])")
 _GOOGLES = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
 _VARIABLE = "[A-Za-z_.-][A-Za-z0-9_.-]*"  # as Kubernetes has them, which Cloud Run follows
 _RESERVED = "is set by Cloud Run itself and cannot be given"
+_OF_CLOUD_RUN = ("K_SERVICE", "K_REVISION", "K_CONFIGURATION")
 _REFERENCE = r"((?:projects/[a-z0-9-]{4,63}/secrets/)?[A-Za-z0-9_-]{1,255})(?::([1-9][0-9]*))?"
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([Tt ][0-9]{2}:[0-9]{2}.*)?")
 TAG, REGION = "{tag}", "{region}"  # in the address of a probe
@@ -161,7 +162,7 @@ def _unreserved(name: str) -> str:
 
 
 def _not_of_the_system(name: str) -> str:
-    if name.startswith(("K_", "X_GOOGLE_")):
+    if name in _OF_CLOUD_RUN or name.startswith("X_GOOGLE_"):
         raise ValueError(_RESERVED)
     return name
 

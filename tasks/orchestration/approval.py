@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -41,16 +42,17 @@ async def _waiting() -> AsyncIterator[None]:
 async def ask(question: str, key: str, timeout_s: float, state: str) -> Decision:
     """Pauses the run until somebody answers. Raises NotApproved on no-go and when nobody answers in time.
 
-    question: Markdown that the form shows. key: tells several questions of one run apart.
+    question: Markdown that the form shows. key: what it is about; Prefect asks by each key once in a run, so each
+    question has one of its own: a second region comes to the same step as the first.
     state: what is true of the world meanwhile.
     """
     said = f"waiting for a decision: use Resume in the run's menu (within {timeout_s:.0f} s)"
     get_run_logger().info("%s\n%s", said, question)
     await leave("approval", question, "What is to be decided, with Resume in the run's menu.")
-    form = Decision.with_initial_data(description=question)
+    form, own = Decision.with_initial_data(description=question), f"{key}-{secrets.token_hex(4)}"
     try:
         async with _waiting():
-            answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout_s), poll_interval=POLL_S, key=key)
+            answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout_s), poll_interval=POLL_S, key=own)
     except FlowPauseTimeout as error:
         raise NotApproved(
             f"Nobody decided within {timeout_s:.0f} s.", "start the run again when somebody can decide.", state=state

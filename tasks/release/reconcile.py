@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
 
 from prefect import get_client
 from prefect.client.schemas.filters import (
@@ -27,7 +26,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
@@ -35,12 +33,13 @@ from infra.gcp.calls.errors import GoogleError
 from infra.gcp.run import services
 from tasks.analysis.proof import prove, refuse_unproven
 from tasks.builds.build import stop_builds
-from tasks.failures.cause import Cause, Transient
+from tasks.failures.cause import Cause
 from tasks.failures.errors import ManifestError, NotReconciled, ParameterError, ReleaseBusy, SlipwayError, SourceError
 from tasks.failures.explain import explain
 from tasks.history.beside import later_than, newest_of
 from tasks.history.ledger import Ledger, open_releases
 from tasks.history.record import Beside, ReleaseRecord, State, TargetRecord
+from tasks.history.run import why_gone
 from tasks.history.store import read_until
 from tasks.model import Ending, Outcome, Request, Verdict
 from tasks.names.tags import REGISTERED, SHIPPING_FLOWS
@@ -48,6 +47,7 @@ from tasks.orchestration.gather import all_of, first_of
 from tasks.orchestration.step import step
 from tasks.release.left_behind import before_of, candidate_of, foreign_revisions, unless_said
 from tasks.release.recall import PAGE, is_remembered
+from tasks.release.unfinished import passes, refuse_unproven_elsewhere
 from tasks.rollout.beside import settle
 from tasks.rollout.restore import give_back, give_template, settings_back
 from tasks.rollout.sent import Sent, Written
@@ -181,7 +181,7 @@ async def settle_abandoned(request: Request, *, deploys: bool = False, hurries: 
 async def _settle(request: Request, ledger: Ledger, *, deploys: bool, hurries: bool) -> None:
     record = ledger.release
     get_run_logger().warning("%s was left in the middle by run %s", record.version, record.run_id)
-    state, reason = await why(record)
+    state, reason = await why_gone(record)
     if state is None and (hurries or await ledger.is_alive()):
         raise ReleaseBusy(
             f"Run {record.run_id} is releasing {record.version}, though this Prefect server does not say so.",
@@ -189,7 +189,7 @@ async def _settle(request: Request, ledger: Ledger, *, deploys: bool, hurries: b
         )
     if record.run_id != request.run_id:  # a run that is resumed adopts its own builds
         await stop_builds(request, record.run_id)
-    if is_moving(record) and await _is_finished(request, ledger):
+    if is_moving(record) and await _is_finished(request, ledger, deploys=deploys):
         return
     later = await _later(request, record)
     if record.state is State.RELEASED:
@@ -248,7 +248,7 @@ def is_moving(record: ReleaseRecord) -> bool:
     return all(t.revision and t.verdict is Verdict.HEALTHY and not t.is_owed for t in record.targets)
 
 
-async def _is_finished(request: Request, ledger: Ledger) -> bool:
+async def _is_finished(request: Request, ledger: Ledger, *, deploys: bool) -> bool:
     """Finishes a rollback whose run died when it had moved traffic: to undo it would give users what is bad.
 
     False where nothing was moved, a target is not healthy any more, or somebody else has taken traffic in hand. Raises
@@ -263,12 +263,15 @@ async def _is_finished(request: Request, ledger: Ledger) -> bool:
     candidates = [candidate_of(request, service, target) for target, service in there]
     written: Written = {target.place: (service.traffic,) for target, service in there}
     try:
-        refuse_unproven(await prove(request, candidates, compared=False))
+        proofs = await prove(request, candidates, compared=False)
+        if not deploys:  # who does moves traffic anyway
+            refuse_unproven_elsewhere(proofs, [each.place for each, service in there if each.revision in service.asked])
+        refuse_unproven(proofs)
         await shift_at_once(request, candidates, written, Sent())
         live = await all_of([verify(request, candidate) for candidate in candidates])
         await close_as_then(request, candidates, Sent())
     except SlipwayError as error:
-        if error.transient is not Transient.NO:  # that says nothing against it
+        if passes(error):
             raise
         get_run_logger().warning("the rollback to %s is undone: %s", ledger.release.version, error.problem)
         return False
@@ -294,25 +297,6 @@ def serves_users(record: ReleaseRecord) -> bool:
 def owed_beside(record: ReleaseRecord) -> list[Beside]:
     """The same of jobs and pools."""
     return [each for each in record.beside if each.is_owed or record.state is State.STARTED]
-
-
-async def why(record: ReleaseRecord) -> tuple[State | None, str]:
-    """How the release is recorded whose run is gone, and the reason as far as Prefect knows it.
-
-    None where Prefect does not say that it is gone: a killed run may count as running, and another Prefect server's
-    runs are not known here.
-    """
-    if record.state is not State.STARTED:
-        return record.state, record.reason
-    async with get_client() as client:
-        try:
-            state = (await client.read_flow_run(UUID(record.run_id))).state
-        except (ObjectNotFound, ValueError):
-            return None, "Its run is gone, and Prefect does not know it any more."
-    if state is not None and (state.is_cancelled() or state.is_cancelling()):
-        return State.CANCELLED, "Its run was cancelled and killed before it had tidied up."
-    over = State.FAILED if state is not None and state.is_final() else None
-    return over, f"Its run was killed in the middle ({state.name if state else 'no state'})."
 
 
 async def _give_back(request: Request, target: TargetRecord, version: str, later: TargetRecord | None) -> Ending:

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from tasks.analysis.proof import prove, refuse_unproven
+from prefect.logging import get_run_logger
+
+from tasks.analysis.proof import prove, refuse_unproven, unproven_regions
 from tasks.backup.keep import kept_before
 from tasks.history.ledger import Ledger
 from tasks.history.record import Beside, ReleaseRecord, images_of, version_of
@@ -16,7 +18,9 @@ from tasks.model import Candidate, Image, Proof, Release, Request, Serving, Snap
 from tasks.orchestration.gather import all_of, both, to_its_end
 from tasks.release.gates import approval, refuse_frozen
 from tasks.release.hooks import run_hooks
+from tasks.release.overtaken import but_for_later
 from tasks.release.rollback import revive
+from tasks.release.unfinished import finished_later
 from tasks.rollout.beside import (
     give_beside_back,
     given_back_on_failure,
@@ -51,8 +55,8 @@ async def release(request: Request, version: Version, images: Sequence[Image], l
     written: Written = {}
     sent = Sent()
     before: list[Snapshot] = []
-    beside = partial(give_beside_back, ledger)
-    async with taken_back_on_failure(request, before, candidates, written, ledger, sent, beside):
+    beside, later = partial(give_beside_back, ledger), partial(but_for_later, request, ledger.release)
+    async with taken_back_on_failure(request, before, candidates, written, ledger, sent, beside, later):
         before += await snapshots(request, ledger.places)
         await ledger.snapshot(before)
         await pools_deployed(request, version, images, ledger)
@@ -97,34 +101,51 @@ async def _let_through(
     await refuse_vulnerable(request, images, ledger, again=True)
 
 
-async def go_back(request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime) -> Release:
+async def go_back(
+    request: Request, target: ReleaseRecord, ledger: Ledger, decided: datetime
+) -> tuple[Release, dict[str, str]]:
     """All of an earlier release's revisions, proven and then given all traffic, in every region at once; then the rest.
+    By region, why it is left out.
 
     decided: when the run began; the seconds until traffic is restored, and until that is verified, are recorded.
     """
     version = version_of(target)
     before = await snapshots(request, ledger.places)
     await ledger.snapshot(before)
-    candidates = await revive(request, target, before)
+    candidates = list(await revive(request, target, before))
     written: Written = {each.place: (each.split,) for each in candidates}
     sent = Sent()
+    back, later = partial(give_beside_back, ledger), partial(but_for_later, request, ledger.release)
     async with (
         given_back_on_failure(ledger),
-        taken_back_on_failure(request, before, candidates, written, ledger, sent, partial(give_beside_back, ledger)),
+        taken_back_on_failure(request, before, candidates, written, ledger, sent, back, later),
     ):
-        _, proofs = await both(
-            ledger.deployed(candidates), prove(request, candidates, compared=False), stop_on_failure=True
-        )
-        await ledger.proven(proofs)
-        refuse_unproven(proofs)
+        proofs, unproven = await _proven(request, candidates, ledger)
         beside = await owed_by(request, target, ledger)
         ledger.moving()
-        await shift_at_once(request, candidates, written, sent)
-        await ledger.timed("restored", since(decided))
-        live = await to_the_end(lambda: _verified(request, candidates, beside, sent, ledger, decided), ledger)
+        async with finished_later(request, version.version, candidates, written):
+            await shift_at_once(request, candidates, written, sent)
+            await ledger.timed("restored", since(decided))
+            live = await to_the_end(lambda: _verified(request, candidates, beside, sent, ledger, decided), ledger)
     images = images_of(target, version)
     await warn_vulnerable(request, images, ledger)
-    return Release(request.app, request.environment, version, images, candidates, proofs, live)
+    return Release(request.app, request.environment, version, images, tuple(candidates), proofs, live), unproven
+
+
+async def _proven(
+    request: Request, candidates: list[Candidate], ledger: Ledger
+) -> tuple[tuple[Proof, ...], dict[str, str]]:
+    """What keeps a region from going back keeps no other: it is left out, and said why, as are its candidates."""
+    _, proofs = await both(
+        ledger.deployed(candidates), prove(request, candidates, compared=False), stop_on_failure=True
+    )
+    await ledger.proven(proofs)
+    if away := unproven_regions(proofs):
+        for region, why in away.items():
+            get_run_logger().error("what serves in %s stays as it is: %s", region, why)
+        candidates[:] = [each for each in candidates if each.place.region not in away]
+        await ledger.left_out(away)
+    return proofs, away
 
 
 async def _verified(

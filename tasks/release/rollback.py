@@ -95,8 +95,8 @@ def refuse_in_part(target: ReleaseRecord, away: Mapping[str, str], state: str = 
     if away:
         why = "; ".join(f"{region}: {problem}" for region, problem in away.items())
         raise CloudError(
-            f"Cloud Run does not answer in every region, so what serves there stays as it is. {why}",
-            f"roll back to {target.version} once more, by its name, when it answers again.",
+            f"Cloud Run does not answer in every region, or not all is healthy there: what serves stays so. {why}",
+            f"roll back to {target.version} once more, by its name, when it answers again and is healthy.",
             Cause.SERVICE_UNAVAILABLE,
             state=state or f"{target.version} serves everywhere else.",
         )
@@ -106,7 +106,7 @@ def going_back(target: ReleaseRecord, serving: ReleaseRecord, override: Override
     return Intent(
         version_of(target),
         "rollback",
-        left=serving.version,
+        left="" if serving.version == target.version else serving.version,  # as the rest of one that came in part
         override=override,
         images=target.images,
         sources=target.sources,
@@ -176,7 +176,7 @@ async def revive(request: Request, release: ReleaseRecord, before: Sequence[Snap
 async def revive_one(request: Request, version: str, target: TargetRecord, before: Snapshot) -> Candidate:
     live, _ = await both(_with_revision(request, target, version), _refuse_without_image(target))
     tag = live.own_tag_of(target.revision) or traffic_tag(live.service.id, version)
-    written = split.dark(live.traffic, target.revision, tag, live.own_tags).targets
+    written = split.dark(live.traffic, target.revision, tag, live.own_tags, served=True).targets
     service = await write_split(live.service, written)
     health = asked_for(request, target.place, target.proven_by)
     url = at_tag(health, target.place, tag, service.uri_of_tag(tag))

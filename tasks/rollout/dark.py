@@ -26,6 +26,7 @@ from tasks.history.record import ReleaseRecord, target_of
 from tasks.history.store import list_records, read_some
 from tasks.manifest.values import SecretRef
 from tasks.model import Candidate, Image, Place, Request, Snapshot, Version
+from tasks.names.labels import label_value
 from tasks.names.naming import traffic_tags
 from tasks.orchestration.gather import all_of
 from tasks.orchestration.stage import stage
@@ -68,16 +69,22 @@ async def snapshots(request: Request, places: Sequence[Place]) -> tuple[Snapshot
     return tuple(known(each, history) for each in found)
 
 
-def since(before: Snapshot, now: Snapshot, revision: str) -> Snapshot:
+def since(before: Snapshot, now: Snapshot, revision: str, run_id: str) -> Snapshot:
     """What is live now, with what is known of it from before; of a revision that came to serve since, nothing is.
 
-    revision: the candidate's. Where an earlier attempt has written its template, the one to go back to is before's.
+    revision: the candidate's. Where an earlier attempt has written the template, be it under a name that has failed,
+    the one to go back to is before's; and so is the split, unless somebody has moved traffic since.
     """
-    health = before.health if now.serving == before.serving else None
-    template = before if now.config.get("revision") == revision else now
+    run = now.config.get("labels", {}).get("slipway-run", "")
+    ours = now.config.get("revision") == revision or run == label_value(run_id)
+    template = before if ours else now
+    moved = before.service is None or now.service is None or before.service.asked != now.service.asked
+    split_of = now if moved or not ours else before
     return replace(
         now,
-        health=health,
+        traffic=split_of.traffic,
+        latest_ready=split_of.latest_ready,
+        health=before.health if now.serving == before.serving else None,
         callers=before.callers,
         said=before.said,
         config=template.config,
@@ -139,7 +146,7 @@ async def deploy_service(request: Request, version: Version, image: Image, befor
         over = existed or (None if is_new else service)
         dark = replace(dark, targets=without_stale_tags(dark.targets, live, before, wanted.revision))
         service = await _write(request, live, wanted, dark.targets, over)
-    then = since(before, live.snapshot, wanted.revision)
+    then = since(before, live.snapshot, wanted.revision, request.run_id)
     return _candidate(service, wanted, then, dark.targets, created=existed is None)
 
 

@@ -6,7 +6,7 @@ Whatever is understood is taken out of the body; what is left then has no word i
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from tasks.rollout.said import SEEN_AT, Body, Where
 from tasks.rollout.service import SAYS
 from tasks.rollout.words import CONTAINER, GPU, MAIN, PROBE, PROBES, SERVICE, SIDECAR, TEMPLATE, Word
 from tasks.spec.bare import bare
-from tasks.spec.merge import ingress_of
+from tasks.spec.merge import ingress_of, named_by_place
 from tasks.spec.settings import SERVER_FIELDS, settings
 
 # Written by Cloud Run, its clients and its consoles, and by releases of Slipway, about themselves.
@@ -47,17 +47,17 @@ def heard(service: Mapping[str, Any], where: Where) -> Heard:
     template = copy.deepcopy(bare(body.pop("template", {})))
     containers = _containers(template)
     main: Body = next(each for each in containers if each is ingress_of(containers))
+    others = (each for each in containers if each is not main)
+    beside = dict(zip(named_by_place(containers), others, strict=True))
     volumes = {volume["name"]: volume for volume in template.pop("volumes", ())}
     found: Body = words_of(SERVICE, body, "", rest)
     found |= _scaling(body) | _authorization(body) | _labels(body, template, rest)
-    found |= words_of(TEMPLATE, template, "template", rest) | vpc_of(template, rest) | gpu_of(template, main)
+    found |= words_of(TEMPLATE, template, "template", rest) | vpc_of(template, rest)
+    found |= gpu_of(template, main, beside)
     image = str(main.pop("image", ""))
-    found |= _main(main, volumes, "gpu" in found, rest)
-    sidecars: Body = {}
-    for each in containers:
-        if each is not main:
-            name = str(each.pop("name", f"sidecar-{len(sidecars) + 1}"))
-            sidecars[name] = _sidecar(name, each, volumes, found, rest)
+    owner = found.get("gpu", {}).get("container", "")
+    found |= _main(main, volumes, rest, gpu="gpu" in found and not owner)
+    sidecars = {name: _sidecar(name, each, volumes, found, rest, gpu=name == owner) for name, each in beside.items()}
     for name, volume in volumes.items():
         if "cloudSqlInstance" in volume and name not in rest.seen:  # which an annotation of v1 stands for as well
             found.setdefault("cloudsql_instances", list(volume["cloudSqlInstance"].get("instances", ())))
@@ -89,7 +89,7 @@ def words_of(words: Iterable[Word], body: MutableMapping[str, Any], path: str, r
         except ValueError:
             rest.over(f"{path}.{word.path}".lstrip("."), value)
             continue
-        if said != word.usual:
+        if said != word.usual or (word.filled and value != word.filled):
             found[(keys or _written)(word.key)] = said
     return found
 
@@ -121,34 +121,53 @@ def _spread(body: Mapping[str, Any]) -> dict[str, object]:
     return {path: each.shown for path, each in found.items() if not path.startswith(gone)}
 
 
-def _main(container: Body, volumes: dict[str, Any], gpu: bool, rest: Rest) -> Body:
+def _main(container: Body, volumes: dict[str, Any], rest: Rest, *, gpu: bool) -> Body:
     path = "template.containers[0]"
     resources = container.setdefault("resources", {})
     resources.setdefault("cpuIdle", not resources and not gpu)  # "true" by default only where no resources are given
     resources.setdefault("startupCpuBoost", False)
-    if gpu and not resources["cpuIdle"]:  # as it has to be with one
-        del resources["cpuIdle"]
+    _without_usual(resources, gpu=gpu)
     if ports := container.pop("ports", None):
         container["ports"] = dict(ports[0])
     found = words_of((*CONTAINER, *MAIN), container, path, rest)
     found |= variables_of(container, path, rest) | probes_of(container, path, rest)
-    for mount in container.pop("volumeMounts", ()):
-        found = joined(found, mounted(mount, volumes, path, rest))
+    for seen in mounts_of(container, volumes, path, rest):
+        found = joined(found, seen)
     over(container, path, rest)
     return found
 
 
-def _sidecar(name: str, container: Body, volumes: dict[str, Any], service: Body, rest: Rest) -> Body:
+def _without_usual(resources: Body, *, gpu: bool) -> None:
+    """With a GPU it has CPU always, as it has to be."""
+    if gpu and not resources["cpuIdle"]:
+        del resources["cpuIdle"]
+
+
+def mounts_of(container: Body, volumes: dict[str, Any], path: str, rest: Rest) -> Iterator[Body]:
+    """What the container sees, in words; of a volume that it sees at two places, the first."""
+    at: set[str] = set()
+    for mount in container.pop("volumeMounts", ()):
+        place, name = f"{path}.volumeMounts[{mount.get('mountPath', '')}]", mount.get("name", "")
+        seen = mounted(mount, volumes, path, rest)
+        if at & seen.get("volumes", {}).keys():
+            rest.left[place] = {"name": name}
+        else:
+            at |= seen.get("volumes", {}).keys()
+            yield seen
+
+
+def _sidecar(name: str, container: Body, volumes: dict[str, Any], service: Body, rest: Rest, *, gpu: bool) -> Body:
     """Adds to the service the volumes that only sidecars see."""
     path = f"template.containers[{name}]"
     resources = container.setdefault("resources", {})
     resources.setdefault("cpuIdle", not resources)
-    container.pop("ports", None)
+    _without_usual(resources, gpu=gpu)
+    for key in ("name", "ports"):
+        container.pop(key, None)
     found = words_of((*SIDECAR, *CONTAINER), container, path, rest, str)
     found |= variables_of(container, path, rest, SidecarVariable) | probes_of(container, path, rest)
     found = {key: value for key, value in found.items() if value != {}}
-    for mount in container.pop("volumeMounts", ()):
-        seen = mounted(mount, volumes, path, rest)
+    for seen in mounts_of(container, volumes, path, rest):
         for volume, said in seen.pop("volumes", {}).items():
             at = said.pop("mount")
             service.setdefault("volumes", {}).setdefault(volume, said)
@@ -253,12 +272,17 @@ def texts_of(found: Mapping[str, str], path: str, key_type: Any, value_type: Any
     return said
 
 
-def gpu_of(template: Body, main: Body) -> Body:
+def gpu_of(template: Body, main: Body, beside: Mapping[str, Body] | None = None) -> Body:
+    """beside: sidecars by their names, one of which may have it."""
     kind, once = take(template, "nodeSelector.accelerator"), template.pop("gpuZonalRedundancyDisabled", None)
     if not kind:
         return {}
-    main.get("resources", {}).get("limits", {}).pop(GPU, None)  # there is one, always
-    return {"gpu": {"type": kind} | ({"zonal_redundancy": False} if once else {})}
+    having = (name for name, each in (beside or {}).items() if GPU in each.get("resources", {}).get("limits", {}))
+    owner = next(having, "")
+    holder = beside[owner] if beside and owner else main
+    holder.get("resources", {}).get("limits", {}).pop(GPU, None)  # there is one, always
+    named = {"container": owner} if owner else {}
+    return {"gpu": {"type": kind} | named | ({"zonal_redundancy": False} if once else {})}
 
 
 def vpc_of(template: Body, rest: Rest) -> Body:

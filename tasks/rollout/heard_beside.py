@@ -7,9 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.manifest.values import AnnotationKey, LabelKey, LabelValue
-from tasks.rollout.heard import Heard, gpu_of, joined, over, probes_of, take, texts_of, variables_of, vpc_of, words_of
+from tasks.rollout.heard import (
+    Heard,
+    gpu_of,
+    joined,
+    mounts_of,
+    over,
+    probes_of,
+    take,
+    texts_of,
+    variables_of,
+    vpc_of,
+    words_of,
+)
 from tasks.rollout.job import VALUES
-from tasks.rollout.mounts import Rest, mounted
+from tasks.rollout.mounts import Rest
 from tasks.rollout.said import Body, Where
 from tasks.rollout.service import SAYS
 from tasks.rollout.words import CONTAINER, TEMPLATE, Word, duration
@@ -96,8 +108,8 @@ def _container(template: Body, path: str, rest: Rest) -> tuple[Body, str]:
     found |= variables_of(first, at, rest) | probes_of(first, at, rest)
     take(first, "resources.cpuIdle")
     take(first, "resources.startupCpuBoost")
-    for mount in first.pop("volumeMounts", ()):
-        found = joined(found, mounted(mount, volumes, at, rest))
+    for seen in mounts_of(first, volumes, at, rest):
+        found = joined(found, seen)
     over(first, at, rest)
     for name, volume in volumes.items():
         if name not in rest.seen:

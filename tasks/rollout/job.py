@@ -75,7 +75,8 @@ def bare_job(template: Mapping[str, Any]) -> Body:
     """Without what Cloud Run filled in, and without our own marks but for what was said."""
     labels = {k: v for k, v in template.get("labels", {}).items() if not k.startswith("slipway-") and k != "managed-by"}
     annotations = {k: v for k, v in template.get("annotations", {}).items() if k != VALUES}
-    body = {**template, "labels": labels, "annotations": annotations, "template": bare(template.get("template", {}))}
+    task = bare(template.get("template", {}), requests=False)
+    body = {**template, "labels": labels, "annotations": annotations, "template": task}
     return {key: value for key, value in body.items() if value not in ({}, [])}
 
 
@@ -114,7 +115,7 @@ def same_job(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _plain(template: Mapping[str, Any]) -> Body:
-    body = {**template, "template": bare(template.get("template", {}))}
+    body = {**template, "template": bare(template.get("template", {}), requests=False)}
     return {key: value for key, value in body.items() if value not in ({}, [])}
 
 

@@ -81,7 +81,7 @@ def _bucket(name: str, at: str, volume: Body, rest: Rest) -> Body:
 
 
 def _nfs(name: str, at: str, volume: Body, rest: Rest) -> Body:
-    found = {"mount": at, "nfs": {"server": volume["server"], "path": volume["path"].rstrip("/")}}
+    found = {"mount": at, "nfs": {"server": volume["server"], "path": volume["path"].rstrip("/") or "/"}}
     return {"volumes": {name: found | ({"read_only": True} if volume.get("readOnly") else {})}}
 
 

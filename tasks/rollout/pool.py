@@ -24,7 +24,7 @@ from tasks.rollout.said import Where, said_pool, said_pool_whole
 from tasks.rollout.service import SAYS, WHOLE, said_before, without_idle_volumes
 from tasks.spec.bare import bare
 from tasks.spec.merge import leaves, merged
-from tasks.spec.settings import PROBES, meaning
+from tasks.spec.settings import meaning
 
 Body = dict[str, Any]
 
@@ -104,9 +104,7 @@ def _whole_over(live: RunPool | None, said: Mapping[str, Any]) -> Body:
 def bare_pool(template: Mapping[str, Any]) -> Body:
     """Without what Cloud Run filled in, and without our own marks but for what was said."""
     labels = {k: v for k, v in template.get("labels", {}).items() if not k.startswith("slipway-") and k != "managed-by"}
-    body = {**bare(template), "labels": labels}
-    containers = zip(body["containers"], template.get("containers", ()), strict=True)
-    body["containers"] = [{**each, **{key: was[key] for key in PROBES if key in was}} for each, was in containers]
+    body = {**bare(template, requests=False), "labels": labels}
     return {key: value for key, value in body.items() if value not in ({}, [])}
 
 

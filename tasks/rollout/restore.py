@@ -55,6 +55,7 @@ class Back:
 
 
 Given: TypeAlias = Mapping[Place, list[Back]]
+ButForLater: TypeAlias = Callable[[Sequence[Candidate]], Coroutine[Any, Any, Sequence[Candidate]]]
 
 
 @asynccontextmanager
@@ -66,6 +67,7 @@ async def taken_back_on_failure(
     ledger: Ledger,
     sent: Sent | None = None,
     beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    later: ButForLater | None = None,
 ) -> AsyncIterator[None]:
     """All or nothing: when the block ends the release stands; when it ends early, all candidates so far give back
     what they have.
@@ -74,6 +76,7 @@ async def taken_back_on_failure(
     written: the splits that the run may have written last, by place; what others changed is left to them.
     sent: what else it may have; all that it wants without.
     beside: gives back what else was released; at the same time, as nobody is to wait for probes of services.
+    later: leaves to releases that came since what is theirs.
     """
     try:
         yield
@@ -87,7 +90,7 @@ async def taken_back_on_failure(
             given: Given = {each.place: [] for each in candidates}
             with closed_circuits():
                 # a run that is being cancelled has no time for probes
-                services = partial(_take_back, request, before, met, written, ledger, error, given)
+                services = partial(_take_back, request, before, met, written, ledger, error, given, later)
                 start = partial(_side_by_side, services, beside)
                 await in_spite_of_cancels(start, careful=isinstance(error, Exception))
         raise
@@ -156,6 +159,7 @@ async def _take_back(
     ledger: Ledger,
     error: BaseException,
     given: Given,
+    later: ButForLater | None,
     careful: bool,
 ) -> None:
     """All at once; the error that ended the release tells what became of each service."""
@@ -166,6 +170,7 @@ async def _take_back(
             logger.warning("somebody else has finished the rollback: traffic stays where it is")
             return
     logger.warning("taking the release back: %s", in_one_line(error))
+    candidates = await later(candidates) if later else candidates
     work = [give_back(request, each, written[each.place], careful, given=given[each.place]) for each in candidates]
     endings = await all_of([*work, *_dark(request, before, candidates, ledger.release.version, careful)])
     seconds = max(each.at_s for each in endings) - started

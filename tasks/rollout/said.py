@@ -34,8 +34,9 @@ def said_template(
     settings: ServiceSettings, image: Image, urls: Mapping[str, str], versions: Versions, where: Where
 ) -> Body:
     """urls: of the services this one depends on, by variable. versions: the number behind each reference."""
-    sidecars = [_sidecar(name, each, versions) for name, each in settings.sidecars.items()]
     gpu = settings.gpu
+    owner = gpu and gpu.container
+    sidecars = [_sidecar(name, each, versions, gpu=name == owner) for name, each in settings.sidecars.items()]
     return given(
         containers=[_main(settings, image, urls, versions), *sidecars],
         volumes=_volumes(settings, versions),
@@ -153,9 +154,8 @@ def _main(settings: ServiceSettings, image: Image, urls: Mapping[str, str], vers
     body = spoken((*CONTAINER, *MAIN), settings)
     if "ports" in body:
         body["ports"] = [body["ports"]]
-    if settings.gpu:  # it needs CPU that is always there
-        resources = {"cpuIdle": False, **body.get("resources", {})}
-        body["resources"] = {**resources, "limits": {**resources.get("limits", {}), GPU: "1"}}
+    if settings.gpu and not settings.gpu.container:
+        body["resources"] = _with_gpu(body.get("resources", {}))
     return given(
         **body,
         image=image.reference,
@@ -165,9 +165,16 @@ def _main(settings: ServiceSettings, image: Image, urls: Mapping[str, str], vers
     )
 
 
-def _sidecar(name: str, sidecar: Sidecar, versions: Versions) -> Body:
+def _with_gpu(resources: Body) -> Body:
+    """It needs CPU that is always there."""
+    return {"cpuIdle": False, **resources, "limits": {**resources.get("limits", {}), GPU: "1"}}
+
+
+def _sidecar(name: str, sidecar: Sidecar, versions: Versions, *, gpu: bool) -> Body:
     body = spoken((*CONTAINER, *SIDECAR), sidecar)
-    if "resources" in body:  # which would have CPU always if nothing was said of it
+    if gpu:
+        body["resources"] = _with_gpu(body.get("resources", {}))
+    elif "resources" in body:  # which would have CPU always if nothing was said of it
         body["resources"] = {"cpuIdle": True, **body["resources"]}
     mounts = {path: volume for volume, path in sidecar.volumes.items()}
     return given(

@@ -111,7 +111,8 @@ async def _prove_step(
         return True
     if judgement.verdict is Verdict.INCONCLUSIVE and request.settings.on_inconclusive == "pause":
         limit_s = request.settings.approval_timeout_s
-        await ask(_question(request, judgement, percent), f"step-{percent}", limit_s, BEING_GIVEN_BACK)
+        question = _question(request, judgement, percent, _regions(moving))
+        await ask(question, f"step-{percent}", limit_s, BEING_GIVEN_BACK)
         return True
     raise ProofFailed(
         f"At {percent} % the release is {judgement.verdict}: {judgement.reason}",
@@ -126,7 +127,7 @@ def _step_record(
 ) -> StepRecord:
     return StepRecord(
         percent=percent,
-        regions=tuple(dict.fromkeys(each.place.region for each in moving)),
+        regions=_regions(moving),
         began=began,
         ended=ended,
         verdict=judgement.verdict,
@@ -146,9 +147,14 @@ def _remedy(request: Request, judgement: Judgement) -> str:
     )
 
 
-def _question(request: Request, judgement: Judgement, percent: int) -> str:
+def _regions(moving: Sequence[Candidate]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.place.region for each in moving))
+
+
+def _question(request: Request, judgement: Judgement, percent: int, regions: Sequence[str]) -> str:
     lines = "\n".join(f"- {line}" for line in judgement.evidence)
     return (
-        f"**{request.app} -> {request.environment}** has {percent} % of the traffic and the evidence does not suffice: "
-        f"{judgement.reason}\n\n{lines}\n\n`go` carries on with the release, `no-go` takes the release back."
+        f"**{request.app} -> {request.environment}** has {percent} % of the traffic in {', '.join(regions)}, and the "
+        f"evidence does not suffice: {judgement.reason}\n\n{lines}\n\n`go` carries on with the release, `no-go` takes "
+        "it back."
     )

@@ -95,7 +95,7 @@ def pinned(live: Traffic) -> str | None:
     return reason
 
 
-def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = ()) -> Dark:
+def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = (), *, served: bool = False) -> Dark:
     """The split for deploying `candidate` with its tag and no traffic; a candidate that already has a share keeps it.
 
     LATEST's share goes to the revision it stands for now. The share of a revision that is gone or not ready goes to the
@@ -103,7 +103,8 @@ def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = ()
     begins with `slipway-`, moves to the candidate; '' is none. TrafficConflict when the tag is somebody else's, or when
     revisions are ready but none of them holds traffic.
 
-    In a first deployment nothing else can hold the 100 % that Cloud Run demands, so the candidate does (`first`).
+    In a first deployment nothing else can hold the 100 % that Cloud Run demands, so the candidate does (`first`). So
+    does one that has `served` before, where no revision that holds traffic is ready: nobody is served worse by it.
     """
     tags, notes = _usable_tags(live, candidate)
     if tag and tags.get(tag, candidate) != candidate:
@@ -111,7 +112,7 @@ def dark(live: Traffic, candidate: str, tag: str, own_tags: Collection[str] = ()
         notes.append(f"tag {tag} moves from {_name(tags[tag])} to {candidate}")
     tags |= {tag: candidate} if tag else {}
     shares, first = _shares(live), not live.ready - {candidate}
-    if not shares and not first:
+    if not shares and not (first or served):
         _refuse_unserved(live)
     return Dark(_split(shares or {candidate: ALL}, tags), (*_share_notes(live), *notes), first)
 

@@ -26,7 +26,7 @@ from tasks.orchestration.step import step
 from tasks.rollout.access import changing, coming
 from tasks.rollout.live import LiveService, changed_meanwhile, read_live
 from tasks.rollout.sent import Splits, Written
-from tasks.rollout.split import NextSplit, Traffic, all_to, changed_by_other, next_split, stable_revision
+from tasks.rollout.split import ALL, NextSplit, Traffic, all_to, changed_by_other, next_split, stable_revision
 
 TRAFFIC_TIMEOUT_S = 120.0
 SETTLE_POLL_S = 0.2
@@ -65,6 +65,8 @@ async def plan(
     request: Request, candidate: Candidate, steps: Sequence[int] | None, written: Splits
 ) -> tuple[LiveService, NextSplit]:
     live = await read_live(request, candidate.place)
+    if steps is None and live.service.asked == {candidate.revision: ALL}:
+        return live, all_to(live.traffic, candidate.revision)  # be it by somebody else, who wants the same
     refuse_foreign_change(live.service, written)
     if steps is None:
         return live, all_to(live.traffic, candidate.revision)

@@ -30,6 +30,7 @@ class Word:
     usual: object = None  # what a new service has of which slipway.yaml does not say it, as slipway.yaml has it
     say: Callable[[Any], Any] = _as_it_is  # from the manifest's value; the value is given
     hear: Callable[[Any], Any] = _as_it_is  # to what one writes; ValueError for what cannot be said
+    filled: object = None  # as Cloud Run itself writes `usual`; what means the same otherwise, somebody has said
 
 
 def _choices(names: Mapping[str, str], key: str, path: str, usual: object = None) -> Word:
@@ -117,7 +118,7 @@ CONTAINER = (
     Word("command", "command", None, *_LIST),
     Word("args", "args", None, *_LIST),
     Word("working_dir", "workingDir"),
-    Word("cpu", "resources.limits.cpu", 1, hear=cpu),
+    Word("cpu", "resources.limits.cpu", 1, hear=cpu, filled="1000m"),
     Word("memory", "resources.limits.memory", "512Mi", hear=memory),
     Word("cpu_throttling", "resources.cpuIdle", True),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.spec.merge import ingress_of
 from tasks.spec.settings import (
     ACTIONS,
     CONTAINER_SERVER_FIELDS,
@@ -21,19 +22,25 @@ from tasks.spec.settings import (
 from tasks.spec.values import text_of
 
 
-def bare(template: Mapping[str, Any]) -> dict[str, Any]:
-    """The template, v2 as JSON, without revision name, default probes and what else follows from the rest."""
+def bare(template: Mapping[str, Any], *, requests: bool = True) -> dict[str, Any]:
+    """The template, v2 as JSON, without revision name, default probes and what else follows from the rest.
+
+    requests: whether one of its containers gets them, which alone has a port and a default probe.
+    """
     body = {key: value for key, value in template.items() if key not in TEMPLATE_SERVER_FIELDS}
     containers = template.get("containers") or ()
-    body["containers"] = [_container(each) for each in containers]
+    ingress = ingress_of(containers) if requests else None
+    body["containers"] = [_container(each, is_ingress=each is ingress) for each in containers]
     concurrency = "maxInstanceRequestConcurrency"
     if text_of(body.get(concurrency)) == str(default_concurrency(containers)):
         del body[concurrency]
     return body
 
 
-def _container(container: Mapping[str, Any]) -> dict[str, Any]:
+def _container(container: Mapping[str, Any], *, is_ingress: bool) -> dict[str, Any]:
     body = {key: value for key, value in container.items() if key not in CONTAINER_SERVER_FIELDS}
+    if not is_ingress:
+        return body
     port = port_of(container)
     if is_default_probe(body.get("startupProbe") or {}, port):
         del body["startupProbe"]

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 INGRESS = "[]"  # the container that gets the requests, whatever it is called
+UNNAMED = "#"  # the sidecar that has no name, of which there is one at most
 # Lists that are maps by one of their fields.
 KEYED = {"env": "name", "volumes": "name", "volumeMounts": "mountPath"}
 # Maps whose keys are the user's.
@@ -32,7 +33,7 @@ def merged(
 
     before: paths. fresh: what something becomes that is said no more, for that which does not simply go.
     """
-    found, wanted, new = leaves(live), leaves(said), leaves(fresh)
+    found, wanted, new = leaves(_named_as_said(live, said)), leaves(said), leaves(fresh)
     for path in set(before) - wanted.keys():
         found.pop(path, None)
         if path in new:
@@ -53,7 +54,8 @@ def _walk(name: str, value: Any, path: str) -> Iterator[tuple[str, Any]]:
         for container in value:
             yield from _container(container, path, container is ingress)
     elif name in KEYED:
-        yield from ((f"{path}[{_escaped(str(entry.get(KEYED[name], '')))}]", entry) for entry in value)
+        keys = (str(entry.get(KEYED[name], "")).rstrip("/") for entry in value)  # a folder with a slash is the same one
+        yield from ((f"{path}[{_escaped(key)}]", entry) for key, entry in zip(keys, value, strict=True))
     elif name in TEXTS:
         yield from ((f"{path}[{_escaped(key)}]", text) for key, text in value.items())
     elif name == "ports" and value:
@@ -66,10 +68,26 @@ def _walk(name: str, value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 
 def _container(container: Mapping[str, Any], path: str, is_ingress: bool) -> Iterator[tuple[str, Any]]:
-    label = INGRESS if is_ingress else f"[{_escaped(container.get('name', ''))}]"
+    label = INGRESS if is_ingress else f"[{_escaped(container.get('name') or UNNAMED)}]"
     for key, inner in container.items():
         if is_ingress or key != "name":
             yield from _walk(key, inner, f"{path}{label}.{key}")
+
+
+def named_by_place(containers: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What sidecars are called, in their order; one without a name by its place among them."""
+    ingress = ingress_of(containers)
+    beside = [each for each in containers if each is not ingress]
+    return [str(each.get("name") or f"sidecar-{number}") for number, each in enumerate(beside, 1)]
+
+
+def _named_as_said(live: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the name of a sidecar that has none, where it is said by that."""
+    containers, known = live.get("containers", ()), {each.get("name") for each in said.get("containers", ())}
+    ingress, names = ingress_of(containers), iter(named_by_place(containers))
+    named = [each if each is ingress or (name := next(names)) not in known else {**each, "name": name}
+             for each in containers]  # fmt: skip
+    return {**live, "containers": named} if containers else live
 
 
 def ingress_of(containers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -101,7 +119,7 @@ def _listed(name: str, value: Any) -> Any:
     if name in TEXTS:
         return dict(value)
     if name == "containers":
-        return [({"name": label} if label else {}) | _fields(each) for label, each in value.items()]
+        return [({"name": key} if key not in ("", UNNAMED) else {}) | _fields(each) for key, each in value.items()]
     return [dict(value)] if name == "ports" else _fields(value)
 
 

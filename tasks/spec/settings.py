@@ -43,6 +43,7 @@ DEFAULTS: Mapping[str, object] = {
     "template.timeout": "300s",
     "template.vpcAccess.egress": "PRIVATE_RANGES_ONLY",
     "template.volumes[].secret.defaultMode": 0o444,
+    "template.volumes[].emptyDir.medium": "MEMORY",
     "template.containers[].ports[].name": "http1",
     "template.containers[].ports[].containerPort": DEFAULT_PORT,
     "template.containers[].resources.limits.memory": "512Mi",
@@ -137,7 +138,7 @@ def _walk(value: Any, path: str, project: str) -> Found:
 def _label(entry: Mapping[str, Any], name: str, index: int) -> object:
     if name == "containers":
         return index and entry.get("name", index)
-    return entry.get(_LIST_KEYS.get(name, ""), index)
+    return str(entry.get(_LIST_KEYS.get(name, ""), index)).rstrip("/")
 
 
 def _variable(entry: Mapping[str, Any], path: str, project: str) -> tuple[str, Setting]:
@@ -156,7 +157,7 @@ def _template(template: Mapping[str, Any]) -> dict[str, Any]:
     body = {key: value for key, value in template.items() if key not in TEMPLATE_SERVER_FIELDS}
     # The container with a port is the one that gets the requests; of a single one nothing has to be said.
     containers = sorted(template.get("containers") or (), key=lambda container: not container.get("ports"))
-    body["containers"] = [_container(container) for container in containers]
+    body["containers"] = [_container(each, is_ingress=not index) for index, each in enumerate(containers)]
     if text_of(body.get("maxInstanceRequestConcurrency")) in _UNSET:
         body["maxInstanceRequestConcurrency"] = default_concurrency(containers)
     return body
@@ -173,16 +174,16 @@ def _limits(container: Mapping[str, Any]) -> Mapping[str, Any]:
     return limits
 
 
-def _container(container: Mapping[str, Any]) -> dict[str, Any]:
-    """With the defaults that depend on other settings written out."""
+def _container(container: Mapping[str, Any], *, is_ingress: bool) -> dict[str, Any]:
+    """With the defaults that depend on other settings written out; a sidecar has no port and no probe of its own."""
     body = {key: value for key, value in container.items() if key not in CONTAINER_SERVER_FIELDS}
     # "if ResourceRequirements is set, the caller must explicitly set this field to true": only without any it is on.
     body["resources"] = body.get("resources") or {"cpuIdle": True}
-    port = port_of(body)
+    port = port_of(body) if is_ingress else None
     for name in PROBES:
         if isinstance(body.get(name), Mapping):
             body[name] = _probe(body[name], port)
-    if is_default_probe(body.get("startupProbe") or {}, port):
+    if is_ingress and is_default_probe(body.get("startupProbe") or {}, port):
         del body["startupProbe"]
     return body
 

@@ -83,4 +83,6 @@ _SAME: Mapping[str, Callable[[str], object]] = {
     "template.vpcAccess.connector": resources.last,
     "template.vpcAccess.networkInterfaces[].network": resources.last,
     "template.vpcAccess.networkInterfaces[].subnetwork": resources.last,
+    "template.containers[].volumeMounts[].mountPath": lambda text: text.rstrip("/"),
+    "template.volumes[].nfs.path": lambda text: text.rstrip("/") or "/",
 }

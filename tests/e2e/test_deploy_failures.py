@@ -160,6 +160,22 @@ async def test_where_cloud_run_never_starts_it_its_own_words_are_shown(
     assert await traffic(shop) == before
 
 
+@pytest.mark.faults
+async def test_what_did_not_start_at_first_is_not_gone_back_to_when_it_is_unhealthy_at_last(
+    shop: App, fault_of_the_start: Callable[[int], None]
+) -> None:
+    """Another tool's next change builds on what serves, and not on what failed twice."""
+    await ship(shop)
+    shop.write("web", program(status=500))
+    shop.commit("v1.1.0")
+    fault_of_the_start(1)
+    with pytest.raises(ProofFailed):
+        await ship(shop)
+    service = await services.get_service(f"projects/{PROJECT}/locations/{REGION}/services/{shop.name}-web")
+    assert service is not None
+    assert "v1-0-0" in service.body["template"]["revision"]
+
+
 async def test_a_missing_secret_stops_the_run_in_preflight(shop: App) -> None:
     shop.manifest("  web: {secrets: {KEY: no-such-secret}}")
     shop.commit("v1.1.0")

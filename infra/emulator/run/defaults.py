@@ -15,6 +15,9 @@ REQUEST_TIMEOUT_S = 300
 START_LIMIT_S = 240  # a container must listen within four minutes
 LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 BY_REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+# "If not provided, it defaults to PRIVATE_RANGES_ONLY", which Terraform's provider reads back (egress is computed).
+PRIVATE_RANGES = run_v2.VpcAccess.VpcEgress.PRIVATE_RANGES_ONLY
+PROBES = ("startup_probe", "liveness_probe", "readiness_probe")
 
 
 def default_account(project_number: int) -> str:
@@ -31,9 +34,14 @@ def fill_in(service: Any, project_number: int) -> None:
     if not template.HasField("timeout"):
         template.timeout.FromSeconds(REQUEST_TIMEOUT_S)
     template.scaling.max_instance_count = template.scaling.max_instance_count or MAX_INSTANCES
+    if template.vpc_access.connector or template.vpc_access.network_interfaces:
+        template.vpc_access.egress = template.vpc_access.egress or PRIVATE_RANGES
     ingress = ingress_container(template.containers)
     if ingress is not None:
-        _complete(ingress)
+        _complete_ingress(ingress)
+    for container in template.containers:
+        _complete(container)
+    if ingress is not None:
         slow = sum(_cpu(each.resources.limits.get("cpu", CPU)) for each in template.containers) < 1
         concurrency = template.max_instance_request_concurrency or (1 if slow else CONCURRENCY)
         template.max_instance_request_concurrency = concurrency
@@ -57,11 +65,22 @@ def port_of(container: Any) -> int:
 
 
 def _complete(container: Any) -> None:
+    """Sidecars too: a recorded answer is
+    https://github.com/goblet/goblet, goblet/tests/data/http/deployer-cloudrun-deploy-multi-container.
+    """
     if not container.HasField("resources"):
         container.resources.cpu_idle = True
     limits = container.resources.limits
     limits["memory"] = limits["memory"] or MEMORY
     limits["cpu"] = limits["cpu"] or CPU
+    port = port_of(container) if container.ports else 0
+    for kind in PROBES:
+        if kind in container.DESCRIPTOR.fields_by_name and container.HasField(kind):
+            complete_probe(getattr(container, kind), port)
+
+
+def _complete_ingress(container: Any) -> None:
+    """It alone has a port, and a startup probe where it says none."""
     if not container.ports:
         container.ports.add(container_port=PORT)
     container.ports[0].name = container.ports[0].name or "http1"
@@ -70,10 +89,6 @@ def _complete(container: Any) -> None:
         probe = container.startup_probe
         probe.timeout_seconds, probe.period_seconds, probe.failure_threshold = START_LIMIT_S, START_LIMIT_S, 1
         probe.tcp_socket.port = port_of(container)
-    else:
-        complete_probe(container.startup_probe, port_of(container))
-    if container.HasField("liveness_probe"):
-        complete_probe(container.liveness_probe, port_of(container))
 
 
 def complete_probe(probe: Any, port: int) -> None:

@@ -31,10 +31,20 @@ TIMEOUT_S = 30.0
 MOST_OFFERED = 48
 NEW_NETWORK = ("unshare", "--net")
 AS_USER = ("unshare", "--user", "--map-root-user", "--net")  # where one is not root
-# Where clients ask first: none of them goes by the name, which means something else on other machines.
-IN_A_NETWORK = {"GCE_METADATA_HOST": METADATA}
+METADATA_PORT, OTHER_METADATA_PORT = 80, 988
 LOCAL = re.compile(r"(?:127\.0\.0\.1|localhost):(\d{1,5})")
 Factory = Callable[[], asyncio.BaseProtocol]
+
+
+def metadata_port(port: int) -> int:
+    """What listens on a port at all its addresses, as nginx does on 80, leaves it to nobody else there."""
+    return OTHER_METADATA_PORT if port == METADATA_PORT else METADATA_PORT
+
+
+def in_a_network(port: int) -> dict[str, str]:
+    """Where clients ask first: none of them goes by the name, which means something else on other machines."""
+    at = metadata_port(port)
+    return {"GCE_METADATA_HOST": METADATA if at == METADATA_PORT else f"{METADATA}:{at}"}
 
 
 class Network:
@@ -75,11 +85,11 @@ class Network:
         for each in spare[: max(len(spare) - MOST_OFFERED, 0)]:
             self._servers.pop(each).close()
 
-    async def tell(self, factory: Factory) -> None:
-        """Has the metadata server where programs look for it."""
+    async def tell(self, factory: Factory, port: int) -> None:
+        """Has the metadata server where programs look for it; port: that of the instance itself."""
         listener = await asyncio.to_thread(self.take)
         try:
-            listener.bind((METADATA, 80))
+            listener.bind((METADATA, metadata_port(port)))
             self._metadata = await asyncio.get_running_loop().create_server(factory, sock=listener)
         except OSError:
             listener.close()

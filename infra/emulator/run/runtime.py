@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.emulator.run.listeners import SHARED
-from infra.emulator.run.networks import IN_A_NETWORK, WARDEN, Factory, Network, Networks
+from infra.emulator.run.networks import WARDEN, Factory, Network, Networks, in_a_network
 from infra.emulator.run.ports import free_port
 from infra.emulator.run.remains import Remains
 from infra.emulator.run.workload import Workload
@@ -112,7 +112,7 @@ class Instance:
 
 def within(workload: Workload, network: Network | None) -> Workload:
     """As it is told where the metadata server is, which it has in a network of its own alone."""
-    return replace(workload, env={**IN_A_NETWORK, **workload.env}) if network else workload
+    return replace(workload, env={**in_a_network(workload.port), **workload.env}) if network else workload
 
 
 async def begin(
@@ -146,7 +146,7 @@ async def launch(
         if network:
             await networks.furnish(network, order.env)
             if metadata:
-                await network.tell(metadata)
+                await network.tell(metadata, port)
     except BaseException:
         process.kill()
         os.close(told)

@@ -128,7 +128,7 @@ def difference(manifest: Manifest, adopted: Adopted) -> Settings:
 
 def _usual(service: ServiceSettings, field: str) -> Any:
     """What a setting is that is not said, where that follows from others."""
-    if field == "cpu_throttling" and service.gpu:
+    if field == "cpu_throttling" and service.gpu and not service.gpu.container:
         return False
     if (
         field == "concurrency"

@@ -127,6 +127,18 @@ async def test_identity_aware_proxy_is_told_who_asks(
             assert (await ask()).status == status
 
 
+async def test_a_service_that_has_its_proxy_only_with_the_release_is_asked_by_its_own_name_before(
+    cloud_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = to_ship()
+    audience = iap_client((await project.get_project(request.project)).number)
+    monkeypatch.setenv(AUDIENCES_VARIABLE, audience)
+    url = release(request)
+    with disable_run_logger():
+        async with asking(name_of(request), url, url, Health(audience=audience)) as ask:
+            assert (await ask()).status == 200
+
+
 class _Keeps(BaseHTTPRequestHandler):
     """A service that answers everybody and remembers by what token it was asked."""
 

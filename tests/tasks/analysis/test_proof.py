@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from infra.gcp.run.traffic import TrafficTarget
 from tasks.analysis.probes import Ask
-from tasks.analysis.proof import judge, prove_candidate, refuse_unproven
+from tasks.analysis.proof import judge, prove_candidate, refuse_unproven, unproven_regions
 from tasks.analysis.senses import Senses
 from tasks.analysis.verdict import Probe
 from tasks.failures.errors import ProofFailed
@@ -131,3 +131,20 @@ async def test_what_is_gone_back_to_may_be_slower_than_what_is_turned_away_from(
     """Who answers wrongly may do so quickly."""
     proof = await proven(lambda _: 300.0, 2.0, 1, compared=False)
     assert proof.verdict is Verdict.HEALTHY
+
+
+def in_regions(**verdicts: Verdict) -> list[Proof]:
+    return [Proof(Place(name, region), verdict, "it is slow") for region, verdict in verdicts.items() for name in "ab"]
+
+
+def test_a_region_is_told_from_one_in_which_all_is_healthy() -> None:
+    proofs = in_regions(asia=Verdict.HEALTHY, europe=Verdict.HEALTHY)
+    assert unproven_regions(proofs) == {}
+    proofs[-1] = replace(proofs[-1], verdict=Verdict.INCONCLUSIVE)
+    assert unproven_regions(proofs) == {"europe": "b in europe is INCONCLUSIVE: it is slow"}
+    assert unproven_regions([]) == {}
+
+
+def test_where_no_region_is_healthy_there_is_nowhere_to_go() -> None:
+    with pytest.raises(ProofFailed, match="a in europe is UNHEALTHY"):
+        unproven_regions(in_regions(asia=Verdict.INCONCLUSIVE, europe=Verdict.UNHEALTHY))

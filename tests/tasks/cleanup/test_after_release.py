@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -16,13 +17,15 @@ from infra.gcp.run.revisions import Revision
 from infra.gcp.run.services import RunService
 from infra.gcp.run.traffic import TrafficTarget
 from infra.gcp.storage import buckets, objects
-from tasks.cleanup.after_release import clean_up_service, clock_trouble, old_revisions
+from tasks.cleanup.after_release import clean_up_service, clock_trouble, conclude, old_revisions
 from tasks.history.record import ReleaseRecord, State, TargetRecord
 from tasks.history.store import list_records, prefix
+from tasks.model import Release
 from tasks.orchestration.lock import before_all_others
-from tests.conftest import PROJECT
+from tasks.orchestration.stage import Progress
+from tests.conftest import PROJECT, LocalCloud
 from tests.infra.emulator.emulated_run import HELLO, new_name
-from tests.tasks.builders import MANIFEST, NOW, a_request
+from tests.tasks.builders import MANIFEST, NOW, a_request, a_version
 from tests.tasks.cleanup import looks
 from tests.tasks.rollout.two import Two
 
@@ -128,3 +131,25 @@ async def test_a_worker_whose_clock_is_wrong_takes_nothing_away(cloud_env: dict[
     now, listed = datetime.now(UTC), await list_records(bucket, request.app, request.environment)
     assert clock_trouble(listed, now) == ""
     assert "ages cannot be told" in clock_trouble(listed, now + timedelta(days=365))
+
+
+async def test_a_release_that_stands_does_not_fail_by_how_long_it_takes_to_clean_up(
+    prefect: None, cloud: LocalCloud
+) -> None:
+    two = await Two().made()
+    limit = two.request.settings.timeouts.model_copy(update={"clean_up_s": 0.1})
+    request = replace(two.request, settings=two.request.settings.model_copy(update={"timeouts": limit}))
+    released = Release(two.app, "test", a_version(), candidates=(two.candidate,))
+
+    async def let_go() -> None:
+        """Nobody waits."""
+
+    @flow(name="deploy")
+    async def deploy() -> Release:
+        return await conclude(request, released, let_go, Progress(uuid4(), "test"), None)
+
+    cloud.put("/faults", [{"method": "storage.objects.*", "delay_s": 1.0}])
+    try:
+        assert await deploy() == released
+    finally:
+        cloud.put("/faults", [])

@@ -111,6 +111,14 @@ SAME += [
     (service(env=[{"name": "A"}]), service(env=[{"name": "A", "value": ""}])),
     (service(image=IMAGE.replace("@", ":v1@")), service()),
     (service(resources={}), service(resources={"cpuIdle": True})),
+    (
+        service(volumeMounts=[{"name": "tmp", "mountPath": "/tmp/x/"}]),
+        service(volumeMounts=[{"name": "tmp", "mountPath": "/tmp/x"}]),
+    ),
+    (
+        with_template(volumes=[{"name": "tmp", "emptyDir": {}}]),
+        with_template(volumes=[{"name": "tmp", "emptyDir": {"medium": "MEMORY"}}]),
+    ),
     ({**service(), "ingress": "INGRESS_TRAFFIC_UNSPECIFIED"}, {**service(), "ingress": "INGRESS_TRAFFIC_ALL"}),
     ({**service(), "traffic": []}, {**service(), "traffic": [{"percent": 100}]}),
     (
@@ -202,6 +210,18 @@ def test_the_same_in_other_words_is_no_difference(one: Spec, other: Spec) -> Non
 )
 def test_a_difference_names_the_field_and_both_values(desired: Spec, live: Spec, difference: Difference) -> None:
     assert compare(desired, live) == (difference,)
+
+
+def test_the_probe_that_an_app_has_by_default_is_one_of_a_sidecar_that_others_wait_for() -> None:
+    probe = {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1, "tcpSocket": {"port": 8080}}
+    main = {"image": IMAGE, "ports": [{"containerPort": 8080}]}
+    beside = {"name": "a", "image": "a"}
+    one = {"template": {"containers": [{**main, "startupProbe": probe}, {**beside, "startupProbe": probe}]}}
+    other = {"template": {"containers": [main, beside]}}
+    assert {each.path for each in compare(one, other)} == {
+        f"template.containers[a].startupProbe.{key}"
+        for key in ("timeoutSeconds", "periodSeconds", "failureThreshold", "tcpSocket.port")
+    }
 
 
 def test_a_sidecar_is_known_by_its_name_and_the_first_container_by_its_port() -> None:

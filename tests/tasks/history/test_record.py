@@ -47,6 +47,13 @@ def test_what_a_rollback_left_is_not_good_until_it_is_released_again() -> None:
     assert named(*left, a_record("v2", 3)) == ["v2", "v1"]
 
 
+def test_what_is_gone_back_to_is_good_though_a_part_of_it_served_before() -> None:
+    """As where a rollback is gone on with by its name, when a region that was away answers again."""
+    history = a_record("v1", 0), a_record("v2", 1), a_record("v1", 2, action="rollback", left="v2")
+    assert named(*history, a_record("v1", 3, action="rollback", left="v1")) == ["v1"]
+    assert named(*history, a_record("v1", 3, action="rollback", left="v1"), a_record("v3", 4)) == ["v3", "v1"]
+
+
 @pytest.mark.parametrize("state", [State.RELEASED, State.FAILED, State.CANCELLED, State.STARTED])
 def test_an_irreversible_migration_holds_however_its_release_ended(state: State) -> None:
     first = a_record("v1", 0)

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from infra.gcp.storage import buckets, objects
+from tasks.failures.errors import CloudError
 from tasks.history.record import ReleaseRecord, State
 from tasks.history.store import (
     Seen,
@@ -88,3 +89,21 @@ async def test_a_release_is_the_newest_whatever_the_clock_of_its_machine_says(bu
     assert await newest_after(*place(bucket), late) == late
     assert newest.started < await newest_after(*place(bucket), early) < late
     assert await newest_after(bucket, "another", "production", early) == early
+
+
+async def test_what_somebody_else_keeps_beside_the_records_is_none_of_them(bucket: str) -> None:
+    """As the empty object by which Google's console shows a folder."""
+    made = await written(bucket, 2)
+    for name in ("", "notes.txt"):
+        await objects.write_bytes(bucket, f"releases/shop/production/{name}", b"", "text/plain", 0)
+    assert await read_history(*place(bucket)) == made
+    assert await newest_after(*place(bucket), made[0].started) > made[0].started
+
+
+async def test_a_record_that_cannot_be_read_is_named(bucket: str) -> None:
+    newest, _ = await written(bucket, 2)
+    await objects.write_bytes(bucket, record_name(newest), b"{", "application/json", None)
+    with pytest.raises(
+        CloudError, match=f"gs://{bucket}/{record_name(newest)} cannot be read: Expecting property name"
+    ):
+        await read_history(*place(bucket))

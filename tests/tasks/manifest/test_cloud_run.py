@@ -36,6 +36,13 @@ def parsed(api: str, environment: str = "services: {}") -> ServiceSettings:
         ("{gpu: {type: nvidia-l4}, memory: 8Gi}", "memory", "at least 16Gi"),
         ("{gpu: {type: nvidia-l4}, cpu_throttling: true}", "cpu_throttling", "false with a GPU"),
         ("{gpu: {type: k80}}", "gpu.type", "nvidia-l4"),
+        ("{gpu: {type: nvidia-l4, container: m}}", "gpu.container", "no sidecar 'm'"),
+        ("{gpu: {type: nvidia-l4, container: m}, sidecars: {m: {image: x, cpu: 2}}}", "sidecars.m.cpu", "at least 4"),
+        (
+            "{gpu: {type: nvidia-l4, container: m}, execution_environment: gen1, sidecars: {m: {image: x}}}",
+            "execution_environment",
+            "gen2 with a GPU",
+        ),
         ("{startup_probe: {http: /up, period: 5m}}", "startup_probe.period", "1s to 240s"),
         (
             "{startup_probe: {http: /up, period: 10s, failure_threshold: 181}}",
@@ -92,12 +99,15 @@ def test_what_cloud_run_refuses_is_refused_with_its_place(api: str, key: str, sa
         "{cpu: 0.5}",
         "{memory: 8Gi}",
         "{gpu: {type: nvidia-l4}, startup_probe: {http: /up, period: 1s, failure_threshold: 1800}}",
+        "{gpu: {type: nvidia-l4, container: m}, cpu: 2, sidecars: {m: {image: x, cpu: 6, memory: 16Gi}}}",
+        "{volumes: {a: {mount: /x, nfs: {server: 10.0.0.2, path: /}}}}",
         "{startup_probe: {tcp: true, period: 240s, failure_threshold: 1, timeout: 240s}}",
         "{vpc: {connector: {europe-west1: a, us-central1: b}, egress: all-traffic}}",
         "{secrets: {/s/a: one, /t/b: two, KEY: projects/acme-other/secrets/key:3}}",
         "{labels: {team: 3}, annotations: {example.com/owner: web}}",
         "{sidecars: {a: {image: x}, b: {image: y, depends_on: [a]}}, starts_after: [b]}",
         "{scaling: {manual: 0}}",
+        "{env: {K_FACTOR: '2'}}",
     ],
 )
 def test_what_it_takes_is_taken(api: str) -> None:

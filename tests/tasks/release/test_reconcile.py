@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from prefect import flow, get_client
 from prefect.client.schemas.objects import DeploymentSchedule, FlowRun, StateType
+from prefect.client.schemas.objects import State as RunState
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
+from prefect.runtime import flow_run
+from prefect.states import Crashed, Running
 
 from tasks.failures.errors import (
     CloudError,
@@ -19,8 +23,11 @@ from tasks.failures.errors import (
     SlipwayError,
     SourceError,
 )
+from tasks.history.record import State
+from tasks.history.run import why_gone
 from tasks.release.reconcile import Destination, destination_of, distinct, may_owe, told_apart, unattended
 from tasks.source.source import Source
+from tests.tasks.builders import a_record
 
 
 def a_run(**parameters: Any) -> FlowRun:
@@ -78,6 +85,31 @@ def test_what_an_app_looks_at_itself_is_left_to_it(own: list[DeploymentResponse]
     shop = [Destination(Source(repository="/srv/shop"), environment) for environment in ("staging", "production")]
     other = Destination(Source(repository="/srv/other"), "staging")
     assert unattended([*shop, other], own) == [*(each for each in shop if each.environment in left), other]
+
+
+async def test_a_release_by_its_tag_is_gone_with_the_run_that_it_is_within(prefect: None) -> None:
+    """The one within counts as running still where the process was killed."""
+    within: list[str] = []
+
+    @flow(name="deploy")
+    async def deploy() -> None:
+        within.append(str(flow_run.id))
+
+    @flow(name="ship")
+    async def ship() -> str:
+        await deploy()
+        return str(flow_run.id)
+
+    outer = await ship()
+    running: RunState[Any] = Running()
+    crashed: RunState[Any] = Crashed()
+    async with get_client() as client:
+        await client.set_flow_run_state(UUID(within[0]), running, force=True)
+        record = a_record("v1", 1, state=State.STARTED, run_id=within[0])
+        await client.set_flow_run_state(UUID(outer), running, force=True)
+        assert (await why_gone(record))[0] is None
+        await client.set_flow_run_state(UUID(outer), crashed, force=True)
+    assert (await why_gone(record))[0] is State.FAILED
 
 
 def test_where_runs_have_only_ever_failed_nothing_need_have_been_shipped() -> None:

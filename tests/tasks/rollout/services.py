@@ -147,4 +147,7 @@ def services(draw: st.DrawFn) -> Body:
     if draw(st.booleans()):
         found |= {"gpu": {"type": "nvidia-l4", "zonal_redundancy": False}, "cpu": 4, "memory": "16Gi"}
         found |= {"cpu_throttling": False}
+    elif "sidecars" in found and draw(st.booleans()):
+        found["gpu"] = {"type": "nvidia-l4", "container": "other"}
+        found["sidecars"]["other"] |= {"cpu": 4, "memory": "16Gi", "cpu_throttling": False}
     return found

@@ -20,6 +20,7 @@ from tasks.rollout.dark import (
     dependency_urls,
     deploy_service,
     is_worth_a_change,
+    since,
     without_own_tags,
     without_stale_tags,
 )
@@ -151,3 +152,19 @@ def test_tags_are_taken_off_by_themselves_where_they_cost_or_are_many(live: Live
     """A change of a service takes seconds."""
     first, second, *_ = (each.name for each in live.revisions)
     assert is_worth_a_change(live, without_own_tags(live.service.traffic, live, {first, second})) is worth
+
+
+@pytest.mark.parametrize(
+    ("serving", "followed"), [("v1", 100), ("by-hand", 0)], ids=["traffic is where it was", "somebody has moved it"]
+)
+def test_an_attempt_whose_revision_did_not_start_is_nothing_to_go_back_to(serving: str, followed: int) -> None:
+    """The next one gets another name; what other tools build on then is what was there before both."""
+    service = looks.a_service(NAME, [serving], OURS)
+    latest = replace(looks.a_service(NAME, ["v1"]), traffic=(TrafficTarget(None, 100),), latest_ready="v1")
+    before = Snapshot(WEB, latest.traffic, "v1", "v1", config={"revision": "v1"}, stands_for="v1", service=latest)
+    failed = {"revision": "web-v2", "labels": {"slipway-run": "run"}}
+    now = Snapshot(WEB, service.traffic, "v1", serving, config=failed, stands_for="web-v2", service=service)
+    then = since(before, now, "web-v2-r2", "run")
+    assert (then.stands_for, then.config, then.service) == ("v1", before.config, latest)
+    assert (then.serving, then.followed) == (serving, followed)
+    assert since(before, now, "web-v2-r2", "another").stands_for == "web-v2"

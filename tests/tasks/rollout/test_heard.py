@@ -20,7 +20,7 @@ def same(body: Body) -> Body:
         mount["name"]: mount["mountPath"] for each in template["containers"] for mount in each.get("volumeMounts", ())
     }
     new = {
-        each["name"]: f"{each['secret']['secret']} at {at[each['name']]}"
+        each["name"]: f"{each['secret']['secret']} at {at[each['name']].rstrip('/')}"
         for each in template.get("volumes", ())
         if "secret" in each
     }
@@ -51,10 +51,11 @@ def test_what_is_heard_gives_the_same_again(settings: Body) -> None:
 
 
 def test_nothing_is_heard_of_a_service_that_says_nothing_or_what_is_so_by_default() -> None:
-    usual = {"memory": "512Mi", "cpu": 1, "max_instances": 100, "concurrency": 80, "port": 8080, "timeout": "5m"}
+    usual = {"memory": "512Mi", "cpu": "1000m", "max_instances": 100, "concurrency": 80, "port": 8080, "timeout": "5m"}
     assert heard(sent({}), WHERE).settings == {}
     assert heard(sent({**usual, "ingress": "all", "cpu_boost": True, "min_instances": 0}), WHERE).settings == {}
     assert heard({"template": {"containers": [{"image": "x"}]}}, WHERE).settings == {"cpu_boost": False}
+    assert heard(sent({"cpu": 1}), WHERE).settings == {"cpu": 1}  # Google fills in 1000m: this somebody has said
 
 
 # Bodies as tools send them, each with names and habits of its own.
@@ -128,6 +129,41 @@ BODIES: dict[str, Body] = {
             ],
         },
     },
+    "a sidecar that listens where an app does, with the probe that an app has by default": {
+        "template": {
+            "containers": [
+                {"name": "app", "image": "x", "ports": [{"containerPort": 8081}], "resources": {"cpuIdle": True},
+                 "dependsOn": ["auth"]},
+                {"name": "auth", "image": "x", "resources": {"cpuIdle": True},
+                 "startupProbe": {"timeoutSeconds": 240, "periodSeconds": 240, "failureThreshold": 1,
+                                  "tcpSocket": {"port": 8080}},
+                 "livenessProbe": {"httpGet": {"path": "/", "port": 8080}}},
+            ],
+        },
+    },
+    "a page beside a model that has the GPU": {
+        "template": {
+            "containers": [
+                {"name": "web", "image": "x", "ports": [{"containerPort": 8080}], "dependsOn": ["model"],
+                 "resources": {"limits": {"cpu": "2", "memory": "4Gi"}, "cpuIdle": False, "startupCpuBoost": True}},
+                {"name": "model", "image": "x", "startupProbe": {"tcpSocket": {"port": 11434}},
+                 "resources": {"limits": {"cpu": "6", "memory": "16Gi", "nvidia.com/gpu": "1"}, "cpuIdle": False}},
+            ],
+            "nodeSelector": {"accelerator": "nvidia-l4"},
+            "gpuZonalRedundancyDisabled": True,
+        },
+    },
+    "volumes with slashes at their ends, and what is so by default": {
+        "template": {
+            "containers": [{
+                "image": "x", "resources": {"cpuIdle": True},
+                "volumeMounts": [{"name": "share", "mountPath": "/mnt/share/"}, {"name": "tmp", "mountPath": "/tmp/x"},
+                                 {"name": "conf", "mountPath": "/etc/nginx/conf.d/"}],
+            }],
+            "volumes": [{"name": "share", "nfs": {"server": "10.0.0.2", "path": "/"}}, {"name": "tmp", "emptyDir": {}},
+                        {"name": "conf", "secret": {"secret": "conf", "items": [{"path": "a.conf", "version": "1"}]}}],
+        },
+    },
     "labels of the service alone, and a slow start": {
         "labels": {"team": "web"},
         "description": "text",
@@ -169,6 +205,9 @@ LEFT: list[tuple[Body, Body, str]] = [
      {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}, "template.containers[0].volumeMounts[/v]"),
     ({"volumes": [{"name": "v", "emptyDir": {}}]}, {"volumeMounts": [{"name": "v", "mountPath": "/v", "subPath": "x"}]},
      "template.containers[0].volumeMounts[/v]"),
+    ({"volumes": [{"name": "v", "gcs": {"bucket": "shop-data"}}]},
+     {"volumeMounts": [{"name": "v", "mountPath": "/in"}, {"name": "v", "mountPath": "/out"}]},
+     "template.containers[0].volumeMounts[/out]"),
 ]  # fmt: skip
 
 

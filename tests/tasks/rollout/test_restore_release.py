@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
 from prefect.exceptions import Pause
 
+from infra.gcp.run import access
+from infra.gcp.run.members import EVERYONE
 from tasks.failures.errors import ProofFailed, RecordInDoubt, SlipwayError
 from tasks.history.ledger import Ledger
-from tasks.history.record import State
+from tasks.history.record import State, TargetRecord
 from tasks.history.store import read_history
 from tasks.model import Candidate, Outcome
+from tasks.release.overtaken import but_for_later
 from tasks.rollout.restore import taken_back_on_failure
+from tasks.rollout.sent import Sent
 from tests.conftest import LocalCloud
+from tests.tasks.builders import a_record
 from tests.tasks.rollout.two import (
     BROKEN,
     LATE_S,
@@ -26,6 +32,7 @@ from tests.tasks.rollout.two import (
     bucket,
     known,
     neither_faults_nor_logs,
+    serves_third,
     two,
 )
 
@@ -139,6 +146,22 @@ async def test_what_a_rollback_gives_back_nobody_finishes(two: Two) -> None:
     assert [target.outcome for target in record.targets] == [Outcome.GIVING_BACK]
 
 
+async def test_a_run_that_ends_late_closes_no_door_that_a_later_release_has_opened() -> None:
+    """As where its machine slept meanwhile, and somebody else has given back what it had, and shipped."""
+    two = await Two(public=True).made()
+    ledger, sent = two.ledger(), Sent()
+    sent.add(two.place, {EVERYONE})
+    revision = await serves_third(two)
+    await access.set_public(two.name, public=True)
+    newer = TargetRecord(service="web", region=REGION, revision=revision, public=True, outcome="live")
+    await two.ledger(started=a_record("", 2).started, targets=(newer,)).released()
+    with pytest.raises(ProofFailed):
+        later = partial(but_for_later, two.request, ledger.release)
+        await gives_all_back(two, ledger, broken(), sent=sent, later=later)
+    assert await access.is_public(two.name)
+    assert await two.routed() == {revision: 100}
+
+
 # ---- cancels and lost answers, at the worst moments ----------------------------------------------------------------
 
 
@@ -217,3 +240,20 @@ async def test_a_write_after_one_whose_answer_was_lost_is_made(two: Two) -> None
     ledger._generation = arrived  # as if no answer had come
     await ledger.timed("restored", 3)
     assert ledger.release.seconds == {"begun": 1, "shifted": 2, "restored": 3}
+
+
+async def test_of_two_writes_without_an_answer_it_may_be_the_first_that_has_arrived(
+    two: Two, cloud: LocalCloud
+) -> None:
+    """A release whose record is its own is not called lost."""
+    ledger = two.ledger()
+    await ledger.timed("begun", 1)
+    before = ledger._generation
+    await ledger.timed("shifted", 2)
+    ledger._generation = before  # as if no answer had come
+    cloud.put("/faults", [{"method": "storage.objects.insert", "code": "PERMISSION_DENIED", "times": 1}])
+    await ledger.timed("restored", 3)
+    await ledger.mark()
+    await ledger.timed("verified", 4)
+    [record] = await read_history(ledger._bucket, two.app, "test")
+    assert record.seconds == {"begun": 1, "shifted": 2, "restored": 3, "verified": 4}

@@ -149,6 +149,11 @@ class TestDark:
         assert refusal.value.remedy.startswith("gcloud run services update-traffic --to-revisions=REVISION=100, ")
         assert refusal.value.remedy.endswith("one of api-v1, api-v3")
 
+    def test_what_has_served_before_takes_over_where_nothing_ready_serves(self) -> None:
+        split = dark(Traffic((Target("failed", 100),), None, frozenset({V1, V3})), V1, "v1", served=True)
+        assert split.targets == (Target(V1, 100), Target(V1, 0, "v1"))
+        assert not split.first
+
     def test_a_first_deployment_is_told_apart(self) -> None:
         first = dark(Traffic((), None, frozenset()), V1, "v1")
         assert first.first

@@ -48,12 +48,21 @@ def env(**values: str) -> list[Body]:
         ({"volumes": [{"name": "tmp", "emptyDir": {}}]}, ["scaling.maxInstanceCount"],
          {"scaling": {"minInstanceCount": 0}},
          {"volumes": [{"name": "tmp", "emptyDir": {}}], "scaling": {"minInstanceCount": 0}}),
+        ({"containers": [{"image": "side:1", "command": ["run"]}, {**MAIN, "name": "nginx"}]}, [], main(image="app:2"),
+         {"containers": [{"image": "side:1", "command": ["run"]}, {**MAIN, "name": "nginx", "image": "app:2"}]}),
+        ({"containers": [{"image": "side:1", "command": ["run"]}, MAIN]}, [],
+         {"containers": [MAIN, {"name": "sidecar-1", "image": "side:2"}]},
+         {"containers": [{"name": "sidecar-1", "image": "side:2", "command": ["run"]}, MAIN]}),
+        (main(volumeMounts=[{"name": "theirs", "mountPath": "/conf/"}]), [],
+         main(volumeMounts=[{"name": "ours", "mountPath": "/conf"}]),
+         main(volumeMounts=[{"name": "ours", "mountPath": "/conf"}])),
     ],
     ids=[
         "a variable is added", "and taken away", "the last one too", "of two forms of a probe one stays",
         "a network stays", "or is another", "what is not said any more is as it is for a new one",
         "containers go by name and port", "a sidecar goes whole", "keys of labels are the user's",
         "one limit of several", "an empty one stays",
+        "a sidecar without a name stays", "which its place tells", "a folder is the same with a slash at its end",
     ],
 )  # fmt: skip
 def test_what_is_said_is_set_and_the_rest_stays(live: Body, before: list[str], said: Body, then: Body) -> None:

@@ -130,9 +130,11 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), App).serve_foreve
 
 
 @own_network
-def test_a_service_calls_a_private_one_as_what_it_runs_as_by_its_metadata_server(run: Run) -> None:
+@pytest.mark.parametrize("port", [8080, 80])  # the metadata server is at 80, but for those who listen there themselves
+def test_a_service_calls_a_private_one_as_what_it_runs_as_by_its_metadata_server(run: Run, port: int) -> None:
     """https://cloud.google.com/run/docs/authenticating/service-to-service"""
-    private, caller = run.create(new_name(), public=False), run.create(new_name(), template(PRIVATE))
+    asks = template(PRIVATE, container={"ports": [run_v2.ContainerPort(container_port=port)]})
+    private, caller = run.create(new_name(), public=False), run.create(new_name(), asks)
     assert fetch(private.uri).status_code == 403
     run.open_to(f"serviceAccount:{caller.template.service_account}", private.name)
     assert fetch(caller.uri, f"/?{private.uri}").json()["env"]["K_SERVICE"] == private.name.rsplit("/", 1)[1]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
 from tests.conftest import EMPTY_PROJECT, PROJECT
 from tests.infra.emulator.emulated_run import (
+    HELLO,
     PARENT,
     QUICK,
     REGION,
@@ -22,11 +21,11 @@ from tests.infra.emulator.emulated_run import (
     template,
     to,
 )
-from tests.infra.emulator.identities import new_identity
 
 State = run_v2.Condition.State
 RevisionReason = run_v2.Condition.RevisionReason
 CommonReason = run_v2.Condition.CommonReason
+HTTP = run_v2.Probe(http_get=run_v2.HTTPGetAction(path="/up"))
 
 
 @pytest.fixture
@@ -88,6 +87,26 @@ def test_defaults_are_filled_in_as_real_run_does(run: Run) -> None:
     assert (service.ingress, service.launch_stage) == (run_v2.IngressTraffic.INGRESS_TRAFFIC_ALL, 4)
     assert service.traffic == [latest()]
     assert service.etag.startswith('"') and service.etag.endswith('"')
+
+
+def test_sidecars_have_the_same_limits_by_default_but_neither_port_nor_probe(run: Run) -> None:
+    """As in a recorded answer, see infra/emulator/run/defaults.py."""
+    made = template(
+        vpc_access=run_v2.VpcAccess(connector=f"{PARENT}/connectors/main"),
+        container={"ports": [run_v2.ContainerPort(container_port=9000)], "readiness_probe": HTTP},
+    )
+    limits = run_v2.ResourceRequirements(limits={"memory": "256Mi"})
+    made.containers.append(run_v2.Container(name="proxy", image=HELLO, resources=limits, liveness_probe=HTTP))
+    made.containers.append(run_v2.Container(name="other", image=HELLO))
+    found = run.create(new_name(), made).template
+    app, proxy, other = found.containers
+    assert found.vpc_access.egress == run_v2.VpcAccess.VpcEgress.PRIVATE_RANGES_ONLY
+    assert (app.readiness_probe.http_get.port, app.readiness_probe.period_seconds) == (9000, 10)
+    assert dict(proxy.resources.limits) == {"memory": "256Mi", "cpu": "1000m"}
+    assert (proxy.liveness_probe.period_seconds, proxy.liveness_probe.http_get.port) == (10, 0)
+    assert dict(other.resources.limits) == {"memory": "512Mi", "cpu": "1000m"}
+    assert (proxy.resources.cpu_idle, other.resources.cpu_idle) == (False, True)
+    assert not other.ports and not other.startup_probe
 
 
 def test_the_environment_of_an_instance_is_its_own(run: Run) -> None:
@@ -312,21 +331,3 @@ def test_a_location_that_does_not_exist_is_refused(run: Run) -> None:
             service=run_v2.Service(template=template()),
             service_id=new_name(),
         )
-
-
-def test_callers_go_unchecked_only_where_one_may_set_who_may_call(run: Run, tmp_path: Path) -> None:
-    """https://cloud.google.com/run/docs/authenticating/public#required_roles"""
-    developer = new_identity(tmp_path, ["roles/run.developer", "roles/iam.serviceAccountUser"])
-    theirs = run_v2.ServicesClient(credentials=developer.credentials)
-    unchecked = run_v2.Service(template=template(), invoker_iam_disabled=True)
-    with pytest.raises(exceptions.PermissionDenied, match=r"run\.services\.setIamPolicy"):
-        theirs.create_service(parent=PARENT, service=unchecked, service_id=new_name())
-    made = theirs.create_service(
-        parent=PARENT, service=run_v2.Service(template=template()), service_id=new_name()
-    ).result(polling=QUICK)
-    made.invoker_iam_disabled = True
-    with pytest.raises(exceptions.PermissionDenied, match=r"run\.services\.setIamPolicy"):
-        theirs.update_service(service=made)
-    assert run.services.update_service(service=made).result(polling=QUICK).invoker_iam_disabled
-    made.etag, made.description = "", "as it is"
-    assert theirs.update_service(service=made).result(polling=QUICK).description == "as it is"

@@ -21,6 +21,7 @@ from tasks.failures.build_log import recognise
 from tasks.failures.catalogue.blanks import Values, fill
 from tasks.failures.catalogue.grammar import fits
 from tasks.failures.catalogue.matching import RULES, in_lower_case, legible
+from tasks.failures.catalogue.names import without_names
 from tasks.failures.catalogue.permissions import KNOWN_ROLES
 from tasks.failures.catalogue.rule import find
 from tasks.failures.cause import Cause, Transient
@@ -87,7 +88,7 @@ def borne_out(rows: Sequence[Row], groups: Sequence[str]) -> dict[Pattern, set[s
     """Pattern -> the groups with a message that it fits and whose cause it stands for."""
     found: dict[Pattern, set[str]] = defaultdict(set)
     texts = [legible(row.text) for row in rows]
-    lowered = [in_lower_case(text) for text in texts]
+    lowered = [without_names(in_lower_case(text)) for text in texts]
     for rule in RULES:
         for pattern in rule.patterns:
             for row, group, low, text in zip(rows, groups, lowered, texts, strict=True):

@@ -50,7 +50,7 @@ RATE_LIMIT = (
         r"reduce your (?:request )?rate",
         r"request rate",
         r"queries per",
-        r"throttl\w+",
+        r"(?<!cpu[-_])throttl\w+",  # cpu-throttling is a setting of Cloud Run's
         r"quota exceeded[^\n]{0,200} waiting to retry",
         r"\be429\b",
         r"(?:429|exhausted)[\s\S]{0,60}quota exceeded(?: for quota metric)?[\s.'\"\])}>]*\Z",  # and no word of which

@@ -45,6 +45,7 @@ from tasks.failures.catalogue.hints import (
     SERVICE_HINT,
     WRONG_HINT,
 )
+from tasks.failures.catalogue.names import without_names
 from tasks.failures.catalogue.projects import API_DISABLED, BILLING, ORG_POLICY
 from tasks.failures.catalogue.resources import GONE_FOR_SURE, IMAGE_MISSING, NOT_FOUND
 from tasks.failures.catalogue.rule import Rule, find
@@ -144,7 +145,7 @@ def match(
     without: patterns that count as if they did not exist, to measure what the others are worth.
     """
     text = legible(message)
-    lowered = in_lower_case(text)
+    lowered = without_names(in_lower_case(text))
     rooms = [room] if room is not None else [room_in(lowered), ANY]
     found = (_first(text, lowered, [rule for rule in rules if rule.cause in each], without) for each in rooms)
     return next(filter(None, found), None)

@@ -29,6 +29,7 @@ from prefect.workers.process import ProcessWorker
 
 from cli.local import FOLDER, announced, hide_from_git
 from cli.processes import ROOT, answers, free_port, keep, log_of, python, start, until
+from deployments.wanted import RECOVERY
 from deployments.warm.start import SOCKET
 from tasks.failures.cause import Cause
 from tasks.failures.errors import StackFailed
@@ -71,7 +72,7 @@ class Size:
 
     start_servers: Callable[[AsyncExitStack, Path, int], Coroutine[Any, Any, dict[str, str]]]
     workers: Sequence[str] = ("local",)
-    runs_at_once: int = RUNS_AT_ONCE  # of each worker
+    runs_at_once: int = RUNS_AT_ONCE  # of each worker, besides those that wait for a person or give back
     kept: bool = False  # whether a worker that ends by itself is started again
 
 
@@ -204,13 +205,18 @@ async def start_worker(
     Its runs begin warm where the environment leads to a zygote.
     """
     size = size or Size(start_server)
-    await _make_pool(environment["PREFECT_API_URL"])
-    workers = [_worker(stack, folder, environment, name, size) for name in size.workers]
+    await _make_pool(environment["PREFECT_API_URL"], size)
+    workers = [_worker(stack, folder, environment, name, size, _limits(size)) for name in size.workers]
+    if len(size.workers) > 1:  # the others may be busy, each of them to its limit
+        workers.append(_worker(stack, folder, environment, "rescue", size, ["--work-queue", RECOVERY]))
     await all_of([*workers, _register(environment)], stop_on_failure=True)
 
 
-async def _make_pool(api_url: str) -> None:
-    """Its runs begin by the command that asks for a warm process, and starts a cold one where there is none."""
+async def _make_pool(api_url: str, size: Size) -> None:
+    """Its runs begin by the command that asks for a warm process, and starts a cold one where there is none.
+
+    Of one worker its ordinary queue has the limit, which counts no run that waits for a person.
+    """
     template = ProcessWorker.get_default_base_job_template()
     template["variables"]["properties"]["command"]["default"] = shlex.join([sys.executable, "-IS", str(WARM)])
     async with PrefectClient(api_url) as client:
@@ -218,6 +224,14 @@ async def _make_pool(api_url: str) -> None:
             await client.create_work_pool(WorkPoolCreate(name=POOL, type="process", base_job_template=template))
         except ObjectAlreadyExists:
             await client.update_work_pool(POOL, WorkPoolUpdate(base_job_template=template))
+        queue = await client.read_work_queue_by_name("default", POOL)
+        limit = size.runs_at_once if len(size.workers) == 1 else None
+        if queue.concurrency_limit != limit:
+            await client.update_work_queue(queue.id, concurrency_limit=limit)
+
+
+def _limits(size: Size) -> list[str]:
+    return [] if len(size.workers) == 1 else ["--limit", str(size.runs_at_once)]
 
 
 async def start_zygote(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
@@ -232,11 +246,13 @@ async def start_zygote(stack: AsyncExitStack, folder: Path, environment: Mapping
     return {SOCKET: str(place)}
 
 
-async def _worker(stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], name: str, size: Size) -> None:
+async def _worker(
+    stack: AsyncExitStack, folder: Path, environment: Mapping[str, str], name: str, size: Size, more: Sequence[str]
+) -> None:
     command = python("-m", "prefect", "worker", "start", "--pool", POOL, "--name", name, "--type", "process")
     log = "worker" if name == "local" else name
     begin = keep if size.kept else start
-    await begin(stack, folder, log, [*command, "--limit", str(size.runs_at_once)], environment)
+    await begin(stack, folder, log, [*command, *more], environment)
 
 
 async def _register(environment: Mapping[str, str]) -> None:

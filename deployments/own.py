@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deployments.forms import Form, narrowed
-from deployments.wanted import Timetable, Wanted
+from deployments.wanted import RECOVERY, Timetable, Wanted
 from tasks.manifest.manifest import Manifest
 from tasks.names.tags import BRANCH, REGISTERED, tags_of
 from tasks.source.source import Source
@@ -123,6 +123,7 @@ def _of_environment(app: App, environment: str, form_of: Callable[[str], Form]) 
             timetable=timetables.get(flow),
             limit=1 if flow in timetables and flow != "provision" else None,  # a person's run waits for its turn
             pull_steps=NO_PULL,
+            queue=RECOVERY if flow in ("rollback", "reconcile") else None,
             keeps_timetable=True,
         )
 

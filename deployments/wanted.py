@@ -26,6 +26,10 @@ class Timetable:
         return CronSchedule(cron=self.cron, timezone=self.timezone)
 
 
+# The work queue of runs that must wait behind no other: a worker's limit counts also runs that wait for an approval.
+RECOVERY = "recovery"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What is not said here (job variables, paused) is left as it is in Prefect."""

@@ -89,7 +89,7 @@ def words_of(words: Iterable[Word], body: MutableMapping[str, Any], path: str, r
         except ValueError:
             rest.over(f"{path}.{word.path}".lstrip("."), value)
             continue
-        if said != word.usual or (word.filled and value != word.filled):
+        if said != word.usual:
             found[(keys or _written)(word.key)] = said
     return found
 

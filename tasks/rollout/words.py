@@ -30,7 +30,6 @@ class Word:
     usual: object = None  # what a new service has of which slipway.yaml does not say it, as slipway.yaml has it
     say: Callable[[Any], Any] = _as_it_is  # from the manifest's value; the value is given
     hear: Callable[[Any], Any] = _as_it_is  # to what one writes; ValueError for what cannot be said
-    filled: object = None  # as Cloud Run itself writes `usual`; what means the same otherwise, somebody has said
 
 
 def _choices(names: Mapping[str, str], key: str, path: str, usual: object = None) -> Word:
@@ -62,10 +61,11 @@ def memory(value: str) -> str:
 
 
 def cpu(value: str) -> int | float | str:
-    """1000m is 1, 1.0 too."""
+    """As it is written: 1000m is what Google fills in, and 1 what somebody has said."""
     text = str(value)
-    number = float(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
-    return int(number) if number.is_integer() else number
+    number = float(text.removesuffix("m"))
+    plain = int(number) if number.is_integer() else number
+    return plain if str(plain) == text else text
 
 
 def seconds(value: float) -> str:
@@ -118,7 +118,7 @@ CONTAINER = (
     Word("command", "command", None, *_LIST),
     Word("args", "args", None, *_LIST),
     Word("working_dir", "workingDir"),
-    Word("cpu", "resources.limits.cpu", 1, hear=cpu, filled="1000m"),
+    Word("cpu", "resources.limits.cpu", "1000m", hear=cpu),
     Word("memory", "resources.limits.memory", "512Mi", hear=memory),
     Word("cpu_throttling", "resources.cpuIdle", True),
 )

@@ -55,7 +55,8 @@ def test_nothing_is_heard_of_a_service_that_says_nothing_or_what_is_so_by_defaul
     assert heard(sent({}), WHERE).settings == {}
     assert heard(sent({**usual, "ingress": "all", "cpu_boost": True, "min_instances": 0}), WHERE).settings == {}
     assert heard({"template": {"containers": [{"image": "x"}]}}, WHERE).settings == {"cpu_boost": False}
-    assert heard(sent({"cpu": 1}), WHERE).settings == {"cpu": 1}  # Google fills in 1000m: this somebody has said
+    for cpu in (1, "500m", "2000m", 0.5):  # Google fills in 1000m: this somebody has said
+        assert heard(sent({"cpu": cpu}), WHERE).settings == {"cpu": cpu}
 
 
 # Bodies as tools send them, each with names and habits of its own.

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prefect import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.objects import State
+from prefect.states import Paused, Pending, Running
 
 from deployments.forms import Form, narrowed
+from deployments.generic import generic_deployments
 from deployments.own import App, app_of, minute_of, origin_of, own_deployments, own_names
+from deployments.wanted import RECOVERY
 from tasks.names.tags import BRANCH, REGISTERED, told_by
 from tasks.source.source import Source
+from tests.servers import used_by_prefect
 from tests.tasks.builders import a_request
 
 SCHEMA = {"type": "object", "properties": {"source": {}, "environment": {"type": "string", "title": "environment"}}}
@@ -85,6 +94,50 @@ def test_what_starts_by_itself_changes_nothing_and_never_overlaps() -> None:
     assert timed["cleanup/shop"].parameters["dry_run"] is True
     assert timed["drift/shop-production"].parameters["refresh"] is False
     assert all(each.limit is None for each in own_deployments(APP, a_form) if not each.timetable)
+
+
+def test_what_recovers_has_a_queue_of_its_own() -> None:
+    queues = {each.flow: each.queue for each in own_deployments(APP, a_form)}
+    assert {flow for flow, queue in queues.items() if queue == RECOVERY} == {"rollback", "reconcile"}
+    generic = {each.flow: each.queue for each in generic_deployments()}
+    assert {flow for flow, queue in generic.items() if queue == RECOVERY} == {"rollback", "reconcile"}
+
+
+async def test_a_run_that_waits_for_a_person_keeps_none_waiting_and_no_run_keeps_a_rollback(
+    prefect_server: dict[str, str],
+) -> None:
+    """Eight releases that waited for an approval kept a rollback waiting, as long as nobody answered."""
+    with used_by_prefect(prefect_server):
+        await _keeps_none_waiting()
+
+
+async def _keeps_none_waiting() -> None:
+    async with get_client() as client:
+        pool = await client.create_work_pool(WorkPoolCreate(name="limited", type="process"))
+        queue = await client.read_work_queue_by_name("default", pool.name)
+        await client.update_work_queue(queue.id, concurrency_limit=1)
+
+        async def a_run(flow: str, queue: str | None, *states: State[Any]) -> UUID:
+            made = await client.create_flow_from_name(flow)
+            deployment = await client.create_deployment(
+                made, f"limited-{flow}", work_pool_name=pool.name, work_queue_name=queue, entrypoint="x"
+            )
+            run = await client.create_flow_run_from_deployment(deployment)
+            for state in states:
+                await client.set_flow_run_state(run.id, state, force=True)
+            return run.id
+
+        async def due() -> set[UUID]:
+            """As a worker of all queues asks."""
+            later = datetime.now(UTC) + timedelta(seconds=60)
+            found = await client.get_scheduled_flow_runs_for_work_pool(pool.name, scheduled_before=later)
+            return {each.flow_run.id for each in found}
+
+        busy = await a_run("deploy", None, Pending(), Running())
+        release, rollback = await a_run("deploy", None), await a_run("rollback", RECOVERY)
+        assert await due() == {rollback}
+        await client.set_flow_run_state(busy, Paused(timeout_seconds=600), force=True)
+        assert await due() == {rollback, release}
 
 
 def test_a_deploy_says_which_branch_is_shipped_when_it_is_pushed() -> None:

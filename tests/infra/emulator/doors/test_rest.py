@@ -33,7 +33,7 @@ def test_an_api_that_is_not_emulated_answers_with_its_name_and_what_there_is(clo
     "url",
     [
         f"https://europe-west1-run.googleapis.com/v9/projects/{PROJECT}/things",
-        f"https://cloudbuild.googleapis.com/v2/projects/{PROJECT}/locations/europe-west1/connections",
+        f"https://secretmanager.googleapis.com/v7/projects/{PROJECT}/secrets",
     ],
 )
 def test_a_method_that_is_not_emulated_is_named(cloud: LocalCloud, url: str) -> None:

@@ -57,7 +57,8 @@ async def deploy(
         environment: An environment of slipway.yaml, such as staging or production.
         services: Only these services; none for all.
         irreversible: This version migrates data in a way that earlier versions cannot live with.
-        override: Ship in spite of a freeze window, a limit of cost, what was found or could not be kept, in your name.
+        override: Ship in spite of a freeze window, a limit of cost, a needed service that fails, what was found or could
+            not be kept, in your name.
     """
     async with workspace() as folder:
         request = await introduced(await read_request(source, environment, services or [], folder))
@@ -65,7 +66,7 @@ async def deploy(
         async with one_at_a_time(request) as let_go, shown_progress(request) as progress, shown_history(request):
             await close_own(request)  # no change of the user's: preflight refuses what a killed clean-up left open
             await provision_first(source, environment, request.settings.provision)  # preflight looks for what it makes
-            readiness, version = await both(preflight(request), name_version(request))
+            readiness, version = await both(preflight(request, override), name_version(request))
             cost = await priced(request, override)
             await create_missing(request, readiness)
             await both(settle_abandoned(request, deploys=True), remember(source, request))

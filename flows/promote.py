@@ -54,7 +54,8 @@ async def promote(
         environment: Where the release is to go, such as production.
         origin: The environment of slipway.yaml in which it was proven.
         version: The version to promote, as the history of `origin` calls it; empty for its newest good release.
-        override: Ship in spite of a freeze window, a limit of cost, what was found or could not be kept, in your name.
+        override: Ship in spite of a freeze window, a limit of cost, a needed service that fails, what was found or could
+            not be kept, in your name.
     """
     async with workspace() as folder:
         request, proven, there = await read_promotion(source, origin, environment, version, folder)
@@ -63,7 +64,7 @@ async def promote(
         async with one_at_a_time(request) as let_go, shown_progress(request) as progress, shown_history(request):
             await close_own(request)  # no change of the user's: preflight refuses what a killed clean-up left open
             await refuse_taken_back(there, proven)
-            readiness = await preflight(request)
+            readiness = await preflight(request, override)
             cost = await priced(request, override)
             named = await name_version(request)
             await check_images(request, proven)

@@ -25,7 +25,7 @@ from tasks.names import resources
 from tasks.names.labels import label_value
 from tasks.preflight.accounts import check_accounts, check_invokers, check_prober, check_readers
 from tasks.preflight.beside import check_beside
-from tasks.preflight.dependencies import check_dependencies
+from tasks.preflight.dependencies import DEPENDENCIES, check_dependencies
 from tasks.preflight.findings import CONSOLE, merge, refuse
 from tasks.preflight.images import CHECK as IMAGES
 from tasks.preflight.images import check_images
@@ -258,7 +258,7 @@ CHECKS = (
     Check("bucket", check_bucket),
     Check("services", check_services),
     Check("reach", check_reach),
-    Check("dependencies", check_dependencies, optional=True),
+    Check(DEPENDENCIES, check_dependencies, optional=True),
     Check("settings", check_templates),
     Check("settings", check_beside),
     Check("secrets", check_secrets),

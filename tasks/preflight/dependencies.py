@@ -17,6 +17,7 @@ from tasks.preflight.reach import closed_by
 # A stranger's answer below 500 is one; only what fails every time is ill beyond doubt.
 QUICKLY = {"tries": 3, "samples": 1, "backoff_min_s": 0.5, "backoff_max_s": 1.0, "timeout_s": 10.0}
 BROKEN = 500
+DEPENDENCIES = "dependencies"
 
 
 async def check_dependencies(request: Request) -> Readiness:
@@ -39,12 +40,12 @@ async def _check(request: Request, place: Place) -> Readiness:
         return Readiness()
     short = resources.last(service.name)
     return refuse(
-        "dependencies",
+        DEPENDENCIES,
         Cause.SERVICE_UNAVAILABLE,
         f"{place} fails, and {_who(request, place)} it: {len(probes)} of {len(probes)} requests to {health.path} were "
         f"answered with {probes[-1]}.",
         f"put it right first, or ship it along: slipway rollback --environment {request.environment}, or start the run "
-        f"with services {', '.join([place.service, *request.services])}",
+        f"with services {', '.join([place.service, *request.services])}, or with `override` where it is no hindrance",
         f"{CONSOLE}/run/detail/{place.region}/{short}/logs?project={request.project}",
     )
 

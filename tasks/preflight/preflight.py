@@ -14,26 +14,32 @@ from tasks.failures.catalogue.blanks import Known
 from tasks.failures.cause import Cause
 from tasks.failures.errors import UNTOUCHED, PreflightFailed
 from tasks.failures.explain import explain
-from tasks.model import Missing, Problem, Readiness, Request
+from tasks.model import Missing, Override, Problem, Readiness, Request
 from tasks.orchestration.artifacts import table
 from tasks.orchestration.stage import stage
 from tasks.orchestration.step import step
 from tasks.preflight.checks import CHECKS, Check
+from tasks.preflight.dependencies import DEPENDENCIES
 from tasks.preflight.findings import merge, refuse
+
+OVERRIDABLE = (DEPENDENCIES,)
 
 
 @stage("preflight")
-async def preflight(request: Request) -> Readiness:
-    """All checks at once. Raises PreflightFailed with every problem found; answers what may be created."""
-    return await check_everything(request)
+async def preflight(request: Request, override: Override | None = None) -> Readiness:
+    """All checks at once. Raises PreflightFailed with every problem found; answers what may be created.
+
+    override: of who ships all the same where that is a person's to decide.
+    """
+    return await check_everything(request, override=override)
 
 
 @step("preflight", timeout_s=120)
-async def check_everything(request: Request, state: str = UNTOUCHED) -> Readiness:
+async def check_everything(request: Request, state: str = UNTOUCHED, override: Override | None = None) -> Readiness:
     """The same outside its stage; `state` is what has been changed before."""
     started = time.monotonic()
     found = await asyncio.gather(*(_guarded(check, request) for check in CHECKS))
-    readiness = without_echoes(merge(found))
+    readiness = overridden(without_echoes(merge(found)), override)
     logger = get_run_logger()
     logger.info("preflight: %d checks in %.2f s", len(CHECKS), time.monotonic() - started)
     await table(request, "preflight", rows(readiness), f"Preflight of {request.app} -> {request.environment}")
@@ -73,6 +79,16 @@ def without_echoes(found: Readiness) -> Readiness:
     echoed = causes & {Cause.API_DISABLED, Cause.BILLING, Cause.PERMISSION}
     kept = tuple(p for p in found.problems if not (p.problem.startswith("Could not be checked") and p.cause in echoed))
     return Readiness(kept, found.gaps, found.notes)
+
+
+def overridden(found: Readiness, override: Override | None) -> Readiness:
+    """What a person may decide against is told and stops nothing where one has: the release may be the cure."""
+    if override is None:
+        return found
+    decided = [each for each in found.problems if each.check in OVERRIDABLE]
+    told = tuple(f"{each.problem} Overridden by {override}" for each in decided)
+    left = tuple(each for each in found.problems if each not in decided)
+    return replace(found, problems=left, notes=(*found.notes, *told))
 
 
 def rows(found: Readiness) -> list[dict[str, str]]:

@@ -11,14 +11,16 @@ from google.cloud import run_v2
 from prefect.logging import disable_run_logger
 
 from tasks.failures.cause import Cause
-from tasks.model import Place, Readiness, Request
+from tasks.model import Override, Place, Problem, Readiness, Request
 from tasks.preflight.dependencies import check_dependencies
+from tasks.preflight.preflight import overridden
 from tests.conftest import PROJECT
 from tests.infra.emulator.emulated_run import HELLO, Run, new_name
 from tests.tasks.builders import a_request
 from tests.tasks.preflight.requests import REGION
 
 pytestmark = pytest.mark.usefixtures("acting")
+OTHER = Problem("billing", Cause.BILLING, "No billing.", "link it")
 ANSWERS = """
 import http.server, os
 class App(http.server.BaseHTTPRequestHandler):
@@ -61,6 +63,11 @@ async def test_one_that_fails_every_time_stops_the_release_before_anything_is_bu
     assert problem.problem.startswith(f"api in {REGION} fails, and web depends on it: 3 of 3 requests to /up were ")
     assert "status 503" in problem.problem
     assert "services api, web" in problem.fix
+    ada = Override(who="Ada", why="web no longer calls it")
+    told = overridden(Readiness((problem, OTHER)), ada)
+    assert told.problems == (OTHER,)
+    assert told.notes == (f"{problem.problem} Overridden by Ada: web no longer calls it",)
+    assert overridden(Readiness((problem,)), None).problems == (problem,)
 
 
 @pytest.mark.parametrize("status", [200, 404, 401])

@@ -57,8 +57,7 @@ async def deploy(
         environment: An environment of slipway.yaml, such as staging or production.
         services: Only these services; none for all.
         irreversible: This version migrates data in a way that earlier versions cannot live with.
-        override: Ship in spite of a freeze window, a limit of cost, a needed service that fails, what was found or could
-            not be kept, in your name.
+        override: Ship in spite of a freeze, cost limit, failing dependency, what was found or not kept, in your name.
     """
     async with workspace() as folder:
         request = await introduced(await read_request(source, environment, services or [], folder))

@@ -54,8 +54,7 @@ async def promote(
         environment: Where the release is to go, such as production.
         origin: The environment of slipway.yaml in which it was proven.
         version: The version to promote, as the history of `origin` calls it; empty for its newest good release.
-        override: Ship in spite of a freeze window, a limit of cost, a needed service that fails, what was found or could
-            not be kept, in your name.
+        override: Ship in spite of a freeze, cost limit, failing dependency, what was found or not kept, in your name.
     """
     async with workspace() as folder:
         request, proven, there = await read_promotion(source, origin, environment, version, folder)

@@ -9,14 +9,11 @@ import stat
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import Any, BinaryIO
 
 from tasks.builds.ignore import Ignored, nothing, source_files
 from tasks.failures.cause import Cause
 from tasks.failures.errors import SourceError
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 NAMED = 5  # of the files that cannot be packed, in one message
 
@@ -39,7 +36,7 @@ class _Hashing(gzip.GzipFile):
         super().__init__(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0)
         self.content = hashlib.sha256()
 
-    def write(self, data: ReadableBuffer) -> int:
+    def write(self, data: Any) -> int:
         self.content.update(data)
         return super().write(data)
 
